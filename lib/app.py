@@ -1,0 +1,94 @@
+"""The one place where parts are wired together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from lib import frames, log
+from lib.audit.log import Audit
+from lib.db.database import Database
+from lib.services.administration import Administration
+from lib.services.assistant import Assistant
+from lib.services.collection import Collection
+from lib.services.detection import Detection
+from lib.services.exploration import Exploration
+from lib.services.jobs import Jobs
+from lib.settings import Settings
+from lib.store.connection import Store
+from lib.store.samples import Samples
+from lib.tasks.runner import Runner
+from lib.tasks.schedule import Schedule
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class App:
+    """Everything one process holds; made once by `build`, running between `start` and `stop`."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    database: Database
+    store: Store
+    samples: Samples
+    runner: Runner
+    schedule: Schedule
+    audit: Audit
+    administration: Administration
+    collection: Collection
+    exploration: Exploration
+    detection: Detection
+    assistant: Assistant
+    jobs: Jobs
+
+    def start(self) -> None:
+        """Begin the work of a server: tasks, schedule, default sources. Nothing here blocks the first page."""
+        self.runner.start()
+        link = self.administration.ensure_administrator()
+        if link:
+            # Like Jupyter: whoever can read the console may take the keys, once.
+            print(f"\n  First administrator, one-time link:\n  {link}\n", flush=True)
+        self.schedule.every(1, "collect", self.collection.tick)
+        self.schedule.start()
+
+    def stop(self) -> None:
+        self.schedule.stop()
+        self.runner.stop()
+        self.store.close()
+        self.database.close()
+
+
+def build(settings: Settings | None = None, clock: Callable[[], datetime] = frames.utcnow) -> App:
+    """Wire the parts. Opens files and migrates, starts no threads (that is `App.start`)."""
+    settings = settings or Settings()
+    log.configure(settings.log_level)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.resolved_database_url)
+    database.migrate()
+    store = Store(settings.store_path, settings.store_memory_mb)
+    samples = Samples(store)
+    audit = Audit(database)
+    runner = Runner(settings, database)
+    collection = Collection(settings, database, samples, runner, audit, clock)
+    exploration = Exploration(settings, samples, clock)
+    detection = Detection(settings, database, samples, runner, audit, clock)
+    collection.on_collected.append(detection.update)
+    return App(
+        settings=settings,
+        clock=clock,
+        database=database,
+        store=store,
+        samples=samples,
+        runner=runner,
+        schedule=Schedule(),
+        audit=audit,
+        administration=Administration(settings, database, audit, clock),
+        collection=collection,
+        exploration=exploration,
+        detection=detection,
+        assistant=Assistant(settings, database, exploration, detection, audit, clock),
+        jobs=Jobs(database, runner, audit),
+    )

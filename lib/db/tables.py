@@ -1,0 +1,241 @@
+"""App data: everything that is not a sample. SQLite by default, PostgreSQL by DATABASE_URL; Alembic migrates both."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Refuses naive datetimes on the way in, hands out UTC on the way out (SQLite forgets the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; use UTC.")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _utc(**kwargs: Any) -> Any:
+    return Field(sa_type=UtcDateTime, **kwargs)
+
+
+def _json(default: type = dict) -> Any:
+    return Field(default_factory=default, sa_column=Column(JSON, nullable=False))
+
+
+def _text(**kwargs: Any) -> Any:
+    return Field(default="", sa_column=Column(Text, nullable=False), **kwargs)
+
+
+class User(SQLModel, table=True):
+    __tablename__ = "users"
+    id: int | None = Field(default=None, primary_key=True)
+    username: str = Field(unique=True, index=True, max_length=64)
+    password_hash: str = Field(max_length=128)
+    role: str = Field(max_length=16)
+    disabled: bool = False
+    created_at: datetime = _utc(default_factory=_now)
+    last_sign_in_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class UserSession(SQLModel, table=True):
+    """One sign-in. `token_hash` is SHA-256 of what the cookie holds; deleting the row signs out at once."""
+
+    __tablename__ = "sessions"
+    id: int | None = Field(default=None, primary_key=True)
+    token_hash: str = Field(unique=True, index=True, max_length=64)
+    user_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    created_at: datetime = _utc(default_factory=_now)
+    expires_at: datetime = _utc()
+    address: str = Field(default="", max_length=64)
+
+
+class SignInTicket(SQLModel, table=True):
+    """Exchanged once, within a minute, for the cookie; also the administrator's one-time link (purpose 'link')."""
+
+    __tablename__ = "sign_in_tickets"
+    id: int | None = Field(default=None, primary_key=True)
+    ticket_hash: str = Field(unique=True, index=True, max_length=64)
+    user_id: int = Field(foreign_key="users.id", ondelete="CASCADE")
+    purpose: str = Field(default="cookie", max_length=16)
+    expires_at: datetime = _utc()
+    used_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class SignInFailure(SQLModel, table=True):
+    __tablename__ = "sign_in_failures"
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _utc(default_factory=_now, index=True)
+    username: str = Field(max_length=64, index=True)
+    address: str = Field(default="", max_length=64, index=True)
+
+
+class ApiKey(SQLModel, table=True):
+    """Shown once; stored as SHA-256 with the first characters to tell keys apart."""
+
+    __tablename__ = "api_keys"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64)
+    prefix: str = Field(max_length=12)
+    key_hash: str = Field(unique=True, index=True, max_length=64)
+    user_id: int = Field(foreign_key="users.id", ondelete="CASCADE")
+    role: str = Field(max_length=16)
+    created_at: datetime = _utc(default_factory=_now)
+    expires_at: datetime | None = _utc(default=None, nullable=True)
+    revoked_at: datetime | None = _utc(default=None, nullable=True)
+    last_used_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class AuditEntry(SQLModel, table=True):
+    """Append-only; `digest` is SHA-256 over the previous digest and this row, so that a change shows."""
+
+    __tablename__ = "audit"
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _utc(default_factory=_now, index=True)
+    actor: str = Field(max_length=64, index=True)
+    action: str = Field(max_length=64, index=True)
+    target: str = Field(default="", max_length=256)
+    outcome: str = Field(default="ok", max_length=16)
+    address: str = Field(default="", max_length=64)
+    details: dict[str, Any] = _json()
+    digest: str = Field(max_length=64)
+
+
+class SourceKind(StrEnum):
+    PROMETHEUS = "prometheus"  # any Prometheus-compatible server
+    DEMO = "demo"  # the bundled history, simulated and recorded
+    MACHINE = "machine"  # this machine, by psutil
+
+
+class Source(SQLModel, table=True):
+    __tablename__ = "sources"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, index=True, max_length=64)
+    kind: str = Field(max_length=16)
+    url: str = Field(default="", max_length=2048)
+    auth: str = Field(default="none", max_length=16)  # none, basic, bearer
+    username: str = Field(default="", max_length=256)
+    secret: str = _text()  # encrypted with the key in data/secret.key; never shown again
+    tenant_header: str = Field(default="X-Scope-OrgID", max_length=64)
+    tenant: str = Field(default="", max_length=256)
+    ca_file: str = Field(default="", max_length=1024)
+    verify_tls: bool = True
+    interval_s: float = 15.0
+    enabled: bool = True
+    created_at: datetime = _utc(default_factory=_now)
+
+
+class Target(SQLModel, table=True):
+    """One thing collected from a source: a metric, or a PromQL expression under a name of its own."""
+
+    __tablename__ = "targets"
+    __table_args__ = (UniqueConstraint("source_id", "name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="sources.id", index=True, ondelete="CASCADE")
+    name: str = Field(max_length=256)  # the metric's name in the store
+    expression: str = _text()  # empty: the metric `name` itself
+    max_series: int = 0  # 0: the setting's cap
+    enabled: bool = True
+    last_attempt_at: datetime | None = _utc(default=None, nullable=True)
+    last_success_at: datetime | None = _utc(default=None, nullable=True)
+    last_error: str = _text()
+    series_count: int = 0
+
+
+class Setting(SQLModel, table=True):
+    """What an administrator changed in the app; wins over the environment for the keys it may hold."""
+
+    __tablename__ = "settings"
+    key: str = Field(primary_key=True, max_length=64)
+    value: Any = Field(default=None, sa_column=Column(JSON))
+    changed_at: datetime = _utc(default_factory=_now)
+    changed_by: str = Field(default="", max_length=64)
+
+
+class TaskStatus(StrEnum):
+    PENDING = "pending"  # waiting for a free place
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # raised, ran out of memory, or passed its deadline; `error` says which
+    CANCELLED = "cancelled"  # a person ended it
+    INTERRUPTED = "interrupted"  # the app stopped while it ran
+
+
+class Task(SQLModel, table=True):
+    __tablename__ = "tasks"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str = Field(max_length=64, index=True)
+    title: str = Field(default="", max_length=256)
+    params: dict[str, Any] = _json()
+    # Same key while pending or running: the same task. NULL once it has ended, so that UNIQUE holds the rule.
+    active_key: str | None = Field(default=None, unique=True, max_length=128)
+    status: str = Field(default=TaskStatus.PENDING, max_length=16, index=True)
+    progress: float = 0.0
+    message: str = Field(default="", max_length=512)
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now, index=True)
+    started_at: datetime | None = _utc(default=None, nullable=True)
+    finished_at: datetime | None = _utc(default=None, nullable=True)
+    error: str = _text()
+    result: dict[str, Any] = _json()
+
+
+class Detector(SQLModel, table=True):
+    """A trained detector: one per group (source and host) and version; the files live in the registry."""
+
+    __tablename__ = "detectors"
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(index=True)
+    host: str = Field(max_length=256, index=True)  # the group: every series of this host, or the series listed
+    series_ids: list[int] = _json(list)
+    name: str = Field(default="", max_length=256)
+    version: int = 1
+    active: bool = True  # scored after each collection
+    artefact: str = Field(default="", max_length=256)  # folder name in the registry
+    params: dict[str, Any] = _json()
+    metrics: dict[str, Any] = _json()
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+    trained_from: datetime | None = _utc(default=None, nullable=True)
+    trained_until: datetime | None = _utc(default=None, nullable=True)
+
+
+class Conversation(SQLModel, table=True):
+    __tablename__ = "conversations"
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    title: str = Field(default="", max_length=256)
+    created_at: datetime = _utc(default_factory=_now)
+    updated_at: datetime = _utc(default_factory=_now)
+
+
+class Message(SQLModel, table=True):
+    """`evidence`: the tool results an answer's numbers came from, as JSON."""
+
+    __tablename__ = "messages"
+    id: int | None = Field(default=None, primary_key=True)
+    conversation_id: int = Field(foreign_key="conversations.id", index=True, ondelete="CASCADE")
+    role: str = Field(max_length=16)  # user, assistant
+    text: str = _text()
+    evidence: list[dict[str, Any]] = _json(list)
+    provider: str = Field(default="", max_length=32)
+    created_at: datetime = _utc(default_factory=_now)

@@ -1,0 +1,108 @@
+"""Every setting in one place, read once: environment variables, or Streamlit secrets of the same names."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class TaskMode(StrEnum):
+    """Where long jobs run."""
+
+    CHILD = "child"  # a process each: memory cap, hard cancel
+    THREAD = "thread"  # a thread of the app: for hosts where memory is tight; cancel is cooperative
+
+
+class LlmMode(StrEnum):
+    """Which language model answers in chat."""
+
+    AUTO = "auto"  # Gemini, then OpenAI, then offline
+    GEMINI = "gemini"
+    OPENAI = "openai"
+    OFFLINE = "offline"  # nothing leaves the machine
+
+
+class Settings(BaseSettings):
+    """Names in the environment carry the prefix AUTOOPS_, but for those with a name the world already knows."""
+
+    model_config = SettingsConfigDict(env_prefix="AUTOOPS_", extra="ignore", populate_by_name=True)
+
+    data_dir: Path = Field(ROOT / "data", description="Where runtime files live: DuckDB, SQLite, task logs.")
+    models_dir: Path = Field(ROOT / "models", description="Where trained models are kept.")
+    database_url: str = Field(
+        "",
+        description="App data. Empty: SQLite in the data directory. PostgreSQL: postgresql+psycopg://user:password@host/name.",
+        validation_alias=AliasChoices("DATABASE_URL", "AUTOOPS_DATABASE_URL"),
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    public_url: str = Field("http://localhost:8501", description="How browsers reach the app; used in links and for cookies.")
+
+    demo: bool = Field(True, description="Load the bundled demo history and this machine's metrics while no source is configured.")
+    guests: bool = Field(True, description="Let visitors look around the demo, read-only, without an account.")
+    admin_username: str = Field("admin", description="Name of the first administrator.")
+    admin_password: SecretStr = Field(
+        SecretStr(""), description="Creates the first administrator on hosts without a console. Unset: a one-time link is printed."
+    )
+    session_hours: float = Field(12, gt=0, description="How long a sign-in lasts.")
+    lockout_failures: int = Field(5, ge=1, description="Failed sign-ins per account and address before a lockout.")
+    lockout_minutes: float = Field(5, gt=0, description="The span failures are counted over, and how long a lockout lasts.")
+    cors_origins: str = Field("", description="Comma-separated origins that may call the API from a browser. Empty: none.")
+    api_rate_per_minute: int = Field(120, ge=1, description="API requests a minute for each key or address.")
+
+    prometheus_url: str = Field("", description="A Prometheus-compatible source to add at first start.")
+    source_schemes: str = Field("http,https", description="URL schemes a source may use.")
+    allow_link_local: bool = Field(False, description="Allow sources at link-local and cloud metadata addresses.")
+    source_timeout_s: float = Field(30, gt=0, description="Total time one request to a source may take.")
+    source_max_mb: float = Field(256, gt=0, description="Largest body read from a source in one request.")
+    source_max_series: int = Field(2000, ge=1, description="Series a collected metric may have before it is refused.")
+    collect_interval_s: float = Field(15, ge=1, description="How often sources are collected unless a source says otherwise.")
+
+    store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
+    task_mode: TaskMode = Field(TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts.")
+    task_memory_mb: int = Field(2048, ge=256, description="Memory cap of one job's process.")
+    task_deadline_s: float = Field(3600, gt=0, description="A job running longer than this is ended.")
+    task_concurrency: int = Field(2, ge=1, description="Jobs that run at the same time.")
+
+    llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
+    llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")
+    gemini_api_key: SecretStr = Field(
+        SecretStr(""), description="Key for Gemini.", validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY", "AUTOOPS_GEMINI_API_KEY")
+    )
+    gemini_model: str = Field("gemini-2.5-flash", description="Gemini model name.")
+    gemini_endpoint: str = Field("", description="Another address for the Gemini API. Empty: Google's.")
+    openai_api_key: SecretStr = Field(
+        SecretStr(""), description="Key for OpenAI.", validation_alias=AliasChoices("OPENAI_API_KEY", "AUTOOPS_OPENAI_API_KEY")
+    )
+    openai_model: str = Field("gpt-4o-mini", description="OpenAI model name.")
+    openai_base_url: str = Field(
+        "", description="Any OpenAI-compatible address, a local model server too. Empty: OpenAI's.",
+        validation_alias=AliasChoices("OPENAI_BASE_URL", "AUTOOPS_OPENAI_BASE_URL"),
+    )
+
+    @cached_property
+    def resolved_database_url(self) -> str:
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir / 'app.sqlite'}"
+        # Hosts hand out the two historic spellings; psycopg 3 is the driver that is installed.
+        for old in ("postgres://", "postgresql://"):
+            if self.database_url.startswith(old):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(old)
+        return self.database_url
+
+    @property
+    def store_path(self) -> Path:
+        return self.data_dir / "metrics.duckdb"
+
+    @property
+    def tasks_dir(self) -> Path:
+        return self.data_dir / "tasks"
+
+    @property
+    def demo_dir(self) -> Path:
+        return ROOT / "data" / "demo"

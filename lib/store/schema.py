@@ -1,0 +1,34 @@
+"""The tables of the DuckDB file. No keys or indexes on samples: a PRIMARY KEY costs 57 bytes a sample and is slower."""
+
+from __future__ import annotations
+
+STATEMENTS = (
+    "CREATE SEQUENCE IF NOT EXISTS series_ids",
+    "CREATE SEQUENCE IF NOT EXISTS anomaly_ids",
+    """CREATE TABLE IF NOT EXISTS series (
+        id INTEGER NOT NULL, source_id INTEGER NOT NULL, metric VARCHAR NOT NULL,
+        labels MAP(VARCHAR, VARCHAR) NOT NULL, host VARCHAR NOT NULL, kind VARCHAR NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS samples (series_id INTEGER NOT NULL, ts TIMESTAMP_MS NOT NULL, value DOUBLE NOT NULL)",
+    # How far each target has been collected; written in the transaction of its samples, so that a
+    # batch is acknowledged exactly when it is there.
+    """CREATE TABLE IF NOT EXISTS watermarks (
+        source_id INTEGER NOT NULL, target VARCHAR NOT NULL, collected_until TIMESTAMP_MS NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS gaps (
+        source_id INTEGER NOT NULL, target VARCHAR NOT NULL, start_ts TIMESTAMP_MS NOT NULL, end_ts TIMESTAMP_MS NOT NULL,
+        reason VARCHAR NOT NULL, filled_at TIMESTAMP_MS)""",
+    # One row a scored moment of a detector: score (higher is stranger), confidence 0..1, threshold in force.
+    """CREATE TABLE IF NOT EXISTS scores (
+        detector_id INTEGER NOT NULL, ts TIMESTAMP_MS NOT NULL, score DOUBLE NOT NULL,
+        confidence DOUBLE NOT NULL, threshold DOUBLE NOT NULL)""",
+    # What a detector expected of a series at a moment: low and high bound and the middle, in the series' unit.
+    """CREATE TABLE IF NOT EXISTS expectations (
+        detector_id INTEGER NOT NULL, series_id INTEGER NOT NULL, ts TIMESTAMP_MS NOT NULL,
+        low DOUBLE NOT NULL, expected DOUBLE NOT NULL, high DOUBLE NOT NULL)""",
+    # end_ts NULL: still going on. series_id: the series that contributed most. actual, expected, low, high: of that
+    # series at peak_ts. explanation: JSON (sentence, contributors).
+    """CREATE TABLE IF NOT EXISTS anomalies (
+        id BIGINT NOT NULL, detector_id INTEGER NOT NULL, source_id INTEGER NOT NULL, host VARCHAR NOT NULL,
+        series_id INTEGER, start_ts TIMESTAMP_MS NOT NULL, end_ts TIMESTAMP_MS, peak_ts TIMESTAMP_MS NOT NULL,
+        score DOUBLE NOT NULL, confidence DOUBLE NOT NULL, severity VARCHAR NOT NULL,
+        actual DOUBLE, expected DOUBLE, low DOUBLE, high DOUBLE, explanation VARCHAR NOT NULL)""",
+)

@@ -1,0 +1,77 @@
+"""Parts every test may use: a fake clock, an app over real files in tmp_path, pages run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lib.app import App, build
+from lib.settings import LlmMode, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class FakeClock:
+    """A clock that moves only when told."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(datetime(2026, 3, 14, 12, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Nothing configured, no demo, nothing from the environment that would reach out."""
+    return Settings(
+        data_dir=tmp_path / "data",
+        models_dir=tmp_path / "models",
+        demo=False,
+        database_url="",
+        llm_mode=LlmMode.OFFLINE,
+        admin_password="correct horse battery",
+        log_level="WARNING",
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, clock: FakeClock) -> Iterator[App]:
+    """Wired, not started: no threads, no schedule."""
+    made = build(settings, clock)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def open_page(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """open_page("pages/observe/explore.py", role=Role.VIEWER) runs one page alone; role=None is a stranger,
+    role="guest" someone looking around."""
+    from streamlit.testing.v1 import AppTest
+
+    from lib.ui import runtime
+
+    monkeypatch.setattr(runtime, "app", lambda: app)
+
+    def open_(path: str, role: object = None, query: dict[str, str] | None = None, timeout: float = 30) -> AppTest:
+        page = AppTest.from_file(str(ROOT / path), default_timeout=timeout)
+        for key, value in (query or {}).items():
+            page.query_params[key] = value
+        if role == "guest":
+            page.session_state["guest"] = True
+        elif role is not None:
+            page.session_state["session_token"] = app.administration.open_session_for_test(role)
+        return page.run()
+
+    return open_
