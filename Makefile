@@ -1,0 +1,44 @@
+# Two commands do everything: `make run` and `make test`.
+.PHONY: run test check lint types bench lock clean-venv
+
+PYTHON := .venv/bin/python
+PORT ?= 8501
+
+run: .venv/run-ready
+	$(PYTHON) -m streamlit run Home.py --server.port $(PORT)
+
+test: .venv/dev-ready
+	sh tests/install_system.sh
+	$(MAKE) --no-print-directory lint types
+	$(PYTHON) -m pytest
+
+check: lint types
+
+lint: .venv/dev-ready
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: .venv/dev-ready
+	$(PYTHON) -m mypy
+
+bench: .venv/dev-ready
+	$(PYTHON) -m benchmarks $(NAME)
+
+# Pin again: universal, so that one file serves Python 3.11 to 3.13 on every platform.
+lock: .venv/dev-ready
+	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --custom-compile-command "make lock" requirements.in -o requirements.txt
+	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --custom-compile-command "make lock" -c requirements.txt requirements-dev.in -o requirements-dev.txt
+
+.venv/bin/python:
+	sh deploy/make_venv.sh
+
+.venv/run-ready: requirements.txt | .venv/bin/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev-ready: requirements-dev.txt requirements.txt | .venv/bin/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/run-ready
+
+clean-venv:
+	rm -rf .venv
