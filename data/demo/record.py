@@ -125,7 +125,7 @@ def export(work: Path, minutes: float) -> None:
     wanted = [n for n in names if re.fullmatch(METRICS, n)]
     out = []
     for name in wanted:
-        query = urllib.parse.urlencode({"query": f'{name}[{int(minutes + 5)}m]'})
+        query = urllib.parse.urlencode({"query": f"{name}[{int(minutes + 5)}m]"})
         out.extend(json.load(urllib.request.urlopen(f"{base}/query?{query}", timeout=60))["data"]["result"])
     (work / "export.json").write_text(json.dumps(out))
 
@@ -149,8 +149,12 @@ def main() -> None:
     processes.append(subprocess.Popen(["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{NODE_PORT}"]))
     processes.append(
         subprocess.Popen(
-            ["prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/tsdb",
-             f"--web.listen-address=127.0.0.1:{PROM_PORT}"]
+            [
+                "prometheus",
+                f"--config.file={work}/prometheus.yml",
+                f"--storage.tsdb.path={work}/tsdb",
+                f"--web.listen-address=127.0.0.1:{PROM_PORT}",
+            ]
         )
     )
     began, labels = time.time(), []
