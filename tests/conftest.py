@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from lib.app import App, build
+from lib.auth.actor import Role
+from lib.db.tables import User
 from lib.settings import LlmMode, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +57,19 @@ def app(settings: Settings, clock: FakeClock) -> Iterator[App]:
     made.stop()
 
 
+def signed_in(app: App, role: Role) -> str:
+    """The session token of a user with this role, made on first use."""
+    name = role.name.lower()
+    with app.database.session() as session:
+        user = session.exec(select(User).where(User.username == name)).first()
+        if user is None:
+            user = User(username=name, password_hash="", role=name)
+            session.add(user)
+            session.flush()
+        user_id = user.id
+    return app.administration.sessions.open(user_id)
+
+
 @pytest.fixture
 def open_page(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable:
     """open_page("pages/observe/explore.py", role=Role.VIEWER) runs one page alone; role=None is a stranger,
@@ -71,7 +87,7 @@ def open_page(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable:
         if role == "guest":
             page.session_state["guest"] = True
         elif role is not None:
-            page.session_state["session_token"] = app.administration.open_session_for_test(role)
+            page.session_state["session_token"] = signed_in(app, role)
         return page.run()
 
     return open_

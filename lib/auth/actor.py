@@ -79,7 +79,9 @@ class Actor:
         if not self.may(permission):
             who = "A guest" if self.kind is ActorKind.GUEST else f"The role {self.role.name.lower()}"
             needed = MINIMUM_ROLE[permission].name.lower()
-            raise Forbidden(f"{who} may not {permission.value}; it takes the role {needed}.", permission=permission.name)
+            raise Forbidden(
+                f"{who} may not {permission.value}; it takes the role {needed}.", permission=permission.name
+            )
 
 
 GUEST = Actor("guest", Role.VIEWER, ActorKind.GUEST)

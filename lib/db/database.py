@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._writer = threading.RLock()
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self.engine: Engine = create_engine(url, pool_pre_ping=True)
@@ -37,6 +40,21 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
             session.commit()
+
+    @contextmanager
+    def exclusive(self, what: str) -> Iterator[Session]:
+        """A session for read-then-write that must not interleave with another of the same `what`, in any process.
+
+        SQLite: the write lock is taken before the first read, since a read that turns into a write fails
+        when another writer came between. PostgreSQL: a lock held until commit.
+        """
+        with self._writer, self.session() as session:
+            if self.engine.dialect.name == "sqlite":
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                # Locks are numbers; a collision of two names only costs a wait.
+                session.connection().exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (zlib.crc32(what.encode()),))
+            yield session
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; each step is one transaction, old or new and nothing between."""
