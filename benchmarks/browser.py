@@ -1,0 +1,125 @@
+"""A real server and a real browser, for benchmarks and end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parent.parent
+ADMIN, PASSWORD = "admin", "correct horse battery staple"
+# Without these a headless Chromium looks for updates and sync servers.
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """url: without a trailing slash. healthy_s: from starting the process to the first healthy answer."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    healthy_s: float
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def serve(data_dir: Path, *, script: str = "Home.py", **environment: str) -> Iterator[Server]:
+    """The app as a newcomer starts it, on a free port with its own data directory; ended on leaving."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "server.log"
+    variables = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("AUTOOPS_", "GEMINI_", "GOOGLE_", "OPENAI_"))},
+        "AUTOOPS_DATA_DIR": str(data_dir),
+        "AUTOOPS_MODELS_DIR": str(data_dir / "models"),
+        "AUTOOPS_PUBLIC_URL": url,
+        "AUTOOPS_ADMIN_PASSWORD": PASSWORD,
+        **environment,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        script,
+        "--server.port",
+        str(port),
+        "--server.headless",
+        "true",
+    ]
+    began = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        while not _healthy(url):
+            if process.poll() is not None or time.perf_counter() - began > 90:
+                raise RuntimeError(f"The server did not become healthy:\n{log.read_text()[-4000:]}")
+            time.sleep(0.02)
+        yield Server(url, process, time.perf_counter() - began, log)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's headless Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    executable = shutil.which("chromium")
+    if executable is None:
+        raise RuntimeError("Chromium is not installed; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
