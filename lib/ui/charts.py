@@ -1,0 +1,211 @@
+"""Plotly figures that read well in light and dark: one palette, one layout, escaped names, lines that break at gaps.
+
+plotly is imported inside the functions: a page without a chart never pays for it.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+# Mid-tones with at least 3:1 against white and against Streamlit's dark background; red is kept for anomalies.
+PALETTE = ("#2f7ed8", "#e07b00", "#0f9d76", "#9b59d0", "#d6498f", "#1a9bb8", "#7a8b1f", "#8a7560", "#6878a8", "#b0643c")
+ANOMALY = "#e03131"
+BAND = "rgba(128, 140, 160, 0.22)"
+_GRID = "rgba(128, 132, 149, 0.18)"
+_AXIS = "rgba(128, 132, 149, 0.55)"
+# Second row of the palette and on: told apart by dashes as well as colour.
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+# What stands before a number's SI letter, by unit; plotly's own formats know powers of 1000 only.
+_TICKS: dict[str, dict[str, Any]] = {
+    "ratio": {"tickformat": ".3~%"},
+    "%": {"ticksuffix": " %"},
+}
+
+
+def label(text: object, limit: int = 120) -> str:
+    """Foreign text for names, hover and annotations of a figure, where plotly would read HTML and `%{…}`."""
+    words = " ".join(str(text).split())
+    if len(words) > limit:
+        words = words[: limit - 1] + "…"
+    # U+2060 keeps % and { apart for the template reader and cannot be seen.
+    return html.escape(words, quote=True).replace("%{", "%\u2060{")
+
+
+def colour(index: int) -> str:
+    """The colour of the n-th series."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def dash(index: int) -> str:
+    """The line style of the n-th series: solid for the first of each colour."""
+    return _DASHES[index // len(PALETTE) % len(_DASHES)]
+
+
+def milliseconds(ts: pd.Series | pd.DatetimeIndex | np.ndarray) -> np.ndarray:
+    """Timestamps as plotly's date axis takes them fastest: float64 milliseconds, UTC."""
+    values = np.asarray(ts.to_numpy() if isinstance(ts, pd.Series) else ts)
+    if values.dtype == object:
+        values = pd.to_datetime(pd.Series(values), utc=True).to_numpy()
+    return values.astype("datetime64[ms]").astype(np.int64).astype(np.float64)
+
+
+def empty_figure() -> Figure:
+    """A figure without Streamlit's or plotly's own template weight."""
+    from plotly.graph_objects import Figure
+
+    return Figure()
+
+
+def layout(
+    figure: Figure, *, title: str = "", unit: str = "", alt: str = "", height: int = 360, legend: bool | None = None
+) -> Figure:
+    """Give a figure the house's look; returns it.
+
+    title: plain text, escaped here. unit: as `lib.profiling.units.unit_of` names it, on the value axis and in hover.
+    alt: what the picture shows, for those who cannot see it; `show` hands it on.
+    """
+    if legend is None:
+        legend = sum(1 for trace in figure.data if trace.showlegend is not False) > 1
+    axis = {"gridcolor": _GRID, "linecolor": _AXIS, "zerolinecolor": _AXIS, "zeroline": False, "automargin": True}
+    figure.update_layout(
+        title={"text": label(title), "font": {"size": 15}, "x": 0, "xanchor": "left"} if title else None,
+        meta={"alt": alt},
+        height=height,
+        colorway=list(PALETTE),
+        margin={"l": 8, "r": 8, "t": 44 if title else 16, "b": 8},
+        hovermode="x unified",
+        hoverlabel={"namelength": 60},
+        dragmode="zoom",
+        showlegend=legend,
+        legend={"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0, "font": {"size": 12}},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        uirevision="keep",
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(
+        **axis, title={"text": label(unit) if unit and unit not in _TICKS else None, "font": {"size": 12}}
+    )
+    if unit in _TICKS:
+        figure.update_yaxes(**_TICKS[unit])
+    return figure
+
+
+def time_axis(figure: Figure, start: pd.Timestamp | Any, end: pd.Timestamp | Any) -> Figure:
+    """Make x a UTC time axis over exactly this span, so that what is missing at the edges shows as missing."""
+    figure.update_xaxes(
+        type="date",
+        range=[start.timestamp() * 1000, end.timestamp() * 1000],
+        hoverformat="%Y-%m-%d %H:%M:%S UTC",
+        tickformatstops=[
+            {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
+            {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%b %d"},
+            {"dtickrange": [86_400_000, None], "value": "%b %d\n%Y"},
+        ],
+    )
+    return figure
+
+
+def add_line(
+    figure: Figure,
+    ts: Any,
+    value: np.ndarray,
+    *,
+    name: str,
+    index: int = 0,
+    unit: str = "",
+    width: float = 1.6,
+    **style: Any,
+) -> None:
+    """A line (SVG). NaN in `value` breaks it. name is escaped here."""
+    figure.add_scatter(
+        x=milliseconds(ts),
+        y=np.asarray(value, dtype=np.float64),
+        mode="lines",
+        name=label(name),
+        line={"color": colour(index), "width": width, "dash": dash(index)},
+        connectgaps=False,
+        hovertemplate=hover(name, unit),
+        **style,
+    )
+
+
+def hover(name: str, unit: str = "") -> str:
+    """One line of the hover box: the value with its unit, then whose it is."""
+    number = "%{y:.3~%}" if unit == "ratio" else f"%{{y:.4~s}} {label(unit)}".rstrip()
+    return f"{number}  {label(name, 60)}<extra></extra>"
+
+
+def add_band(figure: Figure, ts: Any, low: np.ndarray, high: np.ndarray, *, name: str, tint: str = BAND) -> None:
+    """The area between two lines: an expected band, or the least and most of each bucket.
+
+    Each unbroken stretch is a shape of its own: a fill would otherwise bridge the gaps.
+    """
+    x, low, high = milliseconds(ts), np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    known = np.isfinite(low) & np.isfinite(high)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], known.astype(np.int8), [0]))))
+    xs: list[np.ndarray] = []
+    ys: list[np.ndarray] = []
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        xs += [x[start:end], x[start:end][::-1], [np.nan]]
+        ys += [high[start:end], low[start:end][::-1], [np.nan]]
+    if not xs:
+        return
+    figure.add_scatter(
+        x=np.concatenate(xs),
+        y=np.concatenate(ys),
+        mode="lines",
+        fill="toself",
+        fillcolor=tint,
+        line={"width": 0},
+        hoverinfo="skip",
+        name=label(name),
+        showlegend=False,
+    )
+
+
+def add_spans(figure: Figure, spans: list[tuple[Any, Any, str]], *, tint: str = ANOMALY) -> None:
+    """Mark stretches of time (start, end, words): a red area with an edge and a ▼ above, so that colour is not all."""
+    for start, end, _ in spans:
+        figure.add_vrect(
+            x0=start.timestamp() * 1000,
+            x1=end.timestamp() * 1000,
+            fillcolor=tint,
+            opacity=0.16,
+            line={"color": tint, "width": 1},
+            layer="below",
+        )
+    if spans:
+        figure.add_scatter(
+            x=[(start.timestamp() + end.timestamp()) * 500 for start, end, _ in spans],
+            y=[1.0] * len(spans),
+            yaxis="y2",
+            mode="markers",
+            marker={"symbol": "triangle-down", "size": 11, "color": tint},
+            text=[label(words, 90) for *_, words in spans],
+            hovertemplate="▼ %{text}<extra></extra>",
+            name="anomaly",
+            showlegend=True,
+        )
+        figure.update_layout(
+            yaxis2={"overlaying": "y", "range": [0, 1.02], "visible": False, "fixedrange": True, "showgrid": False}
+        )
+
+
+def show(figure: Figure, *, key: str, alt: str = "") -> None:
+    """Draw a figure that went through `layout`."""
+    meta = figure.layout.meta or {}
+    st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt or meta.get("alt") or None)
