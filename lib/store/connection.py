@@ -9,16 +9,18 @@ from pathlib import Path
 
 import duckdb
 
+from lib.store.catalog import Catalog
 from lib.store.schema import STATEMENTS
 
 
 class Store:
-    """Opened once a process. `read()` lends a cursor; `write()` lends one inside a transaction, one writer at a time."""
+    """Opened once a process. `read()` lends a cursor; `write()` one inside a transaction, one writer at a time."""
 
     def __init__(self, path: Path, memory_mb: int = 512) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.catalog = Catalog()
         self._connection = duckdb.connect(str(path), config={"memory_limit": f"{memory_mb}MB", "threads": 2})
         with self.write() as cursor:
             for statement in STATEMENTS:
@@ -36,7 +38,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction: committed on leaving, rolled back when the block raises."""
-        with self._lock, self.read() as cursor:
+        with self.lock, self.read() as cursor:
             cursor.execute("BEGIN")
             try:
                 yield cursor

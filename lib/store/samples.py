@@ -5,11 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+import duckdb
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from lib import frames
 from lib.frames import Block, Series, Window
+from lib.store import catalog
+from lib.store.catalog import Span
 from lib.store.connection import Store
+from lib.store.schema import naive, to_frame
+
+# Rows a Parquet export holds in memory at a time.
+_EXPORT_ROWS = 200_000
+_SCHEMA = pa.schema([("series_id", pa.int32()), ("ts", pa.timestamp("ms", tz="UTC")), ("value", pa.float64())])
+_LABELS = pa.map_(pa.string(), pa.string())
+# `IN (SELECT unnest(?))` reaches the scan as a bound on series_id, and takes any number of ids.
+_RANGE = (
+    "FROM samples WHERE series_id IN (SELECT unnest(?::INTEGER[])) AND ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS"
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +60,22 @@ class Samples:
         """Add what is not there yet. Blocks are validated already (`frames.validate`).
 
         `watermark` (target, collected until) is written in the same transaction: returning means all of it is
-        committed, raising means none of it is.
+        committed, raising means none of it is. It only moves forward. A sample that is there already keeps its
+        first value. Raises StoreFull, StoreReadOnly.
         """
+        blocks = list(blocks)
+        with self.store.lock:
+            known = self._catalog()
+            with self.store.write() as cursor:
+                ids, made = self._identify(cursor, source_id, blocks)
+                batch = _Batch(ids, blocks)
+                written = batch.insert(cursor, known.spans)
+                if watermark:
+                    _move_watermark(cursor, source_id, *watermark)
+            known.add(made)
+            for series_id, (first, last) in batch.spans.items():
+                known.widen(series_id, first, last)
+        return Appended(written, sum(block.ts_ms.size for block in blocks) - written)
 
     def find(
         self,
@@ -56,27 +87,291 @@ class Samples:
         ids: Sequence[int] | None = None,
     ) -> list[Series]:
         """Series that match all that is given, sorted by metric, host and labels."""
+        return self._catalog().matching(source_id, metric, host, labels, ids)
 
     def metrics(self, source_id: int | None = None) -> pd.DataFrame:
         """metric, kind, series (how many), hosts (how many), first, last: one row a metric."""
+        table = self._overview(source_id)
+        # nunique leaves missing values out: no label says where such a series lives.
+        grouped = table.assign(host=table["host"].replace("", None)).groupby("metric", sort=True, as_index=False)
+        return grouped.agg(
+            kind=("kind", "first"),
+            series=("series_id", "size"),
+            hosts=("host", "nunique"),
+            first=("first", "min"),
+            last=("last", "max"),
+        )
 
     def hosts(self, source_id: int | None = None) -> pd.DataFrame:
-        """source_id, host, series, first, last: one row a host."""
+        """source_id, host, series, first, last: one row a host. Series without a host are left out."""
+        table = self._overview(source_id)
+        grouped = table[table["host"] != ""].groupby(["source_id", "host"], sort=True, as_index=False)
+        return grouped.agg(series=("series_id", "size"), first=("first", "min"), last=("last", "max"))
 
     def stats(self, ids: Sequence[int]) -> list[SeriesStats]:
-        """Count, span and latest value of each."""
+        """Count, span and latest value of each, in the order asked; ids nobody has are left out."""
+        known = self._catalog()
+        with self.store.read() as cursor:
+            rows = cursor.execute(
+                "SELECT series_id, count(*), epoch_ms(min(ts)), epoch_ms(max(ts)), arg_max(value, ts) FROM samples "
+                "WHERE series_id IN (SELECT unnest(?::INTEGER[])) GROUP BY series_id",
+                [list(ids)],
+            ).fetchall()
+        found = {row[0]: row[1:] for row in rows}
+        stats = []
+        for series_id in dict.fromkeys(ids):
+            series = known.series.get(series_id)
+            if series is None:
+                continue
+            count, first, last, value = found.get(series_id, (0, None, None, None))
+            stats.append(SeriesStats(series, count, _moment(first), _moment(last), value))
+        return stats
 
     def read(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
-        """Raw samples: series_id, ts, value."""
+        """Raw samples: series_id, ts, value. NaN (stale markers too) and Inf come as stored."""
+        with self.store.read() as cursor:
+            return to_frame(
+                cursor,
+                f"SELECT series_id, ts, value {_RANGE} ORDER BY series_id, ts",  # noqa: S608 (constant)
+                [list(ids), naive(window.start), naive(window.end)],
+            )
 
     def buckets(self, ids: Sequence[int], window: Window, step_s: float) -> pd.DataFrame:
-        """series_id, ts (bucket start), min, mean, max, last, count. Empty buckets have no row."""
+        """series_id, ts (bucket start), min, mean, max, last, count. Empty buckets have no row.
+
+        Bucket starts are multiples of the step since 1970, so that a refresh a moment later has the same ones. NaN
+        is no number to average: it is left out, and a bucket of nothing else is empty.
+        """
+        step_ms = max(1, round(step_s * 1000))
+        with self.store.read() as cursor:
+            return to_frame(
+                cursor,
+                # Integer arithmetic on milliseconds: half the time of time_bucket.
+                f"""SELECT series_id, make_timestamp_ms(slot * {step_ms}) AS ts, min, mean, max, last, count FROM (
+                    SELECT series_id, epoch_ms(ts) // {step_ms} AS slot, min(value) AS min, avg(value) AS mean,
+                        max(value) AS max, arg_max(value, ts) AS last, count(*) AS count
+                    {_RANGE} AND NOT isnan(value) GROUP BY ALL)
+                ORDER BY series_id, ts""",  # noqa: S608 (numbers and constants)
+                [list(ids), naive(window.start), naive(window.end)],
+            )
 
     def export(self, ids: Sequence[int], window: Window, path: str) -> int:
-        """Write raw samples as Parquet (zstd) for a child process or a download; the number of rows."""
+        """Write raw samples as Parquet (zstd) for a child process or a download; the number of rows.
+
+        Columns as `read` gives them, ts with its time zone. A file that failed half-way is removed.
+        """
+        from pyarrow import parquet
+
+        rows = 0
+        try:
+            with self.store.read() as cursor, parquet.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+                result = cursor.sql(
+                    f"SELECT series_id, ts, value {_RANGE} ORDER BY series_id, ts",  # noqa: S608 (constant)
+                    params=[list(ids), naive(window.start), naive(window.end)],
+                )
+                for batch in result.to_arrow_reader(_EXPORT_ROWS):
+                    writer.write_table(pa.Table.from_batches([batch]).cast(_SCHEMA))
+                    rows += batch.num_rows
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
+            raise
+        return rows
 
     def watermark(self, source_id: int, target: str) -> datetime | None:
         """How far a target has been collected and committed."""
+        with self.store.read() as cursor:
+            rows = cursor.execute(
+                "SELECT epoch_ms(max(collected_until)) FROM watermarks WHERE source_id = ? AND target = ?",
+                [source_id, target],
+            ).fetchall()
+        return _moment(rows[0][0])
 
     def forget_source(self, source_id: int) -> None:
         """Remove a source's series, samples, watermarks, gaps and anomalies in one transaction."""
+        with self.store.lock:
+            known = self._catalog()
+            ids = [series.id for series in known.matching(source_id)]
+            with self.store.write() as cursor:
+                for table in ("samples", "expectations"):
+                    cursor.execute(
+                        f"DELETE FROM {table} WHERE series_id IN (SELECT unnest(?::INTEGER[]))",  # noqa: S608
+                        [ids],
+                    )
+                for table in ("series", "watermarks", "gaps", "anomalies"):
+                    cursor.execute(f"DELETE FROM {table} WHERE source_id = ?", [source_id])  # noqa: S608
+            known.drop(ids)
+
+    def _catalog(self) -> catalog.Catalog:
+        known = self.store.catalog
+        if not known.loaded:
+            with self.store.lock:
+                if not known.loaded:
+                    with self.store.read() as cursor:
+                        known.load(cursor)
+        return known
+
+    def _identify(
+        self, cursor: duckdb.DuckDBPyConnection, source_id: int, blocks: list[Block]
+    ) -> tuple[list[int], list[Series]]:
+        """The id of each block's series, and the series that had to be made for it."""
+        known = self.store.catalog.ids
+        ids: list[int] = []
+        new: dict[catalog.Key, int] = {}
+        made: list[Series] = []
+        missing: list[int] = []
+        for position, block in enumerate(blocks):
+            series_id = known.get((source_id, block.metric, frozenset(block.labels.items())))
+            if series_id is None:
+                missing.append(position)
+            ids.append(series_id or 0)
+        for position in missing:
+            block = blocks[position]
+            metric, labels = catalog.storable(block.metric), catalog.normal(block.labels)
+            key = catalog.key_of(source_id, metric, labels)
+            if key in known:
+                ids[position] = known[key]
+            elif key in new:
+                ids[position] = new[key]
+            else:
+                new[key] = made_id = _next_id(cursor)
+                ids[position] = made_id
+                made.append(catalog.make_series(made_id, source_id, metric, labels))
+        if made:
+            cursor.register("incoming_series", _series_table(made))
+            cursor.execute("INSERT INTO series SELECT id, source_id, metric, labels, host, kind FROM incoming_series")
+            cursor.unregister("incoming_series")
+        return ids, made
+
+    def _overview(self, source_id: int | None) -> pd.DataFrame:
+        known = self._catalog()
+        matching = known.matching(source_id)
+        spans = [known.spans.get(series.id) for series in matching]
+        return pd.DataFrame(
+            {
+                "series_id": [series.id for series in matching],
+                "source_id": pd.Series([series.source_id for series in matching], dtype="int64"),
+                "metric": pd.Series([series.metric for series in matching], dtype="str"),
+                "host": pd.Series([series.host for series in matching], dtype="str"),
+                "kind": pd.Series([series.kind for series in matching], dtype="str"),
+                "first": _utc([span[0] if span else None for span in spans]),
+                "last": _utc([span[1] if span else None for span in spans]),
+            }
+        )
+
+
+class _Batch:
+    """Blocks of one append as three flat columns, sorted by series as they came."""
+
+    def __init__(self, ids: list[int], blocks: list[Block]) -> None:
+        filled = [(series_id, block) for series_id, block in zip(ids, blocks, strict=True) if block.ts_ms.size]
+        self.ids = np.array([series_id for series_id, _ in filled], dtype=np.int32)
+        sizes = np.array([block.ts_ms.size for _, block in filled], dtype=np.int64)
+        self.series_id = np.repeat(self.ids, sizes)
+        self.ts = np.concatenate([block.ts_ms for _, block in filled]) if filled else np.empty(0, np.int64)
+        self.value = np.concatenate([block.value for _, block in filled]) if filled else np.empty(0)
+        if np.unique(self.ids).size < self.ids.size:
+            self._join_repeated()
+            changes = np.flatnonzero(np.diff(self.series_id)) + 1
+            starts = np.append(0, changes)
+            self.ids, sizes = self.series_id[starts], np.diff(np.append(starts, self.series_id.size))
+        elif not ((np.diff(self.ts) > 0) | (np.diff(self.series_id) != 0)).all():
+            raise ValueError("Timestamps of a block must strictly increase; pass blocks through frames.validate first.")
+        self.ends = np.cumsum(sizes)
+        self.starts = self.ends - sizes
+
+    def _join_repeated(self) -> None:
+        """One run a series where several blocks carry the same one; of equal timestamps the later block's wins."""
+        order = np.lexsort((np.arange(self.ts.size), self.ts, self.series_id))
+        series_id, ts = self.series_id[order], self.ts[order]
+        last = np.append((np.diff(ts) != 0) | (np.diff(series_id) != 0), True)
+        self.series_id, self.ts, self.value = series_id[last], ts[last], self.value[order][last]
+
+    @property
+    def spans(self) -> dict[int, Span]:
+        firsts, lasts = self.ts[self.starts].tolist(), self.ts[self.ends - 1].tolist()
+        return dict(zip(self.ids.tolist(), zip(firsts, lasts, strict=True), strict=True))
+
+    def insert(self, cursor: duckdb.DuckDBPyConnection, known: dict[int, Span]) -> int:
+        """Write what is not stored yet; the number of rows written.
+
+        Rows before the first or after the last stored sample of their series cannot be duplicates: they go straight
+        in, and only the rest is compared with what is there.
+        """
+        if not self.ids.size:
+            return 0
+        fresh = np.ones(self.ts.size, dtype=bool)
+        for start, end, series_id in zip(self.starts.tolist(), self.ends.tolist(), self.ids.tolist(), strict=True):
+            span = known.get(series_id)
+            if span:
+                inside = start + np.searchsorted(self.ts[start:end], (span[0], span[1] + 1))
+                fresh[inside[0] : inside[1]] = False
+        if fresh.all():
+            return _insert(cursor, self._table(slice(None)), "SELECT * FROM incoming")
+        written = _insert(cursor, self._table(fresh), "SELECT * FROM incoming") if fresh.any() else 0
+        late = self._table(~fresh)
+        bounds = [naive(frames.from_ms(int(edge))) for edge in (self.ts[~fresh].min(), self.ts[~fresh].max())]
+        return written + _insert(
+            cursor,
+            late,
+            "SELECT * FROM incoming ANTI JOIN (SELECT series_id, ts FROM samples "
+            "WHERE ts >= ?::TIMESTAMP_MS AND ts <= ?::TIMESTAMP_MS) AS stored USING (series_id, ts)",
+            bounds,
+        )
+
+    def _table(self, rows: slice | np.ndarray) -> pa.Table:
+        return pa.table(
+            {
+                "series_id": self.series_id[rows],
+                "ts": pa.array(self.ts[rows].view("datetime64[ms]")),
+                "value": self.value[rows],
+            }
+        )
+
+
+def _insert(
+    cursor: duckdb.DuckDBPyConnection, table: pa.Table, select: str, parameters: list[datetime] | None = None
+) -> int:
+    cursor.register("incoming", table)
+    rows = cursor.execute(f"INSERT INTO samples (series_id, ts, value) {select}", parameters or []).fetchall()  # noqa: S608
+    cursor.unregister("incoming")
+    return int(rows[0][0])
+
+
+def _next_id(cursor: duckdb.DuckDBPyConnection) -> int:
+    return int(cursor.execute("SELECT nextval('series_ids')").fetchall()[0][0])
+
+
+def _move_watermark(cursor: duckdb.DuckDBPyConnection, source_id: int, target: str, until: datetime) -> None:
+    stored = cursor.execute(
+        "SELECT max(collected_until) FROM watermarks WHERE source_id = ? AND target = ?", [source_id, target]
+    ).fetchall()[0][0]
+    if stored is None:
+        cursor.execute("INSERT INTO watermarks VALUES (?, ?, ?::TIMESTAMP_MS)", [source_id, target, naive(until)])
+    elif stored < naive(until):
+        cursor.execute(
+            "UPDATE watermarks SET collected_until = ?::TIMESTAMP_MS WHERE source_id = ? AND target = ?",
+            [naive(until), source_id, target],
+        )
+
+
+def _series_table(made: list[Series]) -> pa.Table:
+    return pa.table(
+        {
+            "id": pa.array([series.id for series in made], pa.int32()),
+            "source_id": pa.array([series.source_id for series in made], pa.int32()),
+            "metric": pa.array([series.metric for series in made], pa.string()),
+            "labels": pa.array([list(series.labels.items()) for series in made], _LABELS),
+            "host": pa.array([series.host for series in made], pa.string()),
+            "kind": pa.array([series.kind for series in made], pa.string()),
+        }
+    )
+
+
+def _moment(ts_ms: int | None) -> datetime | None:
+    return None if ts_ms is None else frames.from_ms(ts_ms)
+
+
+def _utc(ts_ms: list[int | None]) -> pd.Series:
+    return pd.Series(
+        pd.array(ts_ms, dtype="Int64").to_numpy("datetime64[ms]", na_value=np.datetime64("NaT"))
+    ).dt.tz_localize("UTC")

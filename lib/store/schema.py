@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
 STATEMENTS = (
     "CREATE SEQUENCE IF NOT EXISTS series_ids",
     "CREATE SEQUENCE IF NOT EXISTS anomaly_ids",
@@ -14,7 +21,8 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS watermarks (
         source_id INTEGER NOT NULL, target VARCHAR NOT NULL, collected_until TIMESTAMP_MS NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS gaps (
-        source_id INTEGER NOT NULL, target VARCHAR NOT NULL, start_ts TIMESTAMP_MS NOT NULL, end_ts TIMESTAMP_MS NOT NULL,
+        source_id INTEGER NOT NULL, target VARCHAR NOT NULL,
+        start_ts TIMESTAMP_MS NOT NULL, end_ts TIMESTAMP_MS NOT NULL,
         reason VARCHAR NOT NULL, filled_at TIMESTAMP_MS)""",
     # One row a scored moment of a detector: score (higher is stranger), confidence 0..1, threshold in force.
     """CREATE TABLE IF NOT EXISTS scores (
@@ -32,3 +40,20 @@ STATEMENTS = (
         score DOUBLE NOT NULL, confidence DOUBLE NOT NULL, severity VARCHAR NOT NULL,
         actual DOUBLE, expected DOUBLE, low DOUBLE, high DOUBLE, explanation VARCHAR NOT NULL)""",
 )
+
+
+def naive(moment: datetime) -> datetime:
+    """A moment as DuckDB takes it: UTC without a zone. Raises ValueError for one that has none to begin with."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone; use UTC.")
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def to_frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: list[Any]) -> pd.DataFrame:
+    """A query's rows as a frame; columns of time come out with their zone, UTC, in milliseconds."""
+    table = cursor.sql(query, params=parameters).to_arrow_table()
+    fields = [
+        pa.field(field.name, pa.timestamp("ms", tz="UTC")) if pa.types.is_timestamp(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields)).to_pandas()

@@ -1,0 +1,111 @@
+"""What the store knows of its series, kept in memory: who they are, and how far their samples reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import duckdb
+
+from lib import frames
+from lib.frames import Series
+
+Key = tuple[int, str, frozenset[tuple[str, str]]]
+Span = tuple[int, int]
+
+
+def normal(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels as they are stored: sorted, without empty ones (Prometheus reads those as absent) and `__name__`.
+
+    Lone surrogates, which JSON can smuggle in and UTF-8 cannot carry, become their escapes.
+    """
+    kept = {storable(name): storable(value) for name, value in labels.items() if value and name != "__name__"}
+    return dict(sorted(kept.items()))
+
+
+def storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def key_of(source_id: int, metric: str, labels: Mapping[str, str]) -> Key:
+    """What makes two blocks the same series; the order of labels does not."""
+    return source_id, metric, frozenset(labels.items())
+
+
+class Catalog:
+    """Series by key and by id, and the first and last timestamp stored of each.
+
+    Holds only what is committed: `Samples` adds to it after a commit, under the store's lock, and the store
+    empties it when it reopens the file. Whoever changes `series` or `samples` in another way calls `clear`.
+    """
+
+    def __init__(self) -> None:
+        self.loaded = False
+        self.series: dict[int, Series] = {}
+        self.ids: dict[Key, int] = {}
+        self.spans: dict[int, Span] = {}  # first and last, Unix milliseconds
+
+    def clear(self) -> None:
+        """Forget everything; the next use reads it from the file again."""
+        self.loaded = False
+        self.series, self.ids, self.spans = {}, {}, {}
+
+    def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Read it from the file. One pass over samples: about 10 ms a million on two threads."""
+        self.clear()
+        rows = cursor.execute("SELECT id, source_id, metric, labels, host, kind FROM series").fetchall()
+        self.add(Series(*row) for row in rows)
+        self.spans = {
+            series_id: (first, last)
+            for series_id, first, last in cursor.execute(
+                "SELECT series_id, epoch_ms(min(ts)), epoch_ms(max(ts)) FROM samples GROUP BY series_id"
+            ).fetchall()
+        }
+        self.loaded = True
+
+    def add(self, made: Iterable[Series]) -> None:
+        """Take in series that are committed."""
+        for series in made:
+            self.series[series.id] = series
+            self.ids[key_of(series.source_id, series.metric, series.labels)] = series.id
+
+    def widen(self, series_id: int, first: int, last: int) -> None:
+        """Note that samples from first to last are committed."""
+        known = self.spans.get(series_id)
+        self.spans[series_id] = (min(first, known[0]), max(last, known[1])) if known else (first, last)
+
+    def drop(self, series_ids: Iterable[int]) -> None:
+        """Let go of series that were removed."""
+        for series_id in series_ids:
+            series = self.series.pop(series_id, None)
+            self.spans.pop(series_id, None)
+            if series:
+                self.ids.pop(key_of(series.source_id, series.metric, series.labels), None)
+
+    def matching(
+        self,
+        source_id: int | None = None,
+        metric: str | None = None,
+        host: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ids: Iterable[int] | None = None,
+    ) -> list[Series]:
+        """Series that match all that is given, sorted by metric, host and labels."""
+        # list() of a dict's values is one step to other threads; iterating it is not.
+        candidates: Iterable[Series] = list(self.series.values())
+        if ids is not None:
+            candidates = [self.series[i] for i in dict.fromkeys(ids) if i in self.series]
+        wanted = (labels or {}).items()
+        found = [
+            series
+            for series in candidates
+            if (source_id is None or series.source_id == source_id)
+            and (metric is None or series.metric == metric)
+            and (host is None or series.host == host)
+            and all(series.labels.get(name, "") == value for name, value in wanted)
+        ]
+        return sorted(found, key=lambda s: (s.metric, s.host, sorted(s.labels.items()), s.source_id))
+
+
+def make_series(series_id: int, source_id: int, metric: str, labels: Mapping[str, str]) -> Series:
+    """A new series as it will be stored; `labels` are normal already."""
+    return Series(series_id, source_id, metric, labels, frames.host_of(labels), frames.kind_of(metric))
