@@ -6,6 +6,7 @@ plotly is imported inside the functions: a page without a chart never pays for i
 from __future__ import annotations
 
 import html
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,6 @@ _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
     "toImageButtonOptions": {"format": "png", "scale": 2},
-}
-# What stands before a number's SI letter, by unit; plotly's own formats know powers of 1000 only.
-_TICKS: dict[str, dict[str, Any]] = {
-    "ratio": {"tickformat": ".3~%"},
-    "%": {"ticksuffix": " %"},
 }
 
 
@@ -79,7 +75,13 @@ def layout(
     """
     if legend is None:
         legend = sum(1 for trace in figure.data if trace.showlegend is not False) > 1
-    axis = {"gridcolor": _GRID, "linecolor": _AXIS, "zerolinecolor": _AXIS, "zeroline": False, "automargin": True}
+    axis: dict[str, Any] = {
+        "gridcolor": _GRID,
+        "linecolor": _AXIS,
+        "zerolinecolor": _AXIS,
+        "zeroline": False,
+        "automargin": True,
+    }
     figure.update_layout(
         title={"text": label(title), "font": {"size": 15}, "x": 0, "xanchor": "left"} if title else None,
         meta={"alt": alt},
@@ -93,19 +95,29 @@ def layout(
         legend={"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0, "font": {"size": 12}},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        uirevision="keep",
     )
     figure.update_xaxes(**axis)
-    figure.update_yaxes(
-        **axis, title={"text": label(unit) if unit and unit not in _TICKS else None, "font": {"size": 12}}
-    )
-    if unit in _TICKS:
-        figure.update_yaxes(**_TICKS[unit])
+    figure.update_yaxes(**axis, **_ticks(unit))
     return figure
 
 
-def time_axis(figure: Figure, start: pd.Timestamp | Any, end: pd.Timestamp | Any) -> Figure:
-    """Make x a UTC time axis over exactly this span, so that what is missing at the edges shows as missing."""
+def _suffix(unit: str) -> str:
+    return "" if unit in ("", "ratio") else label(unit) if unit.startswith("/") else f" {label(unit)}"
+
+
+def _ticks(unit: str) -> dict[str, Any]:
+    """How the value axis writes numbers of this unit: 20 GB, 35 %, 4 s."""
+    if unit == "ratio":
+        return {"tickformat": "~%"}
+    return {"ticksuffix": _suffix(unit), "exponentformat": "none" if unit == "s" else "SI"}
+
+
+def time_axis(figure: Figure, start: datetime, end: datetime, revision: str = "") -> Figure:
+    """Make x a UTC time axis over exactly this span, so that what is missing at the edges shows as missing.
+
+    revision: while it stays the same, a reader's zoom survives new data.
+    """
+    figure.update_layout(uirevision=revision or f"{start.timestamp():.0f}-{end.timestamp():.0f}")
     figure.update_xaxes(
         type="date",
         range=[start.timestamp() * 1000, end.timestamp() * 1000],
@@ -145,8 +157,8 @@ def add_line(
 
 def hover(name: str, unit: str = "") -> str:
     """One line of the hover box: the value with its unit, then whose it is."""
-    number = "%{y:.3~%}" if unit == "ratio" else f"%{{y:.4~s}} {label(unit)}".rstrip()
-    return f"{number}  {label(name, 60)}<extra></extra>"
+    form = ".3~%" if unit == "ratio" else ".4~g" if unit == "s" else ".4~s"
+    return f"%{{y:{form}}}{_suffix(unit)}  {label(name, 60)}<extra></extra>"
 
 
 def add_band(figure: Figure, ts: Any, low: np.ndarray, high: np.ndarray, *, name: str, tint: str = BAND) -> None:
@@ -159,9 +171,10 @@ def add_band(figure: Figure, ts: Any, low: np.ndarray, high: np.ndarray, *, name
     edges = np.flatnonzero(np.diff(np.concatenate(([0], known.astype(np.int8), [0]))))
     xs: list[np.ndarray] = []
     ys: list[np.ndarray] = []
+    pause = np.array([np.nan])
     for start, end in zip(edges[::2], edges[1::2], strict=True):
-        xs += [x[start:end], x[start:end][::-1], [np.nan]]
-        ys += [high[start:end], low[start:end][::-1], [np.nan]]
+        xs += [x[start:end], x[start:end][::-1], pause]
+        ys += [high[start:end], low[start:end][::-1], pause]
     if not xs:
         return
     figure.add_scatter(
