@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+
+from lib import frames
 
 STATEMENTS = (
     "CREATE SEQUENCE IF NOT EXISTS series_ids",
@@ -43,10 +45,8 @@ STATEMENTS = (
 
 
 def naive(moment: datetime) -> datetime:
-    """A moment as DuckDB takes it: UTC without a zone. Raises ValueError for one that has none to begin with."""
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no time zone; use UTC.")
-    return moment.astimezone(UTC).replace(tzinfo=None)
+    """A moment as DuckDB keeps it: UTC without a zone, in whole milliseconds. Raises ValueError for one without zone."""
+    return frames.from_ms(frames.to_ms(moment)).replace(tzinfo=None)
 
 
 def to_frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: list[Any]) -> pd.DataFrame:
