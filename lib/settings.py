@@ -41,18 +41,39 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DATABASE_URL", "AUTOOPS_DATABASE_URL"),
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    public_url: str = Field("http://localhost:8501", description="How browsers reach the app; used in links and for cookies.")
+    public_url: str = Field(
+        "http://localhost:8501", description="How browsers reach the app; used in links and for cookies."
+    )
 
-    demo: bool = Field(True, description="Load the bundled demo history and this machine's metrics while no source is configured.")
+    demo: bool = Field(
+        True, description="Load the bundled demo history and this machine's metrics while no source is configured."
+    )
     guests: bool = Field(True, description="Let visitors look around the demo, read-only, without an account.")
     admin_username: str = Field("admin", description="Name of the first administrator.")
     admin_password: SecretStr = Field(
-        SecretStr(""), description="Creates the first administrator on hosts without a console. Unset: a one-time link is printed."
+        SecretStr(""),
+        description="Creates the first administrator on hosts without a console. Unset: a one-time link is printed.",
     )
     session_hours: float = Field(12, gt=0, description="How long a sign-in lasts.")
     lockout_failures: int = Field(5, ge=1, description="Failed sign-ins per account and address before a lockout.")
-    lockout_minutes: float = Field(5, gt=0, description="The span failures are counted over, and how long a lockout lasts.")
-    cors_origins: str = Field("", description="Comma-separated origins that may call the API from a browser. Empty: none.")
+    lockout_minutes: float = Field(
+        5, gt=0, description="The span failures are counted over, and how long a lockout lasts."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that seals stored source credentials, 16 random characters or more. Empty: data/secret.key is made.",
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, description="Reverse proxies in front of the app whose X-Forwarded-For may be believed. 0: none."
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Further host names browsers may use, comma-separated; * for any. The name in AUTOOPS_PUBLIC_URL, "
+        "localhost, IP addresses and names without a dot always may.",
+    )
+    cors_origins: str = Field(
+        "", description="Comma-separated origins that may call the API from a browser. Empty: none."
+    )
     api_rate_per_minute: int = Field(120, ge=1, description="API requests a minute for each key or address.")
 
     prometheus_url: str = Field("", description="A Prometheus-compatible source to add at first start.")
@@ -61,10 +82,14 @@ class Settings(BaseSettings):
     source_timeout_s: float = Field(30, gt=0, description="Total time one request to a source may take.")
     source_max_mb: float = Field(256, gt=0, description="Largest body read from a source in one request.")
     source_max_series: int = Field(2000, ge=1, description="Series a collected metric may have before it is refused.")
-    collect_interval_s: float = Field(15, ge=1, description="How often sources are collected unless a source says otherwise.")
+    collect_interval_s: float = Field(
+        15, ge=1, description="How often sources are collected unless a source says otherwise."
+    )
 
     store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
-    task_mode: TaskMode = Field(TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts.")
+    task_mode: TaskMode = Field(
+        TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
+    )
     task_memory_mb: int = Field(2048, ge=256, description="Memory cap of one job's process.")
     task_deadline_s: float = Field(3600, gt=0, description="A job running longer than this is ended.")
     task_concurrency: int = Field(2, ge=1, description="Jobs that run at the same time.")
@@ -72,16 +97,21 @@ class Settings(BaseSettings):
     llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
     llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")
     gemini_api_key: SecretStr = Field(
-        SecretStr(""), description="Key for Gemini.", validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY", "AUTOOPS_GEMINI_API_KEY")
+        SecretStr(""),
+        description="Key for Gemini.",
+        validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY", "AUTOOPS_GEMINI_API_KEY"),
     )
     gemini_model: str = Field("gemini-2.5-flash", description="Gemini model name.")
     gemini_endpoint: str = Field("", description="Another address for the Gemini API. Empty: Google's.")
     openai_api_key: SecretStr = Field(
-        SecretStr(""), description="Key for OpenAI.", validation_alias=AliasChoices("OPENAI_API_KEY", "AUTOOPS_OPENAI_API_KEY")
+        SecretStr(""),
+        description="Key for OpenAI.",
+        validation_alias=AliasChoices("OPENAI_API_KEY", "AUTOOPS_OPENAI_API_KEY"),
     )
     openai_model: str = Field("gpt-4o-mini", description="OpenAI model name.")
     openai_base_url: str = Field(
-        "", description="Any OpenAI-compatible address, a local model server too. Empty: OpenAI's.",
+        "",
+        description="Any OpenAI-compatible address, a local model server too. Empty: OpenAI's.",
         validation_alias=AliasChoices("OPENAI_BASE_URL", "AUTOOPS_OPENAI_BASE_URL"),
     )
 
