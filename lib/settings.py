@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(
         SecretStr(""),
-        description="Key that seals stored source credentials, 16 random characters or more. Empty: data/secret.key is made.",
+        description="Seals stored source credentials; 16 random characters or more. Empty: data/secret.key is made.",
     )
     trusted_proxies: int = Field(
         0, ge=0, description="Reverse proxies in front of the app whose X-Forwarded-For may be believed. 0: none."
@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     task_memory_mb: int = Field(2048, ge=256, description="Memory cap of one job's process.")
     task_deadline_s: float = Field(3600, gt=0, description="A job running longer than this is ended.")
     task_concurrency: int = Field(2, ge=1, description="Jobs that run at the same time.")
+    task_keep_days: float = Field(30, gt=0, description="Ended tasks and their logs are removed after this many days.")
 
     llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
     llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")

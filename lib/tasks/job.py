@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from lib.errors import Invalid
+
+
+# Rows of the app's database: what is larger belongs in a file.
+MAX_JSON_BYTES = 1_000_000
+
+
+class Cancelled(BaseException):
+    """Raised inside a job that was ended from outside; no Exception, so that a broad `except` cannot eat it."""
 
 
 class JobContext(Protocol):
@@ -21,7 +33,8 @@ class JobContext(Protocol):
 
     def deliver(self, path: Path, **values: Any) -> None:
         """Hand a finished Parquet file to the app while running. Returns once the app has taken it (its
-        `receive` returned, so what it stored is committed) or raises what receiving raised."""
+        `receive` returned, so what it stored is committed) or raises what receiving raised. The file, which
+        lies in `workdir`, is removed then."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +43,12 @@ class JobKind:
 
     run: "lib.services.detection_jobs:train", called as run(context, **params) in the child; returns JSON-able results.
         It must not open the DuckDB file: it reads what `prepare` exported and leaves files in `context.workdir`.
-    prepare: in the app, before the child starts: prepare(params, workdir) -> params for `run`.
-    receive: in the app, for each delivered file: receive(params, path, values).
+    prepare: in the app, before the child starts: prepare(params, workdir) -> params for `run`. What it adds (a
+        source's password) reaches the child through a pipe and is never written down.
+    receive: in the app, for each delivered file: receive(params, path, values). Here and in `finish`, `params` are
+        those that were submitted, without what `prepare` added.
     finish: in the app, after success: finish(params, result, workdir) -> result to keep. Raising fails the task.
+        `workdir` is removed afterwards, so it moves what should stay.
     """
 
     name: str
@@ -42,3 +58,30 @@ class JobKind:
     finish: Callable[[dict[str, Any], dict[str, Any], Path], dict[str, Any]] | None = None
     memory_mb: int | None = None  # None: the setting's cap
     deadline_s: float | None = None
+
+
+def as_json(values: dict[str, Any], what: str) -> dict[str, Any]:
+    """`values` as a JSON column gives them back (tuples become lists). Raises Invalid when they are not JSON-able."""
+    try:
+        text = json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(
+            f"The {what} cannot be written as JSON ({error}); use numbers, text, lists and mappings."
+        ) from None
+    if len(text) > MAX_JSON_BYTES:
+        raise Invalid(
+            f"The {what} take {len(text):,} bytes as JSON, the cap is {MAX_JSON_BYTES:,}; put them in a file."
+        )
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
+        raise Invalid(f"The {what} must be a mapping of names to values, not {type(values).__name__}.")
+    return plain
+
+
+def load(run: str) -> Callable[..., dict[str, Any] | None]:
+    """The function that `run` ("package.module:function") names. Raises Invalid when there is none."""
+    module, _, name = run.partition(":")
+    function = getattr(importlib.import_module(module), name, None)
+    if not callable(function):
+        raise Invalid(f"No job function {name!r} in {module}; a job names it as 'package.module:function'.")
+    return function
