@@ -1,0 +1,204 @@
+"""How fast history goes from a Prometheus into the store, against the straightforward way with the same package."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from benchmarks.browser import free_port
+from benchmarks.report import Figure, note
+from lib.errors import Unavailable
+from lib.frames import Window, validate
+from lib.prometheus.guard import Guard
+from lib.prometheus.read import DAY, Reader, Wanted
+from lib.prometheus.session import Endpoint, Limits
+from lib.store.connection import Store
+from lib.store.samples import Samples
+
+STEP_S = 15
+# name, and how its values look: what a node exporter's do.
+METRICS = (
+    ("node_cpu_seconds_total", "counter"),
+    ("node_memory_MemAvailable_bytes", "bytes"),
+    ("node_load1", "decimal"),
+    ("node_network_receive_bytes_total", "counter_int"),
+    ("node_disk_io_time_seconds_total", "counter"),
+    ("app_request_ratio", "float"),
+    ("up", "constant"),
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """series: of each metric."""
+
+    series: int
+    span: Window
+
+    @property
+    def samples(self) -> int:
+        return len(METRICS) * self.series * round(self.span.span.total_seconds() / STEP_S)
+
+
+def run(quick: bool, arguments: list[str]) -> Iterator[Figure]:
+    # Whole days that ended two days ago: complete blocks, nothing that could still change.
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    history = History(series=4, span=Window(end - DAY, end)) if quick else History(10, Window(end - 4 * DAY, end))
+    with tempfile.TemporaryDirectory(prefix="ingest-") as folder, prometheus(Path(folder), history) as url:
+        note(f"{history.samples:,} samples behind {url}")
+        package_way(url, history, Path(folder) / "warm-up.duckdb", days=1)  # the server's caches, for both alike
+        naive_s, naive_n, naive_hash = naive_way(url, history, Path(folder) / "naive.duckdb")
+        note(f"naive: {naive_n:,} samples in {naive_s:.2f} s")
+        ours_s, ours_n, ours_hash = package_way(url, history, Path(folder) / "ours.duckdb")
+        note(f"ours: {ours_n:,} samples in {ours_s:.2f} s")
+    naive_rate, rate = naive_n / naive_s, ours_n / ours_s
+    yield Figure("ingest", "samples", ours_n, "samples")
+    yield Figure("ingest", "rate", round(rate), "samples/s", f"naive {naive_rate:.0f} samples/s", round(rate / naive_rate, 2))
+    yield Figure("ingest", "speedup", round(rate / naive_rate, 2), "times", "MetricRangeDataFrame and insert", round(rate / naive_rate, 2))
+    yield Figure("ingest", "hash_equal", int(ours_hash == naive_hash and ours_n == naive_n > 0), "1 = equal")
+
+
+def package_way(url: str, history: History, path: Path, days: int | None = None) -> tuple[float, int, str]:
+    """What a backfill does: read (with the next piece under way), validate, append with its watermark."""
+    span = history.span if days is None else Window(history.span.start, history.span.start + days * DAY)
+    store = Store(path)
+    samples, now = Samples(store), datetime.now(UTC)
+    started = time.perf_counter()
+    with Reader(Endpoint(url), Limits(timeout_s=120), Guard()) as reader:
+        for part in reader.history([Wanted(name) for name, _ in METRICS], span):
+            blocks = [validate(block, now)[0] for block in part.matrix]
+            samples.append(1, blocks, (part.wanted.name, part.window.end))
+    elapsed = time.perf_counter() - started
+    with store.read() as cursor:
+        found = digest(
+            cursor,
+            "SELECT concat_ws('|', metric, labels['instance'], labels['job']), epoch_ms(ts), value "
+            "FROM samples JOIN series ON series.id = samples.series_id",
+        )
+    store.close()
+    return elapsed, *found
+
+
+def naive_way(url: str, history: History, path: Path) -> tuple[float, int, str]:
+    """What the package's own documentation shows: get_metric_range_data, MetricRangeDataFrame, insert.
+
+    get_metric_range_data asks for a range selector (`m[86400s]` at one instant), chunk by chunk, so it reads the same
+    raw samples as the package path does. Its chunks include both ends, so the sample on each midnight comes twice and
+    the one on the very end comes although the span excludes it; both are left out by the last statement, not timed.
+    """
+    from prometheus_api_client import MetricRangeDataFrame, PrometheusConnect
+
+    connection = duckdb.connect(str(path))
+    connection.execute("CREATE TABLE samples (metric VARCHAR, instance VARCHAR, job VARCHAR, ts TIMESTAMP, value DOUBLE)")
+    started = time.perf_counter()
+    client = PrometheusConnect(url)
+    for name, _ in METRICS:
+        day = history.span.start
+        while day < history.span.end:
+            data = client.get_metric_range_data(name, start_time=day, end_time=day + DAY, chunk_size=DAY)
+            frame = MetricRangeDataFrame(data).reset_index()
+            connection.execute("INSERT INTO samples SELECT __name__, instance, job, timestamp, value FROM frame")
+            day += DAY
+    elapsed = time.perf_counter() - started
+    ends = [history.span.start.replace(tzinfo=None), history.span.end.replace(tzinfo=None)]
+    found = digest(
+        connection,
+        "SELECT DISTINCT concat_ws('|', metric, instance, job), epoch_ms(ts), value FROM samples "
+        "WHERE ts >= ? AND ts < ?",
+        ends,
+    )
+    connection.close()
+    return elapsed, *found
+
+
+def digest(connection: duckdb.DuckDBPyConnection, query: str, values: list[object] | None = None) -> tuple[int, str]:
+    """How many rows, and SHA-256 over (series, milliseconds, the value's bits) in order."""
+    rows = connection.execute(f"SELECT * FROM ({query}) AS t(series, ts, value) ORDER BY series, ts", values or []).fetchnumpy()
+    made = hashlib.sha256("\n".join(rows["series"]).encode())
+    made.update(np.ascontiguousarray(rows["ts"], dtype=np.int64))
+    made.update(np.ascontiguousarray(rows["value"], dtype=np.float64).view(np.int64))
+    return len(rows["ts"]), made.hexdigest()
+
+
+def values_of(kind: str, series: int, count: int) -> list[str]:
+    rng = np.random.default_rng(series)
+    t = np.arange(count)
+    if kind == "counter":
+        return [f"{v:.2f}" for v in np.cumsum(rng.gamma(2.0, 2.0, count))]
+    if kind == "counter_int":
+        return [str(v) for v in np.cumsum(rng.integers(0, 200_000, count))]
+    if kind == "bytes":
+        return [str(int(v) // 4096 * 4096) for v in 8e9 + 2e9 * np.sin(t / 900) + rng.normal(0, 3e7, count)]
+    if kind == "decimal":
+        return [f"{v:.2f}" for v in np.abs(2 + np.sin(t / 500) + rng.normal(0, 0.3, count))]
+    if kind == "float":
+        return [repr(float(v)) for v in rng.random(count)]
+    return ["1"] * count
+
+
+@contextmanager
+def prometheus(folder: Path, history: History) -> Iterator[str]:
+    """A local Prometheus holding the history, on a port of the system's choice; ended on leaving."""
+    binary, tool = shutil.which("prometheus"), shutil.which("promtool")
+    if not binary or not tool:
+        raise Unavailable("This bench needs prometheus and promtool (Debian: apt-get install prometheus).")
+    data, text = folder / "tsdb", folder / "history.om"
+    write_openmetrics(text, history)
+    subprocess.run([tool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data], check=True, stdout=sys.stderr)
+    text.unlink()
+    (folder / "prometheus.yml").write_text("global: {}\n")
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            binary,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=10y",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{url}/-/ready", timeout=1) as answer:
+                    if answer.status == 200:
+                        break
+            except OSError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def write_openmetrics(path: Path, history: History) -> None:
+    count = round(history.span.span.total_seconds() / STEP_S)
+    start = history.span.start.timestamp()
+    with path.open("w") as out:
+        for name, kind in METRICS:
+            # Untyped: OpenMetrics wants names of counters without _total, Prometheus' blocks do not care.
+            for series in range(history.series):
+                head = f'{name}{{instance="host-{series:02d}:9100",job="node"}}'
+                # Scrapes happen at an offset of each target's own, with milliseconds.
+                offset = math.modf(series * 0.377)[0] * STEP_S
+                out.writelines(
+                    f"{head} {value} {start + offset + i * STEP_S:.3f}\n" for i, value in enumerate(values_of(kind, series, count))
+                )
+        out.write("# EOF\n")

@@ -1,0 +1,206 @@
+"""Samples as a source stores them: a range selector at one instant, one request for all series of a metric and a day.
+
+`query_range` would evaluate at steps and invent points inside the lookback, so metrics are read raw; for a PromQL
+expression there is nothing raw to read, and evaluating it at the collection interval is exactly what is wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import SourceAnswer, SourceTooLarge
+from lib.frames import Block, Window, from_ms, to_ms
+from lib.prometheus.guard import Guard
+from lib.prometheus.parse import Matrix
+from lib.prometheus.session import Endpoint, Limits, SourceSession
+
+if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
+DAY = timedelta(days=1)
+_MAX_STEPS = 10_000  # Prometheus refuses more than 11,000 points a series
+_NAMES_A_COUNT = 40  # keeps the URL of one counting query well below 8 kB
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One target: a metric by name, or a PromQL expression collected under a name. max_series 0: the limits' cap."""
+
+    name: str
+    expression: str = ""
+    max_series: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of history: what was asked for, and what came."""
+
+    wanted: Wanted
+    window: Window
+    matrix: Matrix
+
+
+class Reader:
+    """One source, opened; use as a context manager. Not for two threads at once."""
+
+    def __init__(
+        self, endpoint: Endpoint, limits: Limits, guard: Guard, watch: Callable[[], None] | None = None
+    ) -> None:
+        from prometheus_api_client import PrometheusConnect
+
+        url = guard.check(endpoint.url)
+        self.limits = limits
+        self.session = SourceSession(endpoint, limits, guard, watch)
+        self.connect: PrometheusConnect = PrometheusConnect(url, session=self.session)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connect.close()
+
+    @property
+    def skew_s(self) -> float | None:
+        """The server's clock less ours, known after the first answer."""
+        return self.session.skew_s
+
+    def samples(self, wanted: Wanted, window: Window, step_s: float = 15.0) -> Matrix:
+        """Everything of one target in the window. Raises SourceTooLarge beyond the cap, and every other SourceError."""
+        if wanted.expression:
+            return self._evaluated(wanted, window, step_s)
+        start, end = to_ms(window.start), to_ms(window.end)
+        if end <= start:
+            return Matrix()
+        # Selectors include their end (and up to Prometheus 2 their start), windows do not: ask until the
+        # last millisecond before, and leave out what comes from before the start.
+        query = f"{selector(wanted.name)}[{end - start}ms]"
+        found = self.connect.custom_query(query, params={"time": _seconds(end - 1)})
+        if not isinstance(found, Matrix):
+            raise SourceAnswer(f"The server answered {wanted.name} with something else than samples.")
+        self._check_cap(wanted, len(found))
+        return Matrix([_within(block, wanted.name, start, end) for block in found], found.warnings)
+
+    def history(self, wanted: Iterable[Wanted], window: Window, step_s: float = 15.0) -> Iterator[Part]:
+        """Target by target, day by day; the next piece is under way while the caller stores the last."""
+        pieces = [(w, day) for w in wanted for day in days(window)]
+        with ThreadPoolExecutor(1, thread_name_prefix="source-ahead") as ahead:
+            waiting = [ahead.submit(self.samples, w, day, step_s) for w, day in pieces[:1]]
+            for number, (one, day) in enumerate(pieces):
+                try:
+                    matrix = waiting.pop().result()
+                except BaseException:
+                    self.session.abort()
+                    raise
+                if number + 1 < len(pieces):
+                    waiting.append(ahead.submit(self.samples, *pieces[number + 1], step_s))
+                try:
+                    yield Part(one, day, matrix)
+                except BaseException:
+                    self.session.abort()
+                    raise
+
+    def counts(self, names: Iterable[str], at_ms: int | None = None) -> dict[str, int]:
+        """How many series each metric has at a moment (now, unless told); names without any are left out."""
+        asked, found = list(names), {}
+        for first in range(0, len(asked), _NAMES_A_COUNT):
+            some = "|".join(_re2_literal(name) for name in asked[first : first + _NAMES_A_COUNT])
+            found.update(self.counts_matching(some, at_ms))
+        return found
+
+    def counts_matching(self, pattern: str, at_ms: int | None = None) -> dict[str, int]:
+        """The same for every metric whose whole name matches; the server's RE2 does the matching, so that no
+        pattern can hang us."""
+        params = {"time": _seconds(at_ms)} if at_ms is not None else {}
+        rows = self.connect.custom_query(f'count by (__name__) ({{__name__=~"{_quoted(pattern)}"}})', params=params)
+        try:
+            return {row["metric"].get("__name__", ""): int(float(row["value"][1])) for row in rows}
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            raise SourceAnswer("The server counted series in a way that is not Prometheus'; check the URL.") from None
+
+    def count_expression(self, expression: str) -> int:
+        """How many series an expression has now. Raises SourceAnswer when it does not parse there, or is a range."""
+        rows: Any = self.connect.custom_query(expression)
+        if isinstance(rows, Matrix):
+            raise SourceAnswer("The expression is a range such as m[5m]; wrap it in a function, as in rate(m[5m]).")
+        if rows and not isinstance(rows[0], dict):
+            return 1  # a scalar: [time, "value"]
+        return len(rows)
+
+    def check_count(self, wanted: Wanted, count: int) -> None:
+        """Raises SourceTooLarge when a target has more series than its cap, before its samples are asked for."""
+        self._check_cap(wanted, count)
+
+    def _check_cap(self, wanted: Wanted, count: int) -> None:
+        cap = wanted.max_series or self.limits.max_series
+        if count > cap:
+            raise SourceTooLarge(
+                f"{wanted.name} has {count:,} series, more than the {cap:,} allowed. Collect a PromQL expression that "
+                "adds them up (sum by …), raise this target's cap, or raise AUTOOPS_SOURCE_MAX_SERIES."
+            )
+
+    def _evaluated(self, wanted: Wanted, window: Window, step_s: float) -> Matrix:
+        """The expression at whole multiples of the step, so that reading a span again gives the same moments."""
+        step = max(1, round(step_s))
+        first = math.ceil(window.start.timestamp() / step) * step
+        last = math.ceil(window.end.timestamp() / step) * step - step
+        blocks: dict[tuple[tuple[str, str], ...], list[Block]] = {}
+        warnings: list[str] = []
+        for begin in range(first, last + 1, step * _MAX_STEPS):
+            end = min(last, begin + step * (_MAX_STEPS - 1))
+            found = self.connect.custom_query_range(
+                wanted.expression, start_time=from_ms(begin * 1000), end_time=from_ms(end * 1000), step=f"{step}s"
+            )
+            if not isinstance(found, Matrix):
+                raise SourceAnswer(f"The server answered {wanted.name} with something else than samples.")
+            self._check_cap(wanted, len(found))
+            warnings += found.warnings
+            for block in found:
+                blocks.setdefault(tuple(sorted(block.labels.items())), []).append(block)
+        self._check_cap(wanted, len(blocks))
+        return Matrix([_joined(wanted.name, pieces) for pieces in blocks.values()], dict.fromkeys(warnings))  # type: ignore[arg-type]
+
+
+def days(window: Window) -> list[Window]:
+    """The window cut at UTC midnights, oldest first."""
+    pieces, start = [], window.start
+    while start < window.end:
+        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+        pieces.append(Window(start, min(midnight, window.end)))
+        start = midnight
+    return pieces
+
+
+def selector(name: str) -> str:
+    """Selects one metric by its exact name, whatever characters it has."""
+    return f'{{__name__="{_quoted(name)}"}}'
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _re2_literal(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "_:" else f"\\{c}" for c in text)
+
+
+def _seconds(ts_ms: int) -> str:
+    return f"{ts_ms // 1000}.{ts_ms % 1000:03d}"
+
+
+def _within(block: Block, name: str, start_ms: int, end_ms: int) -> Block:
+    inside = (block.ts_ms >= start_ms) & (block.ts_ms < end_ms)
+    ts, value = (block.ts_ms, block.value) if inside.all() else (block.ts_ms[inside], block.value[inside])
+    return Block(name, block.labels, ts, value)
+
+
+def _joined(name: str, pieces: list[Block]) -> Block:
+    import numpy as np
+
+    return Block(
+        name, pieces[0].labels, np.concatenate([p.ts_ms for p in pieces]), np.concatenate([p.value for p in pieces])
+    )
