@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lib import errors
-from lib.tasks import job
+from lib.tasks import job, journal
 
 # Rows change at most four times a second (see runner); more progress events than this only cost the app time.
 PROGRESS_EVERY_S = 0.1
@@ -59,6 +59,7 @@ class ChildContext:
         self._progress_lock = threading.Lock()
         self._waiting: dict[str, Any] | None = None
         self._sent_at = 0.0
+        self._logged = 0
 
     def progress(self, fraction: float, message: str = "") -> None:
         event = {"event": "progress", "fraction": float(fraction), "message": str(message)}
@@ -83,7 +84,12 @@ class ChildContext:
             self._pipe.send(event)
 
     def log(self, message: str, level: str = "info", **values: Any) -> None:
-        self._pipe.send({"event": "log", "message": str(message), "level": level, "values": values})
+        # What the journal would leave out need not travel.
+        self._logged += 1
+        kept = journal.MAX_LINES + (journal.RESERVE_LINES if level in ("warning", "error") else 0)
+        if self._logged <= kept + 1:
+            text = str(message)[: journal.MAX_MESSAGE]
+            self._pipe.send({"event": "log", "message": text, "level": level, "values": values})
 
     def deliver(self, path: Path, **values: Any) -> None:
         with self._delivering:

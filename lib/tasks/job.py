@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from lib.errors import Invalid
 
-
 # Rows of the app's database: what is larger belongs in a file.
 MAX_JSON_BYTES = 1_000_000
 
@@ -65,17 +64,18 @@ def as_json(values: dict[str, Any], what: str) -> dict[str, Any]:
     try:
         text = json.dumps(values, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(
-            f"The {what} cannot be written as JSON ({error}); use numbers, text, lists and mappings."
-        ) from None
+        raise Invalid(f"The {what} cannot be written as JSON ({error}); use numbers, text and lists.") from None
     if len(text) > MAX_JSON_BYTES:
-        raise Invalid(
-            f"The {what} take {len(text):,} bytes as JSON, the cap is {MAX_JSON_BYTES:,}; put them in a file."
-        )
+        raise Invalid(f"The {what} take {len(text):,} bytes as JSON, the cap is {MAX_JSON_BYTES:,}; use a file.")
     plain = json.loads(text)
     if not isinstance(plain, dict):
         raise Invalid(f"The {what} must be a mapping of names to values, not {type(values).__name__}.")
     return plain
+
+
+def storable(text: str, length: int) -> str:
+    """`text` as every database takes it (no NUL, no half characters), cut to `length`."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:length]
 
 
 def load(run: str) -> Callable[..., dict[str, Any] | None]:

@@ -53,9 +53,8 @@ class Journal:
                 return
             if self.full and not self._said_full:
                 self._said_full = True
-                self._append(
-                    f"The log is full ({self._lines} lines); from here on only warnings and errors.", "warning", {}
-                )
+                said = f"The log is full ({self._lines:,} lines); from here on only warnings and errors."
+                self._append(said, "warning", {})
             if self.full and (level not in ("warning", "error") or self._lines >= MAX_LINES + RESERVE_LINES):
                 return
             self._append(message, level, values)

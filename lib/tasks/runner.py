@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-import signal
 import threading
 import time
 import traceback
@@ -15,7 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 from sqlalchemy import CursorResult, delete, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import col, select
@@ -28,7 +25,8 @@ from lib.log import redact
 from lib.settings import Settings
 from lib.tasks import journal
 from lib.tasks.execution import Execution, JobFailed
-from lib.tasks.job import Cancelled, JobKind, as_json
+from lib.tasks.job import Cancelled, JobKind, as_json, storable
+from lib.tasks.process import kill_left_over
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +63,19 @@ class Runner:
             )
         plain = as_json(params, f"parameters of {kind}")
         active_key = _active_key(kind, plain, key)
+        title, by = storable(title or kind, 256), storable(by, 64)
         while True:
-            task = Task(kind=kind, params=plain, title=(title or kind)[:256], created_by=by[:64], active_key=active_key)
+            task = Task(kind=kind, params=plain, title=title, created_by=by, active_key=active_key)
             try:
                 with self.database.session() as session:
                     session.add(task)
+                break
             except IntegrityError:
                 with self.database.session() as session:
                     same = session.exec(select(Task).where(Task.active_key == active_key)).first()
                 if same is not None:
                     return same
-                continue  # it ended between the two statements
-            break
+                # It ended between the two statements: try again.
         with self._changed:
             self._changed.notify_all()
         return task
@@ -127,7 +126,7 @@ class Runner:
         with self.database.session() as session:
             left_over = session.exec(select(Task.id).where(Task.status == TaskStatus.RUNNING)).all()
         if left_over:
-            _kill_left_over(self.settings.tasks_dir)
+            kill_left_over(self.settings.tasks_dir)
         for task_id in left_over:
             assert task_id is not None
             if self._end(task_id, TaskStatus.INTERRUPTED, _INTERRUPTED):
@@ -159,24 +158,21 @@ class Runner:
             self._queue.join(STOP_WITHIN_S)
             self._queue = None
 
-    def prune(self, now: datetime | None = None) -> int:
-        """Remove tasks that ended more than `task_keep_days` ago or lie beyond the newest 500, with their folders;
-        how many. For the schedule."""
+    def prune(self, now: datetime | None = None) -> None:
+        """Remove tasks that ended more than `task_keep_days` ago or lie beyond the newest 500, with their folders.
+        For the schedule."""
         before = (now or frames.utcnow()) - timedelta(days=self.settings.task_keep_days)
         with self.database.session() as session:
-            ended = session.exec(
-                select(Task.id, Task.created_at).where(col(Task.status).not_in(ACTIVE)).order_by(col(Task.id).desc())
-            ).all()
-            old = [
-                i
-                for n, (i, created_at) in enumerate(ended)
-                if i is not None and (n >= KEEP_ROWS or created_at < before)
-            ]
-            for start in range(0, len(old), 500):
-                session.exec(delete(Task).where(col(Task.id).in_(old[start : start + 500])))
+            newest_first = select(Task.id, Task.created_at).order_by(col(Task.id).desc())
+            ended = session.exec(newest_first.where(col(Task.status).not_in(ACTIVE))).all()
+        old = [task_id for n, (task_id, created_at) in enumerate(ended) if n >= KEEP_ROWS or created_at < before]
         for task_id in old:
+            assert task_id is not None
+            with self.database.session() as session:
+                session.exec(delete(Task).where(col(Task.id) == task_id))
             shutil.rmtree(self.log_path(task_id).parent, ignore_errors=True)
-        return len(old)
+        if old:
+            logger.info("old tasks removed", extra={"count": len(old)})
 
     # --- the queue ----------------------------------------------------------------------------
 
@@ -190,8 +186,8 @@ class Runner:
                 while self._start_next():
                     pass
                 pause = PROGRESS_EVERY_S if self._active else 1.0
-            except SQLAlchemyError as error:
-                logger.warning("task queue cannot reach the database", extra={"reason": redact(str(error))})
+            except Exception as error:  # without this thread nothing would ever start again
+                logger.exception("task queue stumbled", extra={"reason": redact(str(error))})
                 pause = 1.0
             with self._changed:
                 if not self._stopping:
@@ -216,52 +212,41 @@ class Runner:
             if not self._update(task.id, values, of=(TaskStatus.PENDING,)):
                 return True
             try:
-                execution = Execution(
-                    task.id,
-                    kind,
-                    task.params,
-                    self.log_path(task.id).parent,
-                    self.settings.task_mode,
-                    self.settings.task_memory_mb,
-                    self.settings.task_deadline_s,
-                )
-            except OSError as error:
-                self._end(task.id, TaskStatus.FAILED, f"The task's folder cannot be written ({error.strerror}).")
-                return True
-            self._active[task.id] = execution
-        threading.Thread(target=self._supervise, args=(execution,), name=f"task {task.id}", daemon=True).start()
+                folder = self.log_path(task.id).parent
+                execution = self._active[task.id] = Execution(task.id, kind, task.params, folder, self.settings)
+                threading.Thread(target=self._supervise, args=(execution,), name=f"task {task.id}", daemon=True).start()
+            except (OSError, RuntimeError) as error:
+                self._active.pop(task.id, None)
+                self._end(task.id, TaskStatus.FAILED, f"The task could not be started ({error}).")
         return True
 
     def _supervise(self, execution: Execution) -> None:
         """One thread a running task. It outlives the child it started: the kernel ties the child's life to it."""
-        status, error, result = TaskStatus.FAILED, "", {}
         began = time.monotonic()
+        result: dict[str, Any] = {}
         try:
             execution.journal.write(f"Started {execution.kind.name}.", params=execution.params)
             result = execution.run()
-            if not execution.claim(TaskStatus.SUCCEEDED):
-                raise Cancelled
-            if execution.kind.finish:
+            if execution.claim(TaskStatus.SUCCEEDED) and execution.kind.finish:
                 kept = execution.kind.finish(dict(execution.params), result, execution.workdir)
                 result = as_json(kept or {}, "results of the task")
-            status = TaskStatus.SUCCEEDED
         except Cancelled:
-            ending = execution.ending
-            status, error = (TaskStatus(ending[0]), ending[1]) if ending else (TaskStatus.CANCELLED, "")
+            pass  # whoever claimed the ending says how it ended
         except JobFailed as failed:
-            error = str(failed)
+            execution.fail(str(failed))
         except AppError as failed:
-            error = failed.message
+            execution.fail(failed.message)
         except BaseException as failed:
-            execution.journal.write(redact(traceback.format_exc()), "error")
-            error = redact(f"{type(failed).__name__}: {failed}")
+            execution.journal.write(traceback.format_exc(), "error")
+            execution.fail(redact(f"{type(failed).__name__}: {failed}"))
         try:
+            status, words = execution.ending or (TaskStatus.FAILED, "The job gave up by itself.")
             execution.clean()
-            words = {TaskStatus.SUCCEEDED: "Succeeded", TaskStatus.CANCELLED: "Cancelled"}.get(status, error)
             level = "info" if status in (TaskStatus.SUCCEEDED, TaskStatus.CANCELLED) else "error"
-            execution.journal.last_words(words, level, duration_s=round(time.monotonic() - began, 3))
+            duration_s = round(time.monotonic() - began, 3)
+            execution.journal.last_words(words or f"{status.capitalize()}.", level, duration_s=duration_s)
             execution.journal.close()
-            self._settle(execution, status, error, result if status is TaskStatus.SUCCEEDED else None)
+            self._settle(execution, TaskStatus(status), words, result if status == TaskStatus.SUCCEEDED else {})
         finally:
             with self._changed:
                 self._active.pop(execution.task_id, None)
@@ -283,9 +268,8 @@ class Runner:
         for execution in running:
             progress = execution.take_progress()
             if progress:
-                self._update(
-                    execution.task_id, {"progress": progress[0], "message": progress[1]}, of=(TaskStatus.RUNNING,)
-                )
+                values = {"progress": progress[0], "message": progress[1]}
+                self._update(execution.task_id, values, of=(TaskStatus.RUNNING,))
 
     def _settle(
         self, execution: Execution, status: TaskStatus, error: str = "", result: dict[str, Any] | None = None
@@ -298,16 +282,15 @@ class Runner:
                 self._end(execution.task_id, status, error, progress=fraction, message=message, result=result or {})
                 return
             except SQLAlchemyError as failed:
-                logger.warning(
-                    "end of task not written", extra={"task": execution.task_id, "reason": redact(str(failed))}
-                )
+                about = {"task": execution.task_id, "reason": redact(str(failed))}
+                logger.warning("end of task not written", extra=about)
                 time.sleep(min(0.1 * 2**attempt, 5.0))
 
     def _end(
         self, task_id: int, status: TaskStatus, error: str = "", of: tuple[TaskStatus, ...] = ACTIVE, **values: Any
     ) -> bool:
         """Whether this call ended it: of two, one wins."""
-        values |= {"status": status, "active_key": None, "finished_at": frames.utcnow(), "error": error[:4000]}
+        values |= {"status": status, "active_key": None, "finished_at": frames.utcnow(), "error": storable(error, 4000)}
         return self._update(task_id, values, of)
 
     def _update(self, task_id: int, values: dict[str, Any], of: tuple[TaskStatus, ...]) -> bool:
@@ -318,20 +301,5 @@ class Runner:
 
 
 def _active_key(kind: str, params: dict[str, Any], key: str | None) -> str:
-    if key is not None and len(key) <= 60:
-        return f"{kind}:{key}"
-    said = key if key is not None else json.dumps(params, sort_keys=True)
-    return f"{kind}:{'' if key is None else 'key '}{hashlib.sha256(said.encode()).hexdigest()[:48]}"
-
-
-def _kill_left_over(tasks_dir: Path) -> None:
-    """End what children of an app that was killed had started themselves; the children died with it."""
-    root = str(tasks_dir.resolve())
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("AUTOOPS_TASK_FOLDER", "").startswith(
-                root + os.sep
-            ):
-                process.send_signal(signal.SIGKILL)
-        except (psutil.Error, OSError):
-            continue
+    said = json.dumps({"params": params} if key is None else {"key": key}, sort_keys=True)
+    return f"{kind}:{hashlib.sha256(said.encode()).hexdigest()[:48]}"

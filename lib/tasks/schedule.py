@@ -31,7 +31,7 @@ class LastRun:
     running: bool = False
 
 
-class _DaemonThreads(BaseExecutor):  # type: ignore[misc]
+class _DaemonThreads(BaseExecutor):
     """A daemon thread a run: APScheduler's own pool would keep the process from leaving while work goes on."""
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
