@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, select, update
 
 from lib.db.database import Database
 from lib.db.tables import User, UserSession
@@ -15,7 +15,7 @@ from lib.db.tables import User, UserSession
 
 def digest(secret: str) -> str:
     """What is stored of a random secret. A plain hash is enough: 256 random bits cannot be guessed."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 class Sessions:
@@ -39,18 +39,29 @@ class Sessions:
             )
         return token
 
-    def user_of(self, token: str) -> User | None:
+    def find(self, token: str) -> tuple[User, UserSession] | None:
         """None when the token is unknown, expired or revoked, or its user is disabled."""
         with self.database.session() as session:
             return session.exec(
-                select(User)
+                select(User, UserSession)
                 .join(UserSession, col(UserSession.user_id) == col(User.id))
                 .where(
-                    UserSession.token_hash == digest(token),
+                    (UserSession.token_hash == digest(token)) | (UserSession.cookie_hash == digest(token)),
                     col(UserSession.expires_at) > self.clock(),
                     col(User.disabled).is_(False),
                 )
             ).first()
+
+    def cookie_token(self, session_id: int) -> str | None:
+        """A second token for the same session, for the cookie; replaces an earlier one. None when it has ended."""
+        token = secrets.token_urlsafe(32)
+        with self.database.session() as session:
+            done = session.exec(
+                update(UserSession)
+                .where(col(UserSession.id) == session_id, col(UserSession.expires_at) > self.clock())
+                .values(cookie_hash=digest(token))
+            )
+            return token if done.rowcount else None
 
     def of_user(self, user_id: int) -> list[UserSession]:
         """Sessions still open, newest first."""
@@ -59,15 +70,11 @@ class Sessions:
                 session.exec(
                     select(UserSession)
                     .where(UserSession.user_id == user_id, col(UserSession.expires_at) > self.clock())
-                    .order_by(col(UserSession.created_at).desc())
+                    .order_by(col(UserSession.created_at).desc(), col(UserSession.id).desc())
                 )
             )
 
-    def end(self, token: str) -> None:
-        with self.database.session() as session:
-            session.exec(delete(UserSession).where(col(UserSession.token_hash) == digest(token)))
-
-    def end_one(self, session_id: int, user_id: int) -> bool:
+    def end(self, session_id: int, user_id: int) -> bool:
         """False when this user has no such session."""
         with self.database.session() as session:
             ended = session.exec(
@@ -76,11 +83,14 @@ class Sessions:
             return bool(ended.rowcount)
 
     def end_all(self, user_id: int, but_token: str = "") -> int:
-        """How many ended. `but_token` stays: one's own, when changing one's password."""
+        """How many ended. The session of `but_token` stays: one's own, when changing one's password."""
+        kept = digest(but_token)
         with self.database.session() as session:
             ended = session.exec(
                 delete(UserSession).where(
-                    col(UserSession.user_id) == user_id, col(UserSession.token_hash) != digest(but_token)
+                    col(UserSession.user_id) == user_id,
+                    col(UserSession.token_hash) != kept,
+                    col(UserSession.cookie_hash).is_distinct_from(kept),
                 )
             )
             return int(ended.rowcount)

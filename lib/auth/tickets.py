@@ -26,7 +26,7 @@ class Tickets:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self.database, self.clock = database, clock
 
-    def issue(self, user_id: int, purpose: Purpose) -> str:
+    def issue(self, user_id: int, purpose: Purpose, session_id: int | None = None) -> str:
         """A new ticket. A new link voids the user's earlier ones, so that one forgotten in a log opens nothing."""
         ticket = secrets.token_urlsafe(32)
         now = self.clock()
@@ -40,13 +40,18 @@ class Tickets:
                 )
             session.add(
                 SignInTicket(
-                    ticket_hash=digest(ticket), user_id=user_id, purpose=purpose, expires_at=now + LIFETIME[purpose]
+                    ticket_hash=digest(ticket),
+                    user_id=user_id,
+                    session_id=session_id,
+                    purpose=purpose,
+                    expires_at=now + LIFETIME[purpose],
                 )
             )
         return ticket
 
-    def redeem(self, ticket: str) -> tuple[User, Purpose] | None:
-        """Whose it is, once: of two at the same time one gets it. None when unknown, used, expired or disabled."""
+    def redeem(self, ticket: str, purpose: Purpose) -> tuple[User, SignInTicket] | None:
+        """Whose it is, once: of two at the same time one gets it. None when unknown, used, expired, for
+        something else, or the user is disabled."""
         now = self.clock()
         with self.database.session() as session:
             # One statement decides, so that no lock is needed.
@@ -54,6 +59,7 @@ class Tickets:
                 update(SignInTicket)
                 .where(
                     col(SignInTicket.ticket_hash) == digest(ticket),
+                    col(SignInTicket.purpose) == purpose,
                     col(SignInTicket.used_at).is_(None),
                     col(SignInTicket.expires_at) > now,
                 )
@@ -61,12 +67,11 @@ class Tickets:
             )
             if not taken.rowcount:
                 return None
-            found = session.exec(
-                select(User, SignInTicket.purpose)
+            return session.exec(
+                select(User, SignInTicket)
                 .join(SignInTicket, col(SignInTicket.user_id) == col(User.id))
                 .where(SignInTicket.ticket_hash == digest(ticket), col(User.disabled).is_(False))
             ).first()
-        return (found[0], Purpose(found[1])) if found else None
 
     def void(self, user_id: int) -> None:
         """All of a user's tickets, links too: their password or rights changed."""

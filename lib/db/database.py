@@ -7,17 +7,26 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlmodel import Session, create_engine
 
+from lib.errors import AppError, Invalid, StoreCorrupt, StoreError, StoreFull, StoreReadOnly, Unavailable
+
 log = logging.getLogger(__name__)
+
+# What SQLite says when the file is not, or no longer, a database.
+_DAMAGE = ("malformed", "not a database", "disk i/o error", "database corruption")
+_READ_ONLY = ("readonly", "read-only", "unable to open", "permission denied")
 
 
 def _sqlite_pragmas(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -28,10 +37,21 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self._writer = threading.RLock()
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self.engine: Engine = create_engine(url, pool_pre_ping=True)
+        try:
+            self._shown_url = make_url(url).render_as_string(hide_password=True)
+            self.engine: Engine = create_engine(url, pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError, ValueError):
+            raise Invalid(
+                "DATABASE_URL is not the address of a database AutoOps can use; write "
+                "postgresql://user:password@host/name, or leave it empty for SQLite."
+            ) from None
+        self.path: Path | None = None
         if self.engine.dialect.name == "sqlite":
+            self.path = Path(self.engine.url.database or "")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise self._read_only(error.strerror or str(error)) from error
             event.listen(self.engine, "connect", _sqlite_pragmas)
 
     @contextmanager
@@ -46,10 +66,11 @@ class Database:
         """A session for read-then-write that must not interleave with another of the same `what`, in any process.
 
         SQLite: the write lock is taken before the first read, since a read that turns into a write fails
-        when another writer came between. PostgreSQL: a lock held until commit.
+        when another writer came between. PostgreSQL: a lock held until commit. Not to be nested, nor to be
+        entered (`Audit.record` does) from within a session that has written already.
         """
         with self._writer, self.session() as session:
-            if self.engine.dialect.name == "sqlite":
+            if self.path:
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 # Locks are numbers; a collision of two names only costs a wait.
@@ -57,10 +78,59 @@ class Database:
             yield session
 
     def migrate(self) -> None:
-        """Bring the schema to the newest revision; each step is one transaction, old or new and nothing between."""
+        """Bring the schema to the newest revision; killed at any step, it is the old one or the new one.
+
+        Raises StoreCorrupt (the file was moved aside), StoreReadOnly, StoreFull or Unavailable.
+        """
         from lib.db.migrations import upgrade
 
-        upgrade(self.engine)
+        try:
+            if self.path:
+                self._check_file()
+            upgrade(self.engine)
+        except DBAPIError as error:
+            raise self._explained(error) from error
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _check_file(self) -> None:
+        with self.engine.connect() as connection:
+            verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if verdict != "ok":
+            raise self._quarantined(str(verdict))
+
+    def _explained(self, error: DBAPIError) -> AppError:
+        reason = str(error.orig).strip().splitlines()[0]
+        if not self.path:
+            return Unavailable(f"The database at {self._shown_url} does not answer ({reason}); check DATABASE_URL.")
+        lower = reason.lower()
+        if any(sign in lower for sign in _DAMAGE):
+            return self._quarantined(reason)
+        if any(sign in lower for sign in _READ_ONLY):
+            return self._read_only(reason)
+        if "full" in lower:
+            return StoreFull(f"The disk of {self.path} is full; free some space and start again.")
+        return StoreError(f"App data in {self.path} cannot be opened ({reason}).")
+
+    def _read_only(self, reason: str) -> StoreReadOnly:
+        return StoreReadOnly(
+            f"App data cannot be written to {self.path} ({reason}); make the directory writable for the user this "
+            "runs as, or set AUTOOPS_DATA_DIR to one that is."
+        )
+
+    def _quarantined(self, reason: str) -> StoreCorrupt:
+        """Move the damaged file aside, with the log that belongs to it, and say where."""
+        assert self.path is not None
+        self.engine.dispose()
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        for suffix in ("", "-wal", "-shm"):
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        log.error("app data damaged", extra={"path": str(self.path), "moved_to": str(aside), "reason": reason})
+        return StoreCorrupt(
+            f"App data in {self.path} is damaged ({reason}); it was moved to {aside}. Users, sources and settings were "
+            f"in it: put a backup in its place, or start again to begin without them. Samples are not touched.",
+            quarantine=str(aside),
+        )

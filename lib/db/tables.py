@@ -58,11 +58,13 @@ class User(SQLModel, table=True):
 
 
 class UserSession(SQLModel, table=True):
-    """One sign-in. `token_hash` is SHA-256 of what the cookie holds; deleting the row signs out at once."""
+    """One sign-in: SHA-256 of the token its tab holds, and of the one in the cookie once that was set. Deleting the row
+    signs out at once, whichever was shown."""
 
     __tablename__ = "sessions"
     id: int | None = Field(default=None, primary_key=True)
     token_hash: str = Field(unique=True, index=True, max_length=64)
+    cookie_hash: str | None = Field(default=None, unique=True, index=True, max_length=64)
     user_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
     created_at: datetime = _utc(default_factory=_now)
     expires_at: datetime = _utc()
@@ -70,18 +72,22 @@ class UserSession(SQLModel, table=True):
 
 
 class SignInTicket(SQLModel, table=True):
-    """Exchanged once, within a minute, for the cookie; also the administrator's one-time link (purpose 'link')."""
+    """Exchanged once, within a minute, for the cookie of `session_id`; or a one-time link (purpose 'link') that opens
+    a session of its own."""
 
     __tablename__ = "sign_in_tickets"
     id: int | None = Field(default=None, primary_key=True)
     ticket_hash: str = Field(unique=True, index=True, max_length=64)
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE")
+    session_id: int | None = Field(default=None, foreign_key="sessions.id", ondelete="CASCADE")
     purpose: str = Field(default="cookie", max_length=16)
     expires_at: datetime = _utc()
     used_at: datetime | None = _utc(default=None, nullable=True)
 
 
 class SignInFailure(SQLModel, table=True):
+    """`username` is a digest where there is no such user: people type passwords there by mistake."""
+
     __tablename__ = "sign_in_failures"
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = _utc(default_factory=_now, index=True)
