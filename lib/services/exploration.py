@@ -1,13 +1,310 @@
-"""Looking at what is stored: catalogue, chart data, profiles, exports."""
+"""Looking at what is stored: catalogue, chart data, statistics, profiles, exports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from lib.auth.actor import Actor, Permission
+from lib.errors import Invalid, NotFound
+from lib.frames import Series, Window, from_ms
+from lib.profiling import metric as metrics_
+from lib.profiling import series as series_
+from lib.profiling.gaps import GAP_FACTOR, break_lines
+from lib.profiling.profiles import MetricProfile, SeriesProfile
+from lib.profiling.titles import short_titles
+from lib.profiling.units import unit_of
+from lib.services.export import Format, write
 from lib.settings import Settings
+from lib.store.readings import Readings
 from lib.store.samples import Samples
+
+# More lines than this nobody can tell apart, and the browser would notice.
+MAX_CHART_SERIES = 50
+# About 60 MB of CSV: what a browser downloads without trouble and a spreadsheet still opens.
+MAX_EXPORT_ROWS = 1_000_000
+# 30 days at one sample a second and a half; a profile of more would take the memory a small host has.
+MAX_PROFILE_SAMPLES = 2_000_000
+# Bucket widths a reader can name, in seconds.
+STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
+
+
+@dataclass(frozen=True)
+class ChartLine:
+    """One line. ts_ms: int64 Unix ms, shape (n,); value, low, high: shape (n,), NaN where the line breaks.
+
+    low, high: least and most of each bucket; None when every reading is shown.
+    """
+
+    series: Series
+    title: str
+    ts_ms: np.ndarray
+    value: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """Lines ready to draw. step_s: width of a bucket, 0 when every reading is shown. rate: counters, per second.
+
+    samples: stored in the window; non_finite: of those, NaN or infinite and therefore not drawn.
+    """
+
+    lines: tuple[ChartLine, ...]
+    window: Window
+    unit: str
+    step_s: float
+    rate: bool
+    samples: int
+    non_finite: int
+    as_of: datetime
+
+    @property
+    def points(self) -> int:
+        return sum(line.ts_ms.size for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What is stored, in numbers. pulse: samples a minute over the last hour, oldest first."""
+
+    sources: int
+    series: int
+    metrics: int
+    hosts: int
+    samples: int
+    oldest: datetime | None
+    newest: datetime | None
+    newest_age_s: float | None
+    storage_bytes: int
+    pulse: tuple[int, ...]
+    as_of: datetime
 
 
 class Exploration:
     def __init__(self, settings: Settings, samples: Samples, clock: Callable) -> None:
         self.settings, self.samples, self.clock = settings, samples, clock
+        self.readings = Readings(samples.store, GAP_FACTOR)
+
+    # --- catalogue ---------------------------------------------------------------------------
+
+    def metrics(self, actor: Actor, source_id: int | None = None) -> pd.DataFrame:
+        """metric, kind, unit, series, hosts, first, last: one row a metric."""
+        actor.require(Permission.VIEW)
+        table = self.samples.metrics(source_id)
+        units = [unit_of(row.metric, row.kind) for row in table.itertuples()]
+        table.insert(2, "unit", pd.Series(units, dtype="str", index=table.index))
+        return table
+
+    def hosts(self, actor: Actor, source_id: int | None = None) -> pd.DataFrame:
+        """source_id, host, series, first, last: one row a host."""
+        actor.require(Permission.VIEW)
+        return self.samples.hosts(source_id)
+
+    def find(
+        self,
+        actor: Actor,
+        metric: str | None = None,
+        host: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        source_id: int | None = None,
+        ids: Sequence[int] | None = None,
+    ) -> list[Series]:
+        """Series that match all that is given."""
+        actor.require(Permission.VIEW)
+        wanted = dict(labels) if labels else None
+        return self.samples.find(source_id=source_id, metric=metric, host=host, labels=wanted, ids=ids)
+
+    def label_values(
+        self, actor: Actor, metric: str, source_id: int | None = None, host: str | None = None
+    ) -> dict[str, list[str]]:
+        """Label -> its values, sorted, for labels that tell this metric's series apart."""
+        actor.require(Permission.VIEW)
+        found: dict[str, set[str]] = {}
+        for series in self.samples.find(source_id=source_id, metric=metric, host=host):
+            for name, value in series.labels.items():
+                found.setdefault(name, set()).add(value)
+        return {name: sorted(values) for name, values in sorted(found.items()) if len(values) > 1}
+
+    # --- charts and numbers ------------------------------------------------------------------
+
+    def chart(self, actor: Actor, series_ids: Sequence[int], window: Window, max_points: int = 1000) -> ChartData:
+        """Lines of at most `max_points` points together: every reading while they are few, else least, mean and most
+        of equal buckets. Counters as rate per second. Lines break where samples are missing. Raises Invalid for more
+        than 50 series."""
+        actor.require(Permission.VIEW)
+        if len(series_ids) > MAX_CHART_SERIES:
+            raise Invalid(
+                f"A chart takes {MAX_CHART_SERIES} series and {len(series_ids)} were asked for; "
+                "narrow them by host or label."
+            )
+        series = self.samples.find(ids=list(series_ids))
+        extent = self.readings.extent([one.id for one in series], window)
+        samples = int(extent["count"].sum())
+        step_ms = self._step_ms(extent, max_points)
+        lines: list[ChartLine] = []
+        titles = short_titles(series)
+        intervals = dict(zip(extent["series_id"], extent["interval_s"].fillna(0.0), strict=True))
+        for counters in (False, True):
+            ids = [one.id for one in series if (one.kind == "counter") is counters]
+            if not ids:
+                continue
+            if step_ms:
+                frame = self.readings.buckets(ids, window, step_ms, counters=counters)
+            else:
+                frame = self.readings.points(ids, window, counters=counters)
+            parts = dict(iter(frame.groupby("series_id", sort=False)))
+            lines += [
+                _line(one, titles[one.id], parts[one.id], step_ms, intervals.get(one.id, 0.0))
+                for one in series
+                if one.id in parts and (one.kind == "counter") is counters
+            ]
+        units = {unit_of(one.metric, one.kind) for one in series}
+        return ChartData(
+            lines=tuple(lines),
+            window=window,
+            unit=units.pop() if len(units) == 1 else "",
+            step_s=step_ms / 1000,
+            rate=any(one.kind == "counter" for one in series),
+            samples=samples,
+            non_finite=int(extent["non_finite"].sum()),
+            as_of=self.clock(),
+        )
+
+    def statistics(self, actor: Actor, series_ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, count, min, mean, max, last, p50, p95, peak_ts, missing, unit: one row a series, in the order
+        asked. Counters as rate per second. missing: NaN, Inf, and samples the gaps would have held. A series without
+        readings has a count of 0 and NaN elsewhere."""
+        actor.require(Permission.VIEW)
+        series = {one.id: one for one in self.samples.find(ids=list(series_ids))}
+        ids = [series_id for series_id in dict.fromkeys(series_ids) if series_id in series]
+        parts = [
+            self.readings.statistics(
+                [i for i in ids if (series[i].kind == "counter") is counters], window, counters=counters
+            )
+            for counters in (False, True)
+        ]
+        table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+        missing = self.readings.missing(ids, window)
+        table = pd.DataFrame({"series_id": pd.Series(ids, dtype="int32")}).merge(table, on="series_id", how="left")
+        table = table.merge(missing, on="series_id", how="left")
+        table["count"] = table["count"].fillna(0).astype("int64")
+        table["missing"] = table["missing"].fillna(0).astype("int64")
+        table["unit"] = pd.Series([unit_of(series[i].metric, series[i].kind) for i in ids], dtype="str")
+        return table
+
+    # --- profiles ----------------------------------------------------------------------------
+
+    def profile(self, actor: Actor, series_id: int, window: Window | None = None) -> SeriesProfile:
+        """What one series is like, over `window` or all of its history. Raises NotFound."""
+        actor.require(Permission.VIEW)
+        found = self.samples.find(ids=[series_id])
+        if not found:
+            raise NotFound(f"No series has the id {series_id}; it may have been removed with its source.")
+        whole = window or self._whole([series_id])
+        extent = self.readings.extent([series_id], whole)
+        truncated = len(extent) > 0 and int(extent["count"][0]) > MAX_PROFILE_SAMPLES
+        reading = whole
+        if truncated:
+            last, step_s = extent["last"][0].to_pydatetime(), float(extent["interval_s"][0])
+            start = max(whole.start, last - timedelta(seconds=step_s * MAX_PROFILE_SAMPLES))
+            reading = Window(start, whole.end)
+        frame = self.samples.read([series_id], reading)
+        return series_.profile(found[0], frame, reading, self.clock(), truncated=truncated)
+
+    def profile_metric(self, actor: Actor, metric: str, window: Window | None = None) -> MetricProfile:
+        """What all series of a metric are like together. Raises NotFound."""
+        actor.require(Permission.VIEW)
+        found = self.samples.find(metric=metric)
+        if not found:
+            raise NotFound(f"No metric named {metric!r} is stored; choose one from the list on the Explore page.")
+        ids = [one.id for one in found]
+        extent = self.readings.extent(ids, window or self._whole(ids))
+        return metrics_.profile(metric, found, extent, self.clock())
+
+    # --- export and overview -----------------------------------------------------------------
+
+    def export(self, actor: Actor, series_ids: Sequence[int], window: Window, format: str = "csv") -> bytes:
+        """Raw samples as a file's bytes. Raises Invalid above a million rows or for an unknown format."""
+        actor.require(Permission.VIEW)
+        if format not in set(Format):
+            raise Invalid(f"{format!r} is no export format; there are {', '.join(Format)}.")
+        series = self.samples.find(ids=list(series_ids))
+        ids = [one.id for one in series]
+        rows = int(self.readings.extent(ids, window)["count"].sum())
+        if rows > MAX_EXPORT_ROWS:
+            raise Invalid(
+                f"{rows:,} samples are more than one download takes ({MAX_EXPORT_ROWS:,}); "
+                "choose a shorter range or fewer series.",
+                rows=rows,
+            )
+        return write(self.samples.read(ids, window), series, Format(format))
+
+    def overview(self, actor: Actor, now: datetime | None = None) -> Overview:
+        """What is stored, in numbers."""
+        actor.require(Permission.VIEW)
+        now = now or self.clock()
+        series = self.samples.find()
+        samples, oldest, newest = self.readings.totals()
+        return Overview(
+            sources=len({one.source_id for one in series}),
+            series=len(series),
+            metrics=len({one.metric for one in series}),
+            hosts=len({(one.source_id, one.host) for one in series if one.host}),
+            samples=samples,
+            oldest=from_ms(oldest) if oldest is not None else None,
+            newest=from_ms(newest) if newest is not None else None,
+            newest_age_s=(now - from_ms(newest)).total_seconds() if newest is not None else None,
+            storage_bytes=_size(self.samples.store.path),
+            pulse=self.readings.pulse(Window.last(timedelta(hours=1), now)),
+            as_of=now,
+        )
+
+    def freshness(self, actor: Actor, now: datetime | None = None) -> pd.DataFrame:
+        """source_id, host, series, last, age_s: one row a host, the longest silent first."""
+        actor.require(Permission.VIEW)
+        now = now or self.clock()
+        table = self.samples.hosts()[["source_id", "host", "series", "last"]]
+        age_s = (pd.Timestamp(now) - table["last"]).dt.total_seconds()
+        return table.assign(age_s=age_s).sort_values("age_s", ascending=False, ignore_index=True)
+
+    def _whole(self, ids: Sequence[int]) -> Window:
+        """From the first to just after the last sample of these series; an empty window when there is none."""
+        stats = [one for one in self.samples.stats(ids) if one.first and one.last]
+        if not stats:
+            return Window(self.clock(), self.clock())
+        first = min(one.first for one in stats if one.first)
+        last = max(one.last for one in stats if one.last)
+        return Window(first, last + timedelta(milliseconds=1))
+
+    def _step_ms(self, extent: pd.DataFrame, max_points: int) -> int:
+        """Bucket width so that all lines together stay within `max_points`; 0 when every reading fits."""
+        if int(extent["count"].sum()) <= max_points:
+            return 0
+        # Few points a line would hide what moves: below this, more points are the smaller evil.
+        budget = max(40, max_points // len(extent))
+        span_s = (extent["last"].max() - extent["first"].min()).total_seconds()
+        return next((step for step in STEPS_S if span_s / step < budget), STEPS_S[-1]) * 1000
+
+
+def _line(series: Series, title: str, frame: pd.DataFrame, step_ms: int, interval_s: float) -> ChartLine:
+    ts_ms = frame["ts"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    if not step_ms:
+        ts_ms, value = break_lines(ts_ms, frame["value"].to_numpy(dtype=np.float64))
+        return ChartLine(series, title, ts_ms, value)
+    columns = (frame[name].to_numpy(dtype=np.float64) for name in ("mean", "min", "max"))
+    # One empty bucket is a gap where a bucket is wide enough to hold one; elsewhere it may be one missed sample.
+    factor = 1.5 if step_ms >= GAP_FACTOR * interval_s * 1000 else GAP_FACTOR
+    ts_ms, value, low, high = break_lines(ts_ms + step_ms // 2, *columns, factor=factor)
+    return ChartLine(series, title, ts_ms, value, low, high)
+
+
+def _size(path: Path) -> int:
+    files = (path, path.with_name(f"{path.name}.wal"))
+    return sum(file.stat().st_size for file in files if file.exists())

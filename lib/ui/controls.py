@@ -105,7 +105,7 @@ def metric_picker(metrics: Mapping[str, str], *, key: str = "metric", default: s
     return st.selectbox(
         "Metric",
         names,
-        index=names.index(default) if default in metrics else (0 if names else None),
+        index=names.index(default) if default is not None and default in metrics else (0 if names else None),
         key=key,
         bind="query-params",
         filter_mode="contains",

@@ -1,0 +1,141 @@
+"""Series as people read them, computed in DuckDB: counters as rate per second, few points instead of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from lib import frames
+from lib.frames import Window
+from lib.store.connection import Store
+from lib.store.schema import naive, to_frame
+
+_WANTED = """wanted AS (
+    SELECT series_id, epoch_ms(ts) AS t, value FROM samples
+    WHERE series_id IN (SELECT unnest($ids::INTEGER[])) AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS)"""
+# A gauge is read as it is, without what is no number.
+_GAUGES = f"{_WANTED}, readings AS (SELECT series_id, t, value, 1.0 AS weight FROM wanted WHERE isfinite(value))"  # noqa: S608 (constants)
+
+
+def _steps(source: str) -> str:
+    """Steps between samples, and which of them are gaps: lib.profiling.gaps.is_gap said in SQL; a test compares."""
+    return f"""
+    stepped AS (
+        SELECT series_id, t, value, t - lag(t) OVER ordered AS step, value - lag(value) OVER ordered AS increase
+        FROM {source} WINDOW ordered AS (PARTITION BY series_id ORDER BY t)),
+    typical AS (
+        SELECT series_id, median(step) AS typical, count(step) AS steps FROM stepped GROUP BY series_id),
+    neighbours AS (
+        SELECT series_id, t, value, step, increase,
+            coalesce(lag(step) OVER ordered, 'inf'::DOUBLE) AS before,
+            coalesce(lead(step) OVER ordered, 'inf'::DOUBLE) AS after
+        FROM stepped WHERE step IS NOT NULL WINDOW ordered AS (PARTITION BY series_id ORDER BY t)),
+    gapped AS (
+        SELECT neighbours.*, typical, steps > 1 AND step > $factor * greatest(typical, least(before, after)) AS gap
+        FROM neighbours JOIN typical USING (series_id))"""  # noqa: S608 (constants)
+
+
+# A counter is read as rate per second: lib.profiling.rates.rate said in SQL; a test compares.
+_COUNTERS = f"""{_WANTED}, finite AS (SELECT * FROM wanted WHERE isfinite(value)), {_steps("finite")},
+    rated AS (
+        SELECT series_id, t, step AS weight,
+            CASE WHEN increase < 0 THEN greatest(value, 0) ELSE increase END / (step / 1000.0) AS value
+        FROM gapped WHERE NOT gap),
+    readings AS (SELECT * FROM rated WHERE isfinite(value))"""  # noqa: S608 (constants)
+
+
+class Readings:
+    """Reads for charts and tables. Pass gauges and counters apart: `counters` says what the ids are."""
+
+    def __init__(self, store: Store, gap_factor: float) -> None:
+        self.store, self.gap_factor = store, gap_factor
+
+    def extent(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, count, first, last, min, max (finite values), non_finite, interval_s (mean): one row a series
+        with samples in the window."""
+        return self._frame(
+            f"""WITH {_WANTED}
+            SELECT series_id, count(*) AS count, make_timestamp_ms(min(t)) AS first, make_timestamp_ms(max(t)) AS last,
+                min(value) FILTER (isfinite(value)) AS min, max(value) FILTER (isfinite(value)) AS max,
+                count(*) FILTER (NOT isfinite(value)) AS non_finite,
+                CASE WHEN count(*) > 1 THEN (max(t) - min(t)) / (count(*) - 1) / 1000.0 END AS interval_s
+            FROM wanted GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)
+            ids,
+            window,
+        )
+
+    def points(self, ids: Sequence[int], window: Window, *, counters: bool) -> pd.DataFrame:
+        """series_id, ts, value: every reading."""
+        return self._frame(
+            f"""WITH {_COUNTERS if counters else _GAUGES}
+            SELECT series_id, make_timestamp_ms(t) AS ts, value FROM readings ORDER BY series_id, t""",  # noqa: S608
+            ids,
+            window,
+        )
+
+    def buckets(self, ids: Sequence[int], window: Window, step_ms: int, *, counters: bool) -> pd.DataFrame:
+        """series_id, ts (bucket start, a multiple of the step since 1970), min, mean, max, count.
+
+        The mean of rates is weighted by the time each stands for. Empty buckets have no row.
+        """
+        return self._frame(
+            f"""WITH {_COUNTERS if counters else _GAUGES},
+            slotted AS (SELECT series_id, t // {int(step_ms)} AS slot, value, weight FROM readings)
+            SELECT series_id, make_timestamp_ms(slot * {int(step_ms)}) AS ts, min(value) AS min,
+                sum(value * weight) / sum(weight) AS mean, max(value) AS max, count(*) AS count
+            FROM slotted GROUP BY series_id, slot ORDER BY series_id, slot""",  # noqa: S608 (numbers and constants)
+            ids,
+            window,
+        )
+
+    def statistics(self, ids: Sequence[int], window: Window, *, counters: bool) -> pd.DataFrame:
+        """series_id, count, min, mean, max, last, p50, p95, peak_ts: one row a series with a reading."""
+        return self._frame(
+            f"""WITH {_COUNTERS if counters else _GAUGES}
+            SELECT series_id, count(*) AS count, min(value) AS min, sum(value * weight) / sum(weight) AS mean,
+                max(value) AS max, arg_max(value, t) AS last, quantile_cont(value, 0.5) AS p50,
+                quantile_cont(value, 0.95) AS p95, make_timestamp_ms(arg_max(t, value)) AS peak_ts
+            FROM readings GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)
+            ids,
+            window,
+        )
+
+    def missing(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, missing: values that are no number, and samples the gaps would have held."""
+        return self._frame(
+            f"""WITH {_WANTED}, {_steps("wanted")},
+            held AS (SELECT series_id, sum(greatest(round(step / typical) - 1, 0)) AS held FROM gapped
+                WHERE gap GROUP BY series_id)
+            SELECT series_id, (count(*) FILTER (NOT isfinite(value)) + coalesce(any_value(held), 0))::BIGINT AS missing
+            FROM wanted LEFT JOIN held USING (series_id) GROUP BY series_id ORDER BY series_id""",  # noqa: S608
+            ids,
+            window,
+        )
+
+    def totals(self) -> tuple[int, int | None, int | None]:
+        """Samples stored, and the first and last timestamp in Unix milliseconds."""
+        with self.store.read() as cursor:
+            row = cursor.execute("SELECT count(*), epoch_ms(min(ts)), epoch_ms(max(ts)) FROM samples").fetchall()[0]
+        return int(row[0]), row[1], row[2]
+
+    def pulse(self, window: Window) -> tuple[int, ...]:
+        """How many samples were taken in each minute of the window, oldest first."""
+        minutes = max(1, round(window.span.total_seconds() / 60))
+        start_ms = frames.to_ms(window.start)
+        with self.store.read() as cursor:
+            rows = cursor.execute(
+                "SELECT (epoch_ms(ts) - ?) // 60000 AS minute, count(*) FROM samples "
+                "WHERE ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS GROUP BY minute",
+                [start_ms, naive(window.start), naive(window.end)],
+            ).fetchall()
+        counts = dict(rows)
+        return tuple(counts.get(minute, 0) for minute in range(minutes))
+
+    def _frame(self, query: str, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        parameters: dict[str, Any] = {"ids": list(ids), "start": naive(window.start), "end": naive(window.end)}
+        if "$factor" in query:
+            parameters["factor"] = self.gap_factor
+        with self.store.read() as cursor:
+            return to_frame(cursor, query, parameters)  # type: ignore[arg-type]
