@@ -14,6 +14,7 @@ from lib.profiling.alerts import of_series
 from lib.profiling.gaps import find_gaps, missing_count, typical_interval_ms
 from lib.profiling.profiles import SeriesProfile
 from lib.profiling.rates import rate
+from lib.profiling.times import unix_ms
 from lib.profiling.units import unit_of
 
 
@@ -33,7 +34,7 @@ def profile(
     if frame.empty:
         found = SeriesProfile(series, unit, window, 0)
         return replace(found, alerts=of_series(found))
-    ts_ms = frame["ts"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    ts_ms = unix_ms(frame["ts"])
     value = frame["value"].to_numpy(dtype=np.float64)
     repeated = np.concatenate(([False], np.diff(ts_ms) == 0))
     ts_ms, value = ts_ms[~repeated], value[~repeated]

@@ -17,6 +17,7 @@ from lib.profiling import metric as metrics_
 from lib.profiling import series as series_
 from lib.profiling.gaps import GAP_FACTOR, break_lines
 from lib.profiling.profiles import MetricProfile, SeriesProfile
+from lib.profiling.times import unix_ms
 from lib.profiling.titles import short_titles
 from lib.profiling.units import unit_of
 from lib.services.export import Format, write
@@ -294,7 +295,7 @@ class Exploration:
 
 
 def _line(series: Series, title: str, frame: pd.DataFrame, step_ms: int, interval_s: float) -> ChartLine:
-    ts_ms = frame["ts"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    ts_ms = unix_ms(frame["ts"])
     if not step_ms:
         ts_ms, value = break_lines(ts_ms, frame["value"].to_numpy(dtype=np.float64))
         return ChartLine(series, title, ts_ms, value)

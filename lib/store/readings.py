@@ -78,13 +78,15 @@ class Readings:
     def buckets(self, ids: Sequence[int], window: Window, step_ms: int, *, counters: bool) -> pd.DataFrame:
         """series_id, ts (bucket start, a multiple of the step since 1970), min, mean, max, count.
 
-        The mean of rates is weighted by the time each stands for. Empty buckets have no row.
+        The mean of rates is weighted by the time each stands for, and kept between least and most where sums overflow.
+        Empty buckets have no row.
         """
         return self._frame(
             f"""WITH {_COUNTERS if counters else _GAUGES},
             slotted AS (SELECT series_id, t // {int(step_ms)} AS slot, value, weight FROM readings)
             SELECT series_id, make_timestamp_ms(slot * {int(step_ms)}) AS ts, min(value) AS min,
-                sum(value * weight) / sum(weight) AS mean, max(value) AS max, count(*) AS count
+                least(greatest(sum(value * weight) / sum(weight), min(value)), max(value)) AS mean,
+                max(value) AS max, count(*) AS count
             FROM slotted GROUP BY series_id, slot ORDER BY series_id, slot""",  # noqa: S608 (numbers and constants)
             ids,
             window,
@@ -94,7 +96,8 @@ class Readings:
         """series_id, count, min, mean, max, last, p50, p95, peak_ts: one row a series with a reading."""
         return self._frame(
             f"""WITH {_COUNTERS if counters else _GAUGES}
-            SELECT series_id, count(*) AS count, min(value) AS min, sum(value * weight) / sum(weight) AS mean,
+            SELECT series_id, count(*) AS count, min(value) AS min,
+                least(greatest(sum(value * weight) / sum(weight), min(value)), max(value)) AS mean,
                 max(value) AS max, arg_max(value, t) AS last, quantile_cont(value, 0.5) AS p50,
                 quantile_cont(value, 0.95) AS p95, make_timestamp_ms(arg_max(t, value)) AS peak_ts
             FROM readings GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from lib.profiling.times import unix_ms
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
@@ -52,10 +54,7 @@ def dash(index: int) -> str:
 
 def milliseconds(ts: pd.Series | pd.DatetimeIndex | np.ndarray) -> np.ndarray:
     """Timestamps as plotly's date axis takes them fastest: float64 milliseconds, UTC."""
-    values = np.asarray(ts.to_numpy() if isinstance(ts, pd.Series) else ts)
-    if values.dtype == object:
-        values = pd.to_datetime(pd.Series(values), utc=True).to_numpy()
-    return values.astype("datetime64[ms]").astype(np.int64).astype(np.float64)
+    return unix_ms(ts).astype(np.float64)
 
 
 def empty_figure() -> Figure:
