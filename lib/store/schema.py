@@ -45,7 +45,7 @@ STATEMENTS = (
 
 
 def naive(moment: datetime) -> datetime:
-    """A moment as DuckDB keeps it: UTC without a zone, in whole milliseconds. Raises ValueError for one without zone."""
+    """A moment as DuckDB keeps it: UTC without a zone, in whole milliseconds. Raises ValueError without one."""
     return frames.from_ms(frames.to_ms(moment)).replace(tzinfo=None)
 
 
