@@ -108,19 +108,25 @@ class Exploration:
         actor.require(Permission.VIEW)
         return self.samples.hosts(source_id)
 
+    def source_ids(self, actor: Actor) -> list[int]:
+        """Sources that have series."""
+        actor.require(Permission.VIEW)
+        return sorted({one.source_id for one in self.samples.find()})
+
     def find(
         self,
         actor: Actor,
         metric: str | None = None,
         host: str | None = None,
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str | Sequence[str]] | None = None,
         source_id: int | None = None,
         ids: Sequence[int] | None = None,
     ) -> list[Series]:
-        """Series that match all that is given."""
+        """Series that match all that is given; of several values of one label any will do."""
         actor.require(Permission.VIEW)
-        wanted = dict(labels) if labels else None
-        return self.samples.find(source_id=source_id, metric=metric, host=host, labels=wanted, ids=ids)
+        wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in (labels or {}).items()}
+        found = self.samples.find(source_id=source_id, metric=metric, host=host, ids=ids)
+        return [one for one in found if all(one.labels.get(name, "") in values for name, values in wanted.items())]
 
     def label_values(
         self, actor: Actor, metric: str, source_id: int | None = None, host: str | None = None

@@ -111,6 +111,12 @@ def _ticks(unit: str) -> dict[str, Any]:
     return {"ticksuffix": _suffix(unit), "exponentformat": "none" if unit == "s" else "SI"}
 
 
+def value_axis(figure: Figure, unit: str, axis: str = "y") -> Figure:
+    """Write the numbers of an axis in this unit."""
+    (figure.update_xaxes if axis == "x" else figure.update_yaxes)(**_ticks(unit))
+    return figure
+
+
 def time_axis(figure: Figure, start: datetime, end: datetime, revision: str = "") -> Figure:
     """Make x a UTC time axis over exactly this span, so that what is missing at the edges shows as missing.
 
@@ -141,10 +147,24 @@ def add_line(
     width: float = 1.6,
     **style: Any,
 ) -> None:
-    """A line (SVG). NaN in `value` breaks it. name is escaped here."""
+    """A line (SVG). NaN in `value` breaks it; a reading alone between two breaks is a dot. name is escaped here."""
+    x, y = milliseconds(ts), np.asarray(value, dtype=np.float64)
+    known = np.isfinite(y)
+    alone = known & ~np.concatenate(([False], known[:-1])) & ~np.concatenate((known[1:], [False]))
+    if alone.any():
+        figure.add_scatter(
+            x=x[alone],
+            y=y[alone],
+            mode="markers",
+            marker={"color": colour(index), "size": 5},
+            legendgroup=f"line{index}",
+            showlegend=False,
+            hoverinfo="skip",
+        )
     figure.add_scatter(
-        x=milliseconds(ts),
-        y=np.asarray(value, dtype=np.float64),
+        x=x,
+        y=y,
+        legendgroup=f"line{index}",
         mode="lines",
         name=label(name),
         line={"color": colour(index), "width": width, "dash": dash(index)},

@@ -129,8 +129,8 @@ def host_picker(hosts: Sequence[str], *, key: str = "host", label: str = "Host")
     )
 
 
-def label_picker(values: Mapping[str, Sequence[str]], *, key: str = "label") -> dict[str, str]:
-    """Label values to narrow by, as chosen from `name=value` pairs; of one label the last choice counts."""
+def label_picker(values: Mapping[str, Sequence[str]], *, key: str = "label") -> dict[str, list[str]]:
+    """Label values to narrow by: label -> any of these. Chosen from `name=value` pairs, as the URL carries them."""
     pairs = [f"{name}={value}" for name, options in values.items() for value in options]
     chosen = st.multiselect(
         "Labels",
@@ -140,6 +140,10 @@ def label_picker(values: Mapping[str, Sequence[str]], *, key: str = "label") -> 
         placeholder="Any labels",
         filter_mode="contains",
         disabled=not pairs,
-        help=f"Showing the first {MOST_OPTIONS} of {len(pairs)} pairs." if len(pairs) > MOST_OPTIONS else None,
+        help=f"The first {MOST_OPTIONS:,} of {len(pairs):,} pairs." if len(pairs) > MOST_OPTIONS else None,
     )
-    return dict(pair.split("=", 1) for pair in chosen)
+    wanted: dict[str, list[str]] = {}
+    for pair in chosen:
+        name, value = pair.split("=", 1)
+        wanted.setdefault(name, []).append(value)
+    return wanted

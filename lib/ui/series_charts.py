@@ -1,0 +1,122 @@
+"""Chart data as figures: lines of a metric, a histogram, the pattern of a day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lib.frames import Window
+from lib.profiling.profiles import SeriesProfile
+from lib.profiling.words import duration
+from lib.services.exploration import ChartData
+from lib.ui import charts
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+# Each mark is a shape the browser draws; beyond this they merge into one red field anyway.
+MOST_MARKS = 60
+
+
+def lines(data: ChartData, *, title: str, marks: list[tuple[datetime, datetime, str]], revision: str = "") -> Figure:
+    """Series over time; with a single series of buckets also the area between least and most."""
+    figure = charts.empty_figure()
+    for index, line in enumerate(data.lines):
+        if len(data.lines) == 1 and line.low is not None and line.high is not None:
+            charts.add_band(figure, line.ts_ms, line.low, line.high, name="least to most")
+        charts.add_line(figure, line.ts_ms, line.value, name=line.title, index=index, unit=data.unit)
+    charts.add_spans(figure, marks[:MOST_MARKS])
+    alt = (
+        f"{title} from {data.window.start:%Y-%m-%d %H:%M} to {data.window.end:%Y-%m-%d %H:%M} UTC, "
+        f"{len(data.lines)} series, {len(marks)} anomalies marked."
+    )
+    charts.layout(figure, unit=data.unit, alt=alt, height=420)
+    return charts.time_axis(figure, data.window.start, data.window.end, revision)
+
+
+def describe(data: ChartData) -> str:
+    """What is drawn, in one line under the chart."""
+    parts = []
+    if data.rate:
+        parts.append("counter shown as rate per second, resets handled")
+    if data.step_s:
+        parts.append(
+            f"mean of each {duration(data.step_s)}"
+            + (", shaded from least to most" if len(data.lines) == 1 else "")
+            + f" ({data.samples:,} samples)"
+        )
+    else:
+        parts.append(f"all {data.samples:,} samples")
+    parts.append("lines break where samples are missing")
+    if data.non_finite:
+        parts.append(f"{data.non_finite:,} values that are no number (NaN, Inf) left out")
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def marks_of(anomalies: pd.DataFrame, series_ids: set[int], window: Window) -> list[tuple[datetime, datetime, str]]:
+    """Spans of the anomalies one of these series took part in: (start, end, words), cut to the window."""
+    found = []
+    for row in anomalies.itertuples() if len(anomalies) else ():
+        if not taking_part(row) & series_ids:
+            continue
+        start = max(_utc(row.start_ts), window.start)
+        end = min(_utc(row.end_ts) if not pd.isna(row.end_ts) else window.end, window.end)
+        found.append((start, max(end, start), sentence(row)))
+    return found
+
+
+def taking_part(row: Any) -> set[int]:
+    """The series an anomaly is about: the one that contributed most, and the contributors its explanation names."""
+    explanation = row.explanation if isinstance(row.explanation, dict) else {}
+    ids = {
+        int(one["series_id"])
+        for one in explanation.get("contributors", ())
+        if isinstance(one, dict) and one.get("series_id") is not None
+    }
+    return ids | ({int(row.series_id)} if not pd.isna(row.series_id) else set())
+
+
+def sentence(row: Any) -> str:
+    """What an anomaly was, in words."""
+    explanation = row.explanation if isinstance(row.explanation, dict) else {}
+    return str(explanation.get("sentence") or f"{row.severity} anomaly on {row.host}")
+
+
+def histogram(profile: SeriesProfile) -> Figure:
+    """How often which values occur."""
+    spread = profile.distribution
+    figure = charts.empty_figure()
+    centres = (spread.edges[:-1] + spread.edges[1:]) / 2
+    figure.add_bar(
+        x=centres,
+        y=spread.counts,
+        width=np.diff(spread.edges) if spread.counts.size > 1 else None,
+        marker={"color": charts.PALETTE[0], "line": {"width": 0}},
+        hovertemplate="%{y:,} samples around %{x:.4~s}<extra></extra>",
+        showlegend=False,
+    )
+    charts.layout(figure, height=260, alt=f"Histogram of {profile.series.metric}, {spread.counts.sum():,} values.")
+    figure.update_layout(bargap=0.02, hovermode="closest")
+    return charts.value_axis(figure, profile.unit, "x")
+
+
+def day(profile: SeriesProfile) -> Figure:
+    """The usual course of a day: mean of each UTC hour, shaded from the 10th to the 90th percentile."""
+    hours = profile.rhythm.hours
+    start = pd.Timestamp("2000-01-01", tz="UTC")
+    at = pd.date_range(start, periods=24, freq="h")
+    figure = charts.empty_figure()
+    charts.add_band(figure, at, hours[:, 1], hours[:, 2], name="10 % to 90 %")
+    charts.add_line(figure, at, hours[:, 0], name="mean", unit=profile.unit, width=2)
+    charts.layout(figure, unit=profile.unit, height=260, alt=f"Mean of {profile.series.metric} by hour of day, UTC.")
+    figure.update_xaxes(type="date", tickformat="%H:%M", hoverformat="%H:%M UTC", nticks=9)
+    return figure
+
+
+def _utc(moment: Any) -> datetime:
+    stamp = pd.Timestamp(moment)
+    return (stamp.tz_localize(UTC) if stamp.tzinfo is None else stamp.tz_convert(UTC)).to_pydatetime()
