@@ -29,7 +29,7 @@ class Journal:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._lines, self._bytes = 0, self._file.tell()
         if self._bytes:
             with path.open("rb") as written:
@@ -78,7 +78,6 @@ class Journal:
         line = redact(text).encode("utf-8", "replace") + b"\n"
         try:
             self._file.write(line)
-            self._file.flush()
         except OSError as error:
             logger.warning("task log not written", extra={"path": str(self.path), "reason": str(error)})
             return

@@ -109,7 +109,7 @@ class Schedule:
         error = ""
         try:
             work()
-        except Exception as failed:
+        except (Exception, SystemExit) as failed:
             error = redact(f"{type(failed).__name__}: {failed}")
             logger.exception("scheduled work failed", extra={"work": name})
         self._note(replace(self._runs[name], duration_s=time.monotonic() - began, error=error, running=False))
