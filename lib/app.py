@@ -15,6 +15,7 @@ from lib.services.assistant import Assistant
 from lib.services.collection import Collection
 from lib.services.detection import Detection
 from lib.services.exploration import Exploration
+from lib.services.health import Health
 from lib.services.jobs import Jobs
 from lib.settings import Settings
 from lib.store.connection import Store
@@ -43,6 +44,7 @@ class App:
     detection: Detection
     assistant: Assistant
     jobs: Jobs
+    health: Health
 
     def start(self) -> None:
         """Begin the work of a server: tasks, schedule, default sources. Nothing here blocks the first page."""
@@ -76,6 +78,7 @@ def build(settings: Settings | None = None, clock: Callable[[], datetime] = fram
     exploration = Exploration(settings, samples, clock)
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
+    schedule = Schedule()
     return App(
         settings=settings,
         clock=clock,
@@ -83,7 +86,7 @@ def build(settings: Settings | None = None, clock: Callable[[], datetime] = fram
         store=store,
         samples=samples,
         runner=runner,
-        schedule=Schedule(),
+        schedule=schedule,
         audit=audit,
         administration=Administration(settings, database, audit, clock),
         collection=collection,
@@ -91,4 +94,5 @@ def build(settings: Settings | None = None, clock: Callable[[], datetime] = fram
         detection=detection,
         assistant=Assistant(settings, database, exploration, detection, audit, clock),
         jobs=Jobs(database, runner, audit),
+        health=Health(settings, database, store, schedule, clock),
     )
