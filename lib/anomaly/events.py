@@ -1,0 +1,145 @@
+"""From evidence a moment to events: a causal threshold that follows drift, hysteresis, merged gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import bottleneck as bn
+import numpy as np
+
+from lib.anomaly.detector import PARTS, Scored
+
+# Rolling features remember an incident for as long as their window; a moment whose own values are no stranger than
+# one in twenty is over, whatever they say.
+_OVER = 1.3
+
+
+class Severity(StrEnum):
+    """How much an anomaly matters, mildest first."""
+
+    WARNING = "warning"  # unusual, short or barely so
+    MINOR = "minor"  # clearly unusual
+    MAJOR = "major"  # far out, or unusual for long
+    CRITICAL = "critical"  # far out for long
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How evidence (-log10 of the chance that normal looks like this) becomes events.
+
+    open_at: an event opens when `open_for` of the last moments reach it; keep_at: and goes on while evidence stays
+    above it. merge: events fewer steps apart are one. drift_window: steps over which the usual evidence is followed;
+    the threshold rises with it when normal has moved.
+    """
+
+    open_at: float = 3.5
+    keep_at: float = 2.0
+    open_for: int = 2
+    merge: int = 6
+    drift_window: int = 576
+
+    def threshold(self, evidence: np.ndarray) -> np.ndarray:
+        """shape (n,): the evidence an event takes to open at each moment, from what came before it."""
+        usual = bn.move_median(evidence, self.drift_window, min_count=min(48, self.drift_window))
+        before = np.append(np.nan, usual[:-1]) if usual.size else usual
+        # Half of normal moments lie below 0.3 (a probability of one half); what is more than that is drift.
+        return self.open_at + np.maximum(np.nan_to_num(before, nan=0.0) - 0.5, 0.0)
+
+
+@dataclass(frozen=True)
+class Event:
+    """first, last: row numbers, inclusive. open: it reaches the newest row that was seen. contributors:
+    (channel number, share), most first. peak: row where the first of them strayed furthest."""
+
+    first: int
+    last: int
+    peak: int
+    evidence: float
+    confidence: float
+    severity: Severity
+    contributors: tuple[tuple[int, float], ...]
+    open: bool
+
+    @property
+    def channel(self) -> int:
+        return self.contributors[0][0]
+
+
+def decide(scored: Scored, rule: Rule, step_s: float, since: int = 0) -> tuple[list[Event], np.ndarray]:
+    """Events that open at row `since` or later, and the threshold in force at each row.
+
+    Causal: what is decided about a row uses that row and earlier ones only; later rows only lengthen or merge.
+    """
+    evidence = scored.evidence
+    threshold = rule.threshold(evidence)
+    with np.errstate(invalid="ignore"):
+        high = np.nan_to_num(evidence, nan=-1.0) >= threshold
+        low = np.nan_to_num(evidence, nan=-1.0) >= threshold - (rule.open_at - rule.keep_at)
+    opens = bn.move_sum(high.astype(float), rule.open_for, min_count=1) >= rule.open_for if high.size else high
+    seen = np.flatnonzero(np.isfinite(evidence))
+    spans: list[list[int]] = []
+    row = since
+    starts = np.flatnonzero(opens)
+    quiet = np.flatnonzero(~low)
+    while True:
+        at = np.searchsorted(starts, row)
+        if at == starts.size:
+            break
+        opened = int(starts[at])
+        first = opened - rule.open_for + 1
+        end_at = np.searchsorted(quiet, opened)
+        last = int(quiet[end_at]) - 1 if end_at < quiet.size else len(evidence) - 1
+        if spans and first - spans[-1][1] <= rule.merge:
+            spans[-1][1] = last
+        else:
+            spans.append([max(first, since), last])
+        row = last + 1
+    newest = int(seen[-1]) if seen.size else -1
+    present = -np.log10(scored.parts[PARTS.index("strongest")]) >= _OVER
+    trimmed = [(a, _end(present, a, b)) for a, b in spans]
+    return [_event(scored, a, b, b + rule.merge >= newest, step_s) for a, b in trimmed], threshold
+
+
+def _end(present: np.ndarray, first: int, last: int) -> int:
+    strange = np.flatnonzero(present[first : last + 1])
+    return first + int(strange[-1]) if strange.size else last
+
+
+def _event(scored: Scored, first: int, last: int, still: bool, step_s: float) -> Event:
+    rows = slice(first, last + 1)
+    evidence = scored.evidence[rows]
+    shares = scored.shares[:, rows] @ np.nan_to_num(evidence)
+    # What left its band is easier to see and to act on than what only took part in a broken pattern.
+    outside = excess(scored, rows)
+    shares = shares * (0.25 + np.minimum(np.nan_to_num(outside).max(axis=1), 1.0))
+    shares = shares / max(float(shares.sum()), 1e-12)
+    order = np.argsort(-shares)[:5]
+    contributors = tuple((int(c), float(shares[c])) for c in order if shares[c] > 0.02) or ((int(order[0]), 1.0),)
+    far = np.where(np.isfinite(outside[order[0]]), outside[order[0]], -1.0)
+    peak = first + int(far.argmax() if far.max() > 0 else np.nanargmax(evidence))
+    level = severity(float(np.nanmean(np.sort(evidence)[-3:])), (last - first + 1) * step_s)
+    return Event(
+        first,
+        last,
+        peak,
+        float(np.nanmax(evidence)),
+        float(np.nanmax(scored.confidence[rows])),
+        level,
+        contributors,
+        still,
+    )
+
+
+def excess(scored: Scored, rows: slice) -> np.ndarray:
+    """shape (c, rows): how far outside its band each channel is, in band widths; 0 inside, NaN where unseen."""
+    actual, low, high = scored.actual[:, rows], scored.low[:, rows], scored.high[:, rows]
+    with np.errstate(invalid="ignore"):
+        return np.maximum(np.maximum(low - actual, actual - high), 0.0) / np.maximum(high - low, 1e-12)
+
+
+def severity(evidence: float, lasted_s: float) -> Severity:
+    """By how unlikely it is and how long it lasted: a far outlier of a moment matters less than one of an hour."""
+    grade = sum(evidence >= limit for limit in (5.0, 7.5, 10.5))
+    grade += (lasted_s >= 7200) - (lasted_s < 60)
+    return list(Severity)[int(np.clip(grade, 0, 3))]

@@ -1,0 +1,189 @@
+"""What to expect of a channel at a moment: its usual day, moved to its recent level, and how far it usually strays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import bottleneck as bn
+import numpy as np
+
+DAY_MS = 86_400_000
+# A usual day takes a few days to see; telling weekends apart takes two of them.
+MIN_DAYS, MIN_DAYS_WEEKEND = 3.0, 14.0
+SLOTS = 96  # of a quarter of an hour
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """day: shape (c, 2, SLOTS), weekday and weekend; zeros when no rhythm could be learnt. home: shape (c,), the level
+    the rhythm usually runs at.
+
+    spread: shape (c, SLOTS), the usual size of the residual by time of day. low, high: shape (c,), how many spreads
+    below and above the expected value the band reaches. level_window: steps the recent level is taken over.
+    """
+
+    day: np.ndarray
+    home: np.ndarray
+    spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    level_window: int
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "day": self.day,
+            "home": self.home,
+            "spread": self.spread,
+            "low": self.low,
+            "high": self.high,
+            "level_window": np.array(self.level_window),
+        }
+
+    def only(self, number: int) -> Baseline:
+        """The baseline of one channel, for drawing it without the others."""
+        one = slice(number, number + 1)
+        return replace(
+            self,
+            day=self.day[one],
+            home=self.home[one],
+            spread=self.spread[one],
+            low=self.low[one],
+            high=self.high[one],
+        )
+
+    @classmethod
+    def from_arrays(cls, given: dict[str, np.ndarray]) -> Baseline:
+        return cls(
+            given["day"], given["home"], given["spread"], given["low"], given["high"], int(given["level_window"])
+        )
+
+    def usual_day(self, ts_ms: np.ndarray) -> np.ndarray:
+        """shape (c, n): the rhythm's part at each moment, interpolated between slots."""
+        slot, part, weekend = _slots(ts_ms)
+        nxt = (slot + 1) % SLOTS
+        return self.day[:, weekend, slot] * (1 - part) + self.day[:, weekend, nxt] * part
+
+    def spread_at(self, ts_ms: np.ndarray) -> np.ndarray:
+        """shape (c, n): the usual size of a residual at each moment."""
+        slot, part, _ = _slots(ts_ms)
+        return self.spread[:, slot] * (1 - part) + self.spread[:, (slot + 1) % SLOTS] * part
+
+    def expected(self, ts_ms: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """shape (c, n): what was to be expected at each moment: the usual day at its recent level, or at its usual
+        one when that is nearer. Coming home after a long incident is no incident."""
+        rhythm = self.usual_day(ts_ms)
+        apart = values - rhythm
+        recent = _level(apart, self.level_window)
+        with np.errstate(invalid="ignore"):
+            nearer = np.abs(apart - self.home[:, None]) < np.abs(apart - recent)
+        return rhythm + np.where(nearer, self.home[:, None], recent)
+
+    def band(self, ts_ms: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) around the expected values, each shape (c, n)."""
+        spread = self.spread_at(ts_ms)
+        return expected - self.low[:, None] * spread, expected + self.high[:, None] * spread
+
+
+def fit(ts_ms: np.ndarray, values: np.ndarray, usable: np.ndarray, step_ms: int, level_window: int) -> Baseline:
+    """Learn from training rows; `usable`, shape (n,), is False for rows to leave out."""
+    clean = np.where(usable[None, :], values, np.nan)
+    days = (ts_ms[-1] - ts_ms[0] + step_ms) / DAY_MS
+    day = _usual_day(ts_ms, clean, days) if days >= MIN_DAYS else np.zeros((len(values), 2, SLOTS))
+    nothing = np.zeros(len(values))
+    away = Baseline(day, nothing, np.ones((len(values), SLOTS)), nothing, nothing, level_window)
+    home = np.nan_to_num(_median(clean - away.usual_day(ts_ms)))
+    draft = replace(away, home=home)
+    residual = clean - draft.expected(ts_ms, values)
+    spread = _spread(ts_ms, residual, days)
+    with np.errstate(invalid="ignore"):
+        strayed = residual / replace(draft, spread=spread).spread_at(ts_ms)
+    low, high = -quantile(strayed, 0.005), quantile(strayed, 0.995)
+    # At least three spreads either way: quantiles of a short history are too narrow.
+    return replace(draft, spread=spread, low=np.maximum(low, 3.0) * 1.1, high=np.maximum(high, 3.0) * 1.1)
+
+
+def _slots(ts_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slot of the day (its centre at or before the moment), the part of the way to the next, and weekend (0 or 1)."""
+    place = (ts_ms % DAY_MS) / DAY_MS * SLOTS - 0.5
+    below = np.floor(place)
+    weekday = (ts_ms // DAY_MS + 3) % 7  # 1970-01-01 was a Thursday
+    return below.astype(int) % SLOTS, place - below, (weekday >= 5).astype(int)
+
+
+def _usual_day(ts_ms: np.ndarray, values: np.ndarray, days: float) -> np.ndarray:
+    """Median by slot over days, smoothed over neighbours. Medians let the incidents of training pass by."""
+    slot = ((ts_ms % DAY_MS) * SLOTS // DAY_MS).astype(int)
+    weekend = _slots(ts_ms)[2]
+    centred = values - np.nanmedian(values, axis=1, keepdims=True)
+    day = np.zeros((len(values), 2, SLOTS))
+    kinds = (0, 1) if days >= MIN_DAYS_WEEKEND else (None,)
+    for kind in kinds:
+        chosen = np.ones(len(ts_ms), dtype=bool) if kind is None else weekend == kind
+        shape = np.stack([_median(centred[:, chosen & (slot == s)]) for s in range(SLOTS)], axis=1)
+        shape = np.where(np.isfinite(shape), shape, 0.0)
+        wide = np.concatenate([shape[:, -2:], shape, shape[:, :2]], axis=1)
+        smooth = bn.move_mean(wide, 5, axis=1)[:, 4:]
+        if kind is None:
+            day[:, 0], day[:, 1] = smooth, smooth
+        else:
+            day[:, kind] = smooth
+    return day
+
+
+def _spread(ts_ms: np.ndarray, residual: np.ndarray, days: float) -> np.ndarray:
+    """Robust size of the residual; by time of day where history allows, never under half of the whole day's."""
+    whole = robust_scale(residual)
+    spread = np.repeat(whole[:, None], SLOTS, axis=1)
+    if days >= MIN_DAYS:
+        slot = ((ts_ms % DAY_MS) * SLOTS // DAY_MS).astype(int)
+        reach = 6  # slots either side: three hours together
+        by_slot = [
+            robust_scale(residual[:, (np.abs((slot - s + SLOTS // 2) % SLOTS - SLOTS // 2) <= reach)])
+            for s in range(SLOTS)
+        ]
+        spread = np.maximum(np.stack(by_slot, axis=1), 0.5 * spread)
+    return spread
+
+
+def robust_scale(rows: np.ndarray) -> np.ndarray:
+    """A standard deviation outliers do not move, per row: from quartiles, or from the 5 to 95% span of spiky rows."""
+    low, q1, q3, high = (quantile(rows, q) for q in (0.05, 0.25, 0.75, 0.95))
+    scale = np.maximum((q3 - q1) / 1.349, 0.5 * (high - low) / 3.29)
+    # Rows that hardly ever move: the plain deviation, else something small but not nothing.
+    with np.errstate(invalid="ignore"):
+        plain = bn.nanstd(rows, axis=1)
+        size = bn.nanmax(np.abs(rows), axis=1) if rows.shape[1] else np.zeros(len(rows))
+    scale = np.where(scale > 1e-12 * np.where(np.isfinite(size), size, 0.0), scale, plain)
+    return np.where(
+        np.isfinite(scale) & (scale > 0), scale, np.maximum(np.where(np.isfinite(size), size, 0) * 1e-3, 1e-9)
+    )
+
+
+def quantile(rows: np.ndarray, q: float) -> np.ndarray:
+    """The q-quantile of each row, gaps left out; NaN for a row of gaps."""
+    if rows.shape[1] == 0:
+        return np.full(len(rows), np.nan)
+    counted = np.sort(rows, axis=1)  # NaN sorts last
+    n = np.isfinite(rows).sum(axis=1)
+    at = np.clip((n - 1) * q, 0, None)
+    below = np.floor(at).astype(int)
+    above = np.minimum(below + 1, np.maximum(n - 1, 0))
+    pick = np.arange(len(rows))
+    return np.where(n > 0, counted[pick, below] * (1 - (at - below)) + counted[pick, above] * (at - below), np.nan)
+
+
+def _median(rows: np.ndarray) -> np.ndarray:
+    return bn.nanmedian(rows, axis=1) if rows.shape[1] else np.full(len(rows), np.nan)
+
+
+def _level(residual: np.ndarray, window: int) -> np.ndarray:
+    """The middle of the last `window` values, the present one not among them: a fault shorter than half the
+    window does not move it. Until a few values are there, the first ones stand in."""
+    enough = max(2, min(window // 4, 12))
+    moving = bn.move_median(residual, window, min_count=enough, axis=1)
+    level = np.full_like(moving, np.nan)
+    level[:, 1:] = moving[:, :-1]
+    start = _median(residual[:, : max(enough, window // 2)])
+    early = np.isnan(level[:, : enough + 1])
+    level[:, : enough + 1] = np.where(early, start[:, None], level[:, : enough + 1])
+    return level
