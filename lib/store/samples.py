@@ -319,13 +319,13 @@ class _Batch:
         )
 
     def _table(self, rows: slice | np.ndarray) -> pa.Table:
-        return pa.table(
-            {
-                "series_id": self.series_id[rows],
-                "ts": pa.array(self.ts[rows].view("datetime64[ms]")),
-                "value": self.value[rows],
-            }
-        )
+        series_id, ts, value = self.series_id[rows], self.ts[rows], self.value[rows]
+        if ts.size < self.ids.size**2:
+            # A scrape of many series, not a history of few: by time its equal timestamps are runs, which take a
+            # quarter of the room (9.2 B a sample against 12.3 in the order of series).
+            order = np.argsort(ts, kind="stable")
+            series_id, ts, value = series_id[order], ts[order], value[order]
+        return pa.table({"series_id": series_id, "ts": pa.array(ts.view("datetime64[ms]")), "value": value})
 
 
 def _insert(
