@@ -12,6 +12,9 @@ from sqlmodel import col, delete, select, update
 from lib.db.database import Database
 from lib.db.tables import User, UserSession
 
+# The browser's copy of a session, set by a route as HttpOnly.
+COOKIE = "autoops_session"
+
 
 def digest(secret: str) -> str:
     """What is stored of a random secret. A plain hash is enough: 256 random bits cannot be guessed."""

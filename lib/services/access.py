@@ -50,6 +50,14 @@ class Access:
             real = select(Source.id).where(Source.kind == SourceKind.PROMETHEUS, col(Source.enabled).is_(True)).limit(1)
             return session.exec(real).first() is None
 
+    def waits_for_first_password(self) -> bool:
+        """Whether no administrator has a password yet: the one-time link is the way in."""
+        admin = select(User.id).where(
+            User.role == Role.ADMIN.name.lower(), col(User.disabled).is_(False), User.password_hash != ""
+        )
+        with self.database.session() as session:
+            return session.exec(admin.limit(1)).first() is None
+
     def sign_in(self, username: str, password: str, address: str = "") -> str:
         """A new session's token. Raises Unauthenticated with the same words, after the same time, whether the user is
         unknown, disabled, without a password or mistyped it; TooMany while locked out."""

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from pathlib import Path
 
-from lib.auth.actor import Actor, Permission
-from lib.ui import guard
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from lib.auth.actor import Actor, ActorKind, Permission
+from lib.settings import ROOT
+from lib.ui import guard, runtime, sign_in, state
+from lib.ui.text import plain
+
+NAME = "AutoOps"
+ICON = str(Path(__file__).parent / "assets" / "icon.svg")
+# A revoked session or a changed role shows in an idle tab within this time.
+WATCH_EVERY_S = 4
+ACCOUNT = "account"
 
 # section -> (file, title, icon, url path, what it takes to see it)
 PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
@@ -24,6 +35,81 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
         ("pages/operate/users.py", "Users", ":material/group:", "users", Permission.MANAGE_USERS),
         ("pages/operate/audit.py", "Audit log", ":material/history:", "audit", Permission.READ_AUDIT),
         ("pages/operate/settings.py", "Settings", ":material/settings:", "settings", Permission.MANAGE_SETTINGS),
+        ("pages/operate/account.py", "Account", ":material/person:", ACCOUNT, Permission.VIEW),
         ("pages/operate/about.py", "About", ":material/info:", "about", Permission.VIEW),
     ],
 }
+
+
+def draw() -> None:
+    """Sign-in for strangers; for everybody else the navigation, the account menu and the page they chose."""
+    st.set_page_config(page_title=NAME, layout="wide")
+    st.logo(ICON, size="large")
+    refusal = sign_in.redeem_link()
+    who = guard.actor()
+    pages = _pages(who)
+    if who is None:
+        # Declared though not shown: otherwise the browser forgets which page it was asked for.
+        st.navigation(pages, position="hidden")
+        st.set_page_config(page_title=NAME, page_icon=ICON)
+        sign_in.draw(refusal)
+        st.stop()
+    page = st.navigation(pages, expanded=True)
+    st.set_page_config(page_title=f"{page.title.split(': ')[-1]} · {NAME}", page_icon=ICON)
+    with st.sidebar:
+        _account(who, pages)
+    _watch(who)
+    page.run()
+
+
+def _pages(who: Actor | None) -> dict[str, list[StreamlitPage]]:
+    """All of them, those the role may not see out of the menu: their address answers with the reason."""
+    return {
+        section: [
+            st.Page(
+                path,
+                # In the title, since the browser would fetch a page's `icon` from Google for its tab.
+                title=f"{icon} {title}",
+                icon="",
+                url_path=url,
+                default=url == "overview",
+                visibility="visible" if who and who.may(permission) and url != ACCOUNT else "hidden",
+            )
+            for path, title, icon, url, permission in entries
+            if (ROOT / path).exists()
+        ]
+        for section, entries in PAGES.items()
+    }
+
+
+def _account(who: Actor, pages: dict[str, list[StreamlitPage]]) -> None:
+    with st.container(key="account"):
+        if who.kind is ActorKind.GUEST:
+            st.caption(":material/visibility: Looking around as a guest: everything can be seen, nothing changed.")
+            st.button("Sign in", icon=":material/login:", key="guest_sign_in", on_click=state.leave, width="stretch")
+            return
+        account = next(page for page in pages["Operate"] if page.url_path == ACCOUNT)
+        choice = st.menu_button(
+            plain(who.name),
+            ["Account", "Sign out"],
+            icon=":material/account_circle:",
+            key="account_menu",
+            width="stretch",
+            help=f"Signed in with the role {who.role.name.lower()}",
+        )
+        st.caption(f"Role: {who.role.name.lower()}")
+        if not runtime.app().administration.has_password(who):
+            st.warning("You have no password yet. Choose one before this session ends.", icon=":material/key:")
+            st.page_link(account, label="Choose a password", icon=":material/arrow_forward:")
+        sign_in.keep_in_cookie()
+    if choice == "Account":
+        st.switch_page(account)
+    elif choice == "Sign out":
+        sign_in.leave()
+
+
+@st.fragment(run_every=WATCH_EVERY_S)
+def _watch(who: Actor) -> None:
+    """Ends what an idle tab shows once its session was revoked, its user disabled or their role changed."""
+    if guard.actor() != who:
+        st.rerun(scope="app")

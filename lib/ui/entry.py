@@ -1,0 +1,65 @@
+"""What the server needs besides the script: the App's life, and words for errors no page expected."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+import streamlit as st
+
+from lib.errors import AppError
+from lib.settings import Settings
+from lib.ui import runtime
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def settings() -> Settings:
+    """For what runs before, or without, the App: the same values, secrets included."""
+    st.secrets.load_if_toml_exists()
+    return Settings()
+
+
+@asynccontextmanager
+async def lifespan(_: Any) -> AsyncIterator[None]:
+    """Build the App before the first visitor, stop it with the server.
+
+    What keeps it from starting is logged and shown on each page, which tries again: a server that is down
+    could not say what is wrong.
+    """
+    import anyio.to_thread
+
+    # Links are printed with the port that was asked for, unless a setting says how the world sees us.
+    settings()
+    os.environ.setdefault("AUTOOPS_PUBLIC_URL", f"http://localhost:{st.get_option('server.port')}")
+    made = None
+    try:
+        made = await anyio.to_thread.run_sync(runtime.app)
+    except AppError as error:
+        log.error("not started", extra={"reason": error.message})
+    try:
+        yield
+    finally:
+        if made is not None:
+            await anyio.to_thread.run_sync(made.stop)
+
+
+def on_script_error(error: Exception) -> bool:
+    """A line in the log, and on the page what a person can use. Details of the unexpected stay in the log."""
+    if isinstance(error, AppError):
+        log.warning("page refused", extra={"code": error.code, "reason": error.message})
+        st.error(error.message, icon=":material/error:")
+        return True
+    reference = os.urandom(4).hex()
+    log.error("page failed", exc_info=error, extra={"reference": reference})
+    st.error(
+        f"This page could not be shown. The reason is in the log under {reference}; try again, and tell an "
+        "administrator if it stays.",
+        icon=":material/error:",
+    )
+    return True

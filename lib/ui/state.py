@@ -1,0 +1,54 @@
+"""What one browser tab remembers between runs. Session state is touched here and by widgets' own keys only."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+_SESSION = "session_token"
+_GUEST = "guest"
+_TICKET = "cookie_ticket"
+_LEFT = "signed_out"
+# What the sign-in library notes in passing; nothing here reads it.
+_LIBRARY = ("name", "authentication_status", "username", "email", "roles", "password_hint")
+
+
+def token() -> str | None:
+    """The session this tab signed in with; the cookie may hold another one."""
+    return st.session_state.get(_SESSION)
+
+
+def ticket() -> str | None:
+    """What the browser exchanges for the cookie; kept, so that the request is drawn once and not taken away."""
+    return st.session_state.get(_TICKET)
+
+
+def enter(session_token: str, cookie_ticket: str | None) -> None:
+    """Signed in. Nothing of who was here before stays."""
+    st.session_state.clear()
+    st.session_state[_SESSION] = session_token
+    if cookie_ticket:
+        st.session_state[_TICKET] = cookie_ticket
+
+
+def leave() -> None:
+    """Signed out: another person may sit down now, so everything goes."""
+    st.session_state.clear()
+    st.session_state[_LEFT] = True
+
+
+def has_left() -> bool:
+    """Whether this tab signed out, so that the cookie is to be cleared too."""
+    return bool(st.session_state.get(_LEFT))
+
+
+def look_around() -> None:
+    st.session_state[_GUEST] = True
+
+
+def is_guest() -> bool:
+    return bool(st.session_state.get(_GUEST))
+
+
+def forget_library_notes() -> None:
+    for key in _LIBRARY:
+        st.session_state.pop(key, None)
