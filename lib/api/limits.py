@@ -26,12 +26,6 @@ def problem(error: AppError, headers: dict[str, str] | None = None) -> JSONRespo
     return JSONResponse(body, error.status, {"Cache-Control": "no-store", **(headers or {})})
 
 
-class TooLarge(AppError):
-    """A request body over the cap."""
-
-    code, status = "too_large", 413
-
-
 class RateLimit:
     """A bucket of tokens a caller: a minute's worth to begin with, refilled evenly. Forgets the longest unseen."""
 
@@ -87,8 +81,18 @@ def _carries_key(scope: Scope) -> bool:
     return named or bool(_KEY.search(scope["path"]) or any(_KEY.search(v) for _, v in parse_qsl(query)))
 
 
+class TooLarge(AppError):
+    """A request body over the cap."""
+
+    code, status = "too_large", 413
+
+
 class BodyLimit:
-    """Ends a request whose body is larger than the cap, whether it said so or not."""
+    """Ends a request whose body is larger than the cap, whether it said so or not.
+
+    FastAPI's own `max_body_size` does the same, but answers in plain text where the API promises JSON. What is raised
+    here becomes an answer in the application's handler for AppError.
+    """
 
     def __init__(self, app: ASGIApp, most_bytes: int) -> None:
         self.app, self.most_bytes = app, most_bytes
@@ -97,12 +101,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        error = TooLarge(f"The request body is larger than {self.most_bytes / 2**20:g} MiB; send less at a time.")
+        error = TooLarge(f"The request body is larger than {self.most_bytes / 2**20:.3g} MiB; send less at a time.")
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdigit() and int(length) > self.most_bytes:
+        if length.isdecimal() and int(length) > self.most_bytes:
             await problem(error)(scope, receive, send)
             return
-        seen, begun = 0, False
+        seen = 0
 
         async def receive_counted() -> Message:
             nonlocal seen
@@ -112,14 +116,4 @@ class BodyLimit:
                 raise error
             return message
 
-        async def send_noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive_counted, send_noted)
-        except TooLarge:
-            if begun:
-                raise
-            await problem(error)(scope, receive, send)
+        await self.app(scope, receive_counted, send)

@@ -44,7 +44,7 @@ class LazyApi:
         if scope["type"] != "http":
             return  # closing the socket unanswered refuses it
         try:
-            api = self._api or await anyio.to_thread.run_sync(self._made)
+            api = await anyio.to_thread.run_sync(self._made) if self._api is None else self._api
         except AppError as error:  # the app itself cannot be built: the file is held, the disk is full
             await problem(error)(scope, receive, send)
             return

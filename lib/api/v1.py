@@ -210,18 +210,17 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         )
     }
     router = APIRouter(prefix="/v1", dependencies=documented, responses=described)
-    Who = Annotated[Actor, Depends(caller)]
 
     @router.get("/status", summary="How the app fares, and what it holds")
-    def status(actor: Who) -> Status:
+    def status(actor: Actor = Depends(caller)) -> Status:
         report, figures = get_app().health.status(actor)
         return _status(report.as_json(detail=True), figures)
 
     @router.get("/metrics", summary="The metrics that are stored")
     def metrics(
-        actor: Who,
         limit: Annotated[int, Query(ge=1, le=PAGE)] = 200,
         offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
+        actor: Actor = Depends(caller),
     ) -> MetricList:
         table = get_app().exploration.metrics(actor)
         rows = table.iloc[offset : offset + limit].to_dict("records")
@@ -230,11 +229,11 @@ def build(get_app: Callable[[], App]) -> FastAPI:
 
     @router.get("/anomalies", summary="What detectors found, newest first")
     def anomalies(
-        actor: Who,
         window: Annotated[str, Query(max_length=80, description="24h, 7d, or ISO 8601 start/end.")] = "24h",
         host: Annotated[str | None, Query(max_length=256)] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
         cursor: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
+        actor: Actor = Depends(caller),
     ) -> AnomalyPage:
         app = get_app()
         span = window_of(window, app.clock())
@@ -242,6 +241,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
 
     api.include_router(router)
     _answer_errors(api)
+    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(
@@ -251,7 +251,6 @@ def build(get_app: Callable[[], App]) -> FastAPI:
             allow_headers=["Authorization", "X-API-Key"],
             expose_headers=["Retry-After"],
         )
-    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
     return api
 
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from lib.api import metrics
+from lib.app import App
+from lib.db.tables import Source, Target
+from lib.frames import Block, to_ms
+
+
+def families(client: TestClient) -> dict[str, dict[tuple, float]]:
+    text = client.get("/metrics").text
+    return {
+        family.name: {(sample.name, *sorted(sample.labels.items())): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def add_source(app: App, name: str) -> int:
+    source = Source(name=name, kind="prometheus", url="http://127.0.0.1:9", interval_s=15)
+    with app.database.session() as session:
+        session.add(source)
+    assert source.id is not None
+    now = app.clock()
+    with app.database.session() as session:
+        session.add(Target(source_id=source.id, name="up", last_success_at=now - timedelta(seconds=40)))
+        session.add(
+            Target(source_id=source.id, name="down", last_success_at=now - timedelta(seconds=90), last_error="HTTP 500")
+        )
+    return source.id
+
+
+def test_promtool_finds_nothing_to_say(app: App, client: TestClient) -> None:
+    add_source(app, 'a "quoted"\\ name\nof two lines')
+    client.get("/api/v1/status")
+    client.get("/nowhere")
+    text = client.get("/metrics").text
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_counts_what_is_stored_and_how_far_behind_collection_is(app: App, client: TestClient) -> None:
+    source_id = add_source(app, "shop")
+    now_ms = to_ms(app.clock())
+    app.samples.append(source_id, [Block("up", {"instance": "a"}, now_ms - np.arange(7)[::-1] * 1000, np.ones(7))])
+    found = families(client)
+    assert found["autoops_samples"][("autoops_samples",)] == 7
+    assert found["autoops_series"][("autoops_series",)] == 1
+    of_shop = (("kind", "prometheus"), ("source", "shop"))
+    assert found["autoops_collection_lag_seconds"][("autoops_collection_lag_seconds", *of_shop)] == 90
+    assert found["autoops_targets_failing"][("autoops_targets_failing", *of_shop)] == 1
+    assert found["autoops_tasks"][("autoops_tasks", ("status", "failed"))] == 0
+    assert found["autoops_part_up"][("autoops_part_up", ("part", "store"))] == 1
+
+
+def test_requests_are_counted_under_few_names(app: App, client: TestClient, no_guests: None) -> None:
+    for path in ("/api/v1/status", "/api/v1/status?x=1", "/api/wp-login.php", "/api/v1/none", "/a", "/b", "/_stcore/x"):
+        client.get(path)
+    client.request("PROPFIND", "/a")
+    found = families(client)["autoops_http_requests"]
+
+    def count(method: str, route: str, status: str) -> float:
+        labels = (("method", method), ("route", route), ("status", status))
+        return found.get(("autoops_http_requests_total", *labels), 0)
+
+    assert count("GET", "/api/v1/status", "401") == 2
+    assert count("GET", "/api/other", "404") == 2
+    assert count("GET", "page", "404") == 2
+    assert count("other", "page", "404") == 1
+    assert count("GET", "/_stcore", "404") == 1
+    errors = families(client)["autoops_errors"]
+    assert errors[("autoops_errors_total", ("code", "unauthenticated"))] == 2
+
+
+def test_openmetrics_is_spoken_to_those_who_ask(client: TestClient) -> None:
+    plain = client.get("/metrics")
+    modern = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert modern.headers["content-type"].startswith("application/openmetrics-text")
+    assert modern.text.endswith("# EOF\n")
+
+
+def test_a_store_that_cannot_answer_still_gives_the_rest(app: App, client: TestClient) -> None:
+    app.store.close()
+    found = families(client)
+    assert found["autoops_part_up"][("autoops_part_up", ("part", "store"))] == 0
+    assert "autoops_samples" not in found
+
+
+def test_scoring_time_is_a_histogram(client: TestClient) -> None:
+    metrics.requests().scoring.observe(0.02)
+    found = families(client)["autoops_detector_scoring_seconds"]
+    assert found[("autoops_detector_scoring_seconds_count",)] == 1
