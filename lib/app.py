@@ -9,6 +9,7 @@ from datetime import datetime
 
 from lib import frames, log
 from lib.audit.log import Audit
+from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.services.administration import Administration
 from lib.services.assistant import Assistant
@@ -58,6 +59,7 @@ class App:
 
     def stop(self) -> None:
         self.schedule.stop()
+        self.collection.stop()
         self.runner.stop()
         self.store.close()
         self.database.close()
@@ -94,5 +96,5 @@ def build(settings: Settings | None = None, clock: Callable[[], datetime] = fram
         detection=detection,
         assistant=Assistant(settings, database, exploration, detection, audit, clock),
         jobs=Jobs(database, runner, audit),
-        health=Health(settings, database, store, schedule, clock),
+        health=Health(settings, database, store, schedule, clock, lambda: collection.status(SYSTEM)),
     )

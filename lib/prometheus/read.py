@@ -13,27 +13,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lib.errors import SourceAnswer, SourceTooLarge
 from lib.frames import Block, Window, from_ms, to_ms
 from lib.prometheus.guard import Guard
 from lib.prometheus.parse import Matrix
-from lib.prometheus.session import Endpoint, Limits, SourceSession
+from lib.prometheus.query import Endpoint, Limits, Wanted, days, quoted, selector
+from lib.prometheus.session import SourceSession
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-DAY = timedelta(days=1)
 _MAX_STEPS = 10_000  # Prometheus refuses more than 11,000 points a series
+_SHORTEST = timedelta(minutes=10)  # a window below this is not halved further
 _NAMES_A_COUNT = 40  # keeps the URL of one counting query well below 8 kB
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One target: a metric by name, or a PromQL expression collected under a name. max_series 0: the limits' cap."""
-
-    name: str
-    expression: str = ""
-    max_series: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,11 +58,6 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.connect.close()
 
-    @property
-    def skew_s(self) -> float | None:
-        """The server's clock less ours, known after the first answer."""
-        return self.session.skew_s
-
     def samples(self, wanted: Wanted, window: Window, step_s: float = 15.0) -> Matrix:
         """Everything of one target in the window. Raises SourceTooLarge beyond the cap, and every other SourceError."""
         if wanted.expression:
@@ -89,20 +78,28 @@ class Reader:
         """Target by target, day by day; the next piece is under way while the caller stores the last."""
         pieces = [(w, day) for w in wanted for day in days(window)]
         with ThreadPoolExecutor(1, thread_name_prefix="source-ahead") as ahead:
-            waiting = [ahead.submit(self.samples, w, day, step_s) for w, day in pieces[:1]]
+            waiting = [ahead.submit(self.whole, w, day, step_s) for w, day in pieces[:1]]
             for number, (one, day) in enumerate(pieces):
-                try:
-                    matrix = waiting.pop().result()
-                except BaseException:
-                    self.session.abort()
-                    raise
+                matrix = waiting.pop().result()
                 if number + 1 < len(pieces):
-                    waiting.append(ahead.submit(self.samples, *pieces[number + 1], step_s))
+                    waiting.append(ahead.submit(self.whole, *pieces[number + 1], step_s))
                 try:
                     yield Part(one, day, matrix)
                 except BaseException:
-                    self.session.abort()
+                    self.session.abort()  # nobody wants the piece under way any more
                     raise
+
+    def whole(self, wanted: Wanted, window: Window, step_s: float = 15.0) -> Matrix:
+        """As `samples`, in halves where the window holds more than one answer may."""
+        try:
+            return self.samples(wanted, window, step_s)
+        except (SourceTooLarge, SourceAnswer) as error:
+            if not (error.values.get("too_long") or "too many samples" in error.message) or window.span < _SHORTEST:
+                raise
+        middle = from_ms((to_ms(window.start) + to_ms(window.end)) // 2000 * 1000)
+        first = self.whole(wanted, Window(window.start, middle), step_s)
+        second = self.whole(wanted, Window(middle, window.end), step_s)
+        return _merged(wanted.name, [*first, *second], [*first.warnings, *second.warnings])
 
     def counts(self, names: Iterable[str], at_ms: int | None = None) -> dict[str, int]:
         """How many series each metric has at a moment (now, unless told); names without any are left out."""
@@ -116,7 +113,7 @@ class Reader:
         """The same for every metric whose whole name matches; the server's RE2 does the matching, so that no
         pattern can hang us."""
         params = {"time": _seconds(at_ms)} if at_ms is not None else {}
-        rows = self.connect.custom_query(f'count by (__name__) ({{__name__=~"{_quoted(pattern)}"}})', params=params)
+        rows = self.connect.custom_query(f'count by (__name__) ({{__name__=~"{quoted(pattern)}"}})', params=params)
         try:
             return {row["metric"].get("__name__", ""): int(float(row["value"][1])) for row in rows}
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
@@ -148,7 +145,7 @@ class Reader:
         step = max(1, round(step_s))
         first = math.ceil(window.start.timestamp() / step) * step
         last = math.ceil(window.end.timestamp() / step) * step - step
-        blocks: dict[tuple[tuple[str, str], ...], list[Block]] = {}
+        blocks: list[Block] = []
         warnings: list[str] = []
         for begin in range(first, last + 1, step * _MAX_STEPS):
             end = min(last, begin + step * (_MAX_STEPS - 1))
@@ -159,29 +156,8 @@ class Reader:
                 raise SourceAnswer(f"The server answered {wanted.name} with something else than samples.")
             self._check_cap(wanted, len(found))
             warnings += found.warnings
-            for block in found:
-                blocks.setdefault(tuple(sorted(block.labels.items())), []).append(block)
-        self._check_cap(wanted, len(blocks))
-        return Matrix([_joined(wanted.name, pieces) for pieces in blocks.values()], dict.fromkeys(warnings))  # type: ignore[arg-type]
-
-
-def days(window: Window) -> list[Window]:
-    """The window cut at UTC midnights, oldest first."""
-    pieces, start = [], window.start
-    while start < window.end:
-        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
-        pieces.append(Window(start, min(midnight, window.end)))
-        start = midnight
-    return pieces
-
-
-def selector(name: str) -> str:
-    """Selects one metric by its exact name, whatever characters it has."""
-    return f'{{__name__="{_quoted(name)}"}}'
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            blocks += found
+        return _merged(wanted.name, blocks, warnings)
 
 
 def _re2_literal(text: str) -> str:
@@ -198,9 +174,13 @@ def _within(block: Block, name: str, start_ms: int, end_ms: int) -> Block:
     return Block(name, block.labels, ts, value)
 
 
-def _joined(name: str, pieces: list[Block]) -> Block:
-    import numpy as np
-
-    return Block(
-        name, pieces[0].labels, np.concatenate([p.ts_ms for p in pieces]), np.concatenate([p.value for p in pieces])
-    )
+def _merged(name: str, blocks: Iterable[Block], warnings: Iterable[str]) -> Matrix:
+    """One block a series, of pieces in the order of time."""
+    pieces: dict[tuple[tuple[str, str], ...], list[Block]] = {}
+    for block in blocks:
+        pieces.setdefault(tuple(sorted(block.labels.items())), []).append(block)
+    joined = [
+        Block(name, some[0].labels, np.concatenate([p.ts_ms for p in some]), np.concatenate([p.value for p in some]))
+        for some in pieces.values()
+    ]
+    return Matrix(joined, list(dict.fromkeys(warnings)))

@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -41,36 +41,12 @@ from lib.errors import (
 )
 from lib.prometheus.guard import Guard
 from lib.prometheus.parse import answer, printable
+from lib.prometheus.query import Endpoint, Limits
 
 _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 3
 _MAX_RETRY_AFTER_S = 900.0  # what a server may ask us to wait at most
 _WATCH_S = 0.25  # how often a request looks whether it should end
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a source is and how to sign in there. auth: none, basic or bearer; secret: password or token."""
-
-    url: str
-    auth: str = "none"
-    username: str = ""
-    secret: str = field(default="", repr=False)
-    tenant_header: str = "X-Scope-OrgID"
-    tenant: str = ""
-    ca_file: str = ""
-    verify_tls: bool = True
-
-
-@dataclass(frozen=True)
-class Limits:
-    """timeout_s: one request in all, retries included. attempts: how often it is tried within that."""
-
-    timeout_s: float = 30.0
-    max_bytes: int = 256 << 20
-    max_series: int = 2000
-    attempts: int = 3
-    backoff_s: float = 0.3
 
 
 class Answer(requests.Response):
@@ -100,7 +76,8 @@ class SourceSession(requests.Session):
         super().__init__()
         self.endpoint, self.limits, self.guard, self.watch = endpoint, limits, guard, watch
         self.trust_env = False
-        self.skew_s: float | None = None  # server's clock less ours, by the Date header
+        self.server_time: datetime | None = None  # by the newest Date header, and when it came
+        self._server_time_at = 0.0
         self._aborted = threading.Event()
         self._adapter = _GuardedAdapter(guard)
         self._near: bool | None = None
@@ -124,6 +101,12 @@ class SourceSession(requests.Session):
     def get_adapter(self, url: str | bytes) -> HTTPAdapter:
         """Always the guarded one: PrometheusConnect mounts an adapter of its own, which knows none of our rules."""
         return self._adapter
+
+    def skew_from(self, now: datetime) -> float | None:
+        """The server's clock less ours in seconds (its dates have whole ones); None before it said."""
+        if self.server_time is None:
+            return None
+        return (self.server_time - now).total_seconds() + time.monotonic() - self._server_time_at
 
     def abort(self) -> None:
         """End the request in flight and refuse further ones."""
@@ -224,7 +207,8 @@ class SourceSession(requests.Session):
     def _too_large(self, where: str) -> SourceTooLarge:
         return SourceTooLarge(
             f"{where} answered with more than {self.limits.max_bytes / (1 << 20):.0f} MB; "
-            "collect fewer series, or raise AUTOOPS_SOURCE_MAX_MB."
+            "collect fewer series, or raise AUTOOPS_SOURCE_MAX_MB.",
+            too_long=True,
         )
 
     def _judged(self, response: Answer) -> Answer:
@@ -260,7 +244,7 @@ class SourceSession(requests.Session):
         with suppress(TypeError, ValueError):
             moment = parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else None
             if moment and moment.tzinfo:
-                self.skew_s = (moment - datetime.now(UTC)).total_seconds()
+                self.server_time, self._server_time_at = moment, time.monotonic()
 
     def _translated(self, error: Exception, where: str) -> SourceError:
         """One of our errors, without addresses of memory, URLs with queries or credentials in it."""
