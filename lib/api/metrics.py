@@ -132,13 +132,15 @@ class Exposition:
         )
         targets = GaugeMetricFamily("autoops_targets", "Targets collected from a source.", labels=by)
         failing = GaugeMetricFamily("autoops_targets_failing", "Targets whose last collection failed.", labels=by)
+        gaps = GaugeMetricFamily("autoops_gaps_open", "Gaps still to be filled.", labels=by)
         for source in figures.sources:
-            labels = [source.name, source.kind]
-            targets.add_metric(labels, source.targets)
-            failing.add_metric(labels, source.failing)
+            labels = [source.name, source.kind.value]
+            targets.add_metric(labels, len(source.targets))
+            failing.add_metric(labels, sum(target.enabled and bool(target.last_error) for target in source.targets))
+            gaps.add_metric(labels, source.open_gaps)
             if source.lag_s is not None and source.enabled:
                 lag.add_metric(labels, source.lag_s)
-        yield from (lag, targets, failing)
+        yield from (lag, targets, failing, gaps)
 
 
 def _gauge(name: str, documentation: str, value: Any) -> GaugeMetricFamily:

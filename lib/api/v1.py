@@ -48,14 +48,15 @@ class Failure(BaseModel):
     error: Problem
 
 
-class SourceStatus(BaseModel):
+class SourceRow(BaseModel):
     name: str
     kind: str
-    enabled: bool
-    targets: int
-    failing: int = Field(description="Targets whose last collection failed.")
+    state: str = Field(description="ok, waiting, late, filling, failing or off.")
     lag_s: float | None = Field(description="Seconds since the target furthest behind was collected; null: never yet.")
-    late: bool
+    last_error: str
+    open_gaps: int
+    series: int
+    targets: int
 
 
 class Status(BaseModel):
@@ -72,7 +73,7 @@ class Status(BaseModel):
     anomalies_open: int
     detectors: int
     tasks: dict[str, int]
-    sources: list[SourceStatus]
+    sources: list[SourceRow]
 
 
 class MetricRow(BaseModel):
@@ -303,7 +304,19 @@ def _status(report: dict[str, Any], figures: Figures) -> Status:
         anomalies_open=figures.anomalies_open,
         detectors=figures.detectors,
         tasks=figures.tasks,
-        sources=[SourceStatus(**vars(source)) for source in figures.sources],
+        sources=[
+            SourceRow(
+                name=source.name,
+                kind=source.kind.value,
+                state=source.state.value,
+                lag_s=source.lag_s,
+                last_error=source.last_error,
+                open_gaps=source.open_gaps,
+                series=source.series,
+                targets=len(source.targets),
+            )
+            for source in figures.sources
+        ],
     )
 
 

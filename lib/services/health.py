@@ -20,19 +20,17 @@ from sqlmodel import col, select
 
 from lib.auth.actor import Actor, Permission
 from lib.db.database import Database
-from lib.db.tables import Detector, Source, Target, Task, TaskStatus
+from lib.db.tables import Detector, Task, TaskStatus
 from lib.errors import AppError
 from lib.log import redact
+from lib.services.collection_status import SourceState, SourceStatus
 from lib.settings import ROOT, Settings
-from lib.store.connection import Store
+from lib.store.connection import State, Store
 from lib.tasks.schedule import Schedule
 
 # A probe a second from every balancer must not become a query a second.
 REPORT_KEPT_S = 1.0
 ANSWER_WITHIN_S = 5.0
-# A source is late when this many of its intervals passed without an answer; one lost scrape is not news.
-LATE_INTERVALS = 5
-LATE_AT_LEAST = timedelta(minutes=2)
 STUCK = timedelta(minutes=10)
 LOW_DISK_BYTES = 200 * 2**20
 
@@ -88,19 +86,6 @@ class Report:
 
 
 @dataclass(frozen=True)
-class SourceFigures:
-    """lag_s: since the target furthest behind was last collected; None before the first success."""
-
-    name: str
-    kind: str
-    enabled: bool
-    targets: int
-    failing: int
-    lag_s: float | None
-    late: bool
-
-
-@dataclass(frozen=True)
 class Figures:
     """What is counted for /metrics and the status page; series and samples over all sources."""
 
@@ -111,7 +96,7 @@ class Figures:
     anomalies_open: int
     detectors: int
     tasks: dict[str, int]
-    sources: tuple[SourceFigures, ...]
+    sources: tuple[SourceStatus, ...]
 
 
 @cache
@@ -124,7 +109,8 @@ def version() -> str:
 class Health:
     """Asks each part in turn; one that fails is reported, never raised.
 
-    providers: the language models' standing (`Fallback.status`); none given, only the offline engine is named.
+    sources: how collection stands (`Collection.status`). providers: how the language models fare (`Fallback.status`);
+    none given, only the offline engine is named.
     """
 
     def __init__(
@@ -134,10 +120,12 @@ class Health:
         store: Store,
         schedule: Schedule,
         clock: Callable[[], datetime],
+        sources: Callable[[], Sequence[SourceStatus]],
         providers: Callable[[], Sequence[Any]] = tuple,
     ) -> None:
         self.settings, self.database, self.store = settings, database, store
-        self.schedule, self.clock, self.providers = schedule, clock, providers
+        self.schedule, self.clock = schedule, clock
+        self.sources, self.providers = sources, providers
         self._lock = threading.Lock()
         self._kept: tuple[float, Report] | None = None
 
@@ -175,29 +163,28 @@ class Health:
                 samples=int(counts[1]),
                 anomalies=int(counts[2]),
                 anomalies_open=int(counts[3]),
-                store_bytes=self._store_bytes(),
+                store_bytes=self.store.size_bytes,
                 detectors=int(detectors.one()),
                 tasks=self._task_counts(),
-                sources=self._source_figures(),
+                sources=tuple(self.sources()),
             )
 
     def _store(self) -> Part:
         try:
             with self.store.read() as cursor:
                 cursor.execute("SELECT 1").fetchall()
+            state, message = self.store.state, str(self.store.health()["message"])
+            free = shutil.disk_usage(self.store.path.parent).free
         except AppError as error:
             return Part("store", PartState.DOWN, error.message)
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             return Part("store", PartState.DOWN, redact(str(error)))
-        free = shutil.disk_usage(self.store.path.parent).free
-        values = {"size_bytes": self._store_bytes(), "disk_free_bytes": free}
+        values = {"size_bytes": self.store.size_bytes, "disk_free_bytes": free, "writes": state is State.OK}
+        if state is not State.OK:
+            return Part("store", PartState.DEGRADED, message, values)
         if free < LOW_DISK_BYTES:
             return Part("store", PartState.DEGRADED, f"Only {free // 2**20} MiB are free on its disk.", values)
-        return Part("store", PartState.OK, "reads", values)
-
-    def _store_bytes(self) -> int:
-        files = (self.store.path, self.store.path.with_name(self.store.path.name + ".wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return Part("store", PartState.OK, message, values)
 
     def _database(self) -> Part:
         try:
@@ -236,38 +223,14 @@ class Health:
 
     def _sources(self) -> Part:
         try:
-            sources = [source for source in self._source_figures() if source.enabled]
-        except SQLAlchemyError:
-            return Part("sources", PartState.DOWN, "The database does not answer.")
-        trouble = [source.name for source in sources if source.failing or source.late]
+            sources = [source for source in self.sources() if source.enabled]
+        except (AppError, SQLAlchemyError, duckdb.Error):
+            return Part("sources", PartState.DOWN, "The database or the store does not answer.")
+        trouble = [one.name for one in sources if one.state in (SourceState.FAILING, SourceState.LATE)]
         values = {"enabled": len(sources), "in_trouble": len(trouble)}
         if trouble:
             return Part("sources", PartState.DEGRADED, f"Failing or late: {', '.join(trouble)}.", values)
         return Part("sources", PartState.OK, f"{len(sources)} enabled", values)
-
-    def _source_figures(self) -> tuple[SourceFigures, ...]:
-        with self.database.session() as session:
-            sources = session.exec(select(Source).order_by(Source.name)).all()
-            targets = session.exec(select(Target).where(col(Target.enabled).is_(True))).all()
-        now = self.clock()
-        found = []
-        for source in sources:
-            own = [target for target in targets if target.source_id == source.id]
-            done = [target.last_success_at for target in own if target.last_success_at]
-            behind = now - min(done) if done else None
-            patience = max(LATE_INTERVALS * timedelta(seconds=source.interval_s), LATE_AT_LEAST)
-            found.append(
-                SourceFigures(
-                    name=source.name,
-                    kind=source.kind,
-                    enabled=source.enabled,
-                    targets=len(own),
-                    failing=sum(bool(target.last_error) for target in own),
-                    lag_s=max(behind.total_seconds(), 0.0) if behind is not None else None,
-                    late=source.enabled and behind is not None and behind > patience,
-                )
-            )
-        return tuple(found)
 
     def _providers(self) -> Part:
         states = {status.name: str(status.state) for status in self.providers()}

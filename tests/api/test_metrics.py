@@ -28,10 +28,13 @@ def add_source(app: App, name: str) -> int:
     assert source.id is not None
     now = app.clock()
     with app.database.session() as session:
-        session.add(Target(source_id=source.id, name="up", last_success_at=now - timedelta(seconds=40)))
-        session.add(
-            Target(source_id=source.id, name="down", last_success_at=now - timedelta(seconds=90), last_error="HTTP 500")
-        )
+        for name, error in (("up", ""), ("down", "HTTP 500")):
+            success = None if error else now
+            session.add(
+                Target(source_id=source.id, name=name, last_attempt_at=now, last_success_at=success, last_error=error)
+            )
+    app.samples.append(source.id, [], ("up", now - timedelta(seconds=40)))
+    app.samples.append(source.id, [], ("down", now - timedelta(seconds=90)))
     return source.id
 
 
