@@ -33,6 +33,8 @@ MAX_EXPORT_ROWS = 1_000_000
 MAX_PROFILE_SAMPLES = 2_000_000
 # Bucket widths a reader can name, in seconds.
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
+# What stands for a host in one small line, best first.
+PULSES = ("node_load1", "node_memory_MemAvailable_bytes", "up")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class ChartData:
 
 @dataclass(frozen=True)
 class Overview:
-    """What is stored, in numbers. pulse: samples a minute over the last hour, oldest first."""
+    """What is stored, in numbers. pulse: samples in each whole minute of the last hour, oldest first."""
 
     sources: int
     series: int
@@ -269,9 +271,24 @@ class Exploration:
             newest=from_ms(newest) if newest is not None else None,
             newest_age_s=(now - from_ms(newest)).total_seconds() if newest is not None else None,
             storage_bytes=_size(self.samples.store.path),
-            pulse=self.readings.pulse(Window.last(timedelta(hours=1), now)),
+            # Whole minutes only: one that is still running would look like a drop.
+            pulse=self.readings.pulse(Window.last(timedelta(hours=1), now.replace(second=0, microsecond=0))),
             as_of=now,
         )
+
+    def host_lines(self, actor: Actor, window: Window, buckets: int = 48) -> dict[tuple[int, str], list[float]]:
+        """(source id, host) -> the recent course of its load: `node_load1`, or else of the first gauge in `PULSES` it
+        has; means of equal buckets, oldest first. Hosts without one are left out."""
+        actor.require(Permission.VIEW)
+        chosen: dict[tuple[int, str], int] = {}
+        for metric in PULSES:
+            for one in self.samples.find(metric=metric):
+                if one.host:
+                    chosen.setdefault((one.source_id, one.host), one.id)
+        hosts = {series_id: host for host, series_id in list(chosen.items())[:MAX_CHART_SERIES]}
+        step_ms = max(1000, round(window.span.total_seconds() * 1000 / buckets))
+        frame = self.readings.buckets(list(hosts), window, step_ms, counters=False)
+        return {hosts[series_id]: part["mean"].tolist() for series_id, part in frame.groupby("series_id", sort=False)}
 
     def freshness(self, actor: Actor, now: datetime | None = None) -> pd.DataFrame:
         """source_id, host, series, last, age_s: one row a host, the longest silent first."""

@@ -56,7 +56,8 @@ def _metrics(store: str, source_id: int | None, _app: App, _actor: Actor) -> dic
 
 @st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
 def _sources(store: str, _app: App, _actor: Actor) -> dict[int, str]:
-    return {source_id: f"Source {source_id}" for source_id in _app.exploration.source_ids(_actor)}
+    names = {one.id: one.name for one in _app.collection.status(_actor)}
+    return {source_id: names.get(source_id, f"Source {source_id}") for source_id in _app.exploration.source_ids(_actor)}
 
 
 @st.cache_data(ttl=TTL_S, max_entries=128, show_spinner=False)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from lib.frames import Window
+from lib.frames import Series, Window
+from lib.profiling.titles import short_titles
 
 # What a relative range means. The names are what the URL carries.
 SPANS: dict[str, timedelta] = {
@@ -48,7 +49,6 @@ def window_picker(now: datetime, *, key: str = "range", default: str = "24h") ->
             key=key,
             bind="query-params",
             on_change=begin_custom,
-            format_func=lambda name: "Custom" if name == CUSTOM else name,
             help="The time on screen, up to now, or between two moments (UTC).",
         )
         if chosen in SPANS:
@@ -88,15 +88,11 @@ def source_picker(names: Mapping[int, str], *, key: str = "source") -> int | Non
     """One source, or None for all of them. Draws nothing while there is only one."""
     if len(names) < 2:
         return next(iter(names), None)
-    ids = {str(source_id): source_id for source_id in names}
+    ids = {name: source_id for source_id, name in names.items()}
     chosen = st.selectbox(
-        "Source",
-        ["all", *ids],
-        key=key,
-        bind="query-params",
-        format_func=lambda name: "All sources" if name == "all" else names[ids[name]],
+        "Source", list(ids), index=None, key=key, bind="query-params", placeholder="All sources", filter_mode="contains"
     )
-    return ids.get(chosen)
+    return ids.get(chosen) if chosen is not None else None
 
 
 def metric_picker(metrics: Mapping[str, str], *, key: str = "metric", default: str | None = None) -> str | None:
@@ -147,3 +143,21 @@ def label_picker(values: Mapping[str, Sequence[str]], *, key: str = "label") -> 
         name, value = pair.split("=", 1)
         wanted.setdefault(name, []).append(value)
     return wanted
+
+
+def series_picker(series: Sequence[Series], *, key: str = "series") -> int | None:
+    """One of these series, or None for all of them together."""
+    ids: dict[str, int] = {}
+    for series_id, title in list(short_titles(series).items())[:MOST_OPTIONS]:
+        # Two sources may collect series of the same labels.
+        ids[f"{title} #{series_id}" if title in ids else title] = series_id
+    chosen = st.selectbox(
+        "Series",
+        list(ids),
+        index=None,
+        key=key,
+        bind="query-params",
+        placeholder=f"All {len(series):,} together",
+        filter_mode="contains",
+    )
+    return ids.get(chosen) if chosen is not None else None

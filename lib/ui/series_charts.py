@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Each mark is a shape the browser draws; beyond this they merge into one red field anyway.
 MOST_MARKS = 60
+# Contributors beyond these moved along; marking their charts too would paint every chart of the host red.
+FOREMOST = 3
 
 
 def lines(data: ChartData, *, title: str, marks: list[tuple[datetime, datetime, str]], revision: str = "") -> Figure:
@@ -70,14 +72,12 @@ def marks_of(anomalies: pd.DataFrame, series_ids: set[int], window: Window) -> l
 
 
 def taking_part(row: Any) -> set[int]:
-    """The series an anomaly is about: the one that contributed most, and the contributors its explanation names."""
+    """The series an anomaly is about: the one that contributed most, and those of the foremost contributors."""
     explanation = row.explanation if isinstance(row.explanation, dict) else {}
-    ids = {
-        int(one["series_id"])
-        for one in explanation.get("contributors", ())
-        if isinstance(one, dict) and one.get("series_id") is not None
-    }
-    return ids | ({int(row.series_id)} if not pd.isna(row.series_id) else set())
+    ids = set() if pd.isna(row.series_id) else {int(row.series_id)}
+    for one in explanation.get("contributors", ())[:FOREMOST]:
+        ids.update(int(series_id) for series_id in one.get("series_ids") or () if series_id is not None)
+    return ids
 
 
 def sentence(row: Any) -> str:

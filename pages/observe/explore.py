@@ -13,6 +13,7 @@ app = runtime.app()
 
 # More lines than this nobody can tell apart.
 MOST_LINES = 10
+NUMBERS = {"last": "Last", "min": "Least", "mean": "Mean", "p50": "Median", "p95": "95 %", "max": "Most"}
 FIRST_CHOICES = ("node_load1", "node_memory_MemAvailable_bytes", "node_cpu_seconds_total", "up")
 
 
@@ -56,7 +57,8 @@ def view() -> None:
     charts.show(figure, key="explore_chart")
     st.caption(f"{series_charts.describe(data)} As of {stamp(data.as_of, seconds=True)}.")
     if marks:
-        links.to("pages/observe/anomalies.py", f"{len(marks)} anomalies marked ▼: open them", icon=":material/warning:")
+        noun = "anomaly" if len(marks) == 1 else "anomalies"
+        links.to("pages/observe/anomalies.py", f"{len(marks)} {noun} marked ▼", icon=":material/warning:")
     draw_table(data, table)
     draw_exports(metric, ids, window, data.samples)
 
@@ -69,7 +71,7 @@ def draw_table(data, table) -> None:
         shown[["series", "last", "min", "mean", "p50", "p95", "max", "peak_ts", "count", "missing"]],
         column_config={
             "series": st.column_config.TextColumn("Series", width="medium"),
-            **{name: tables.number(name, data.unit, per) for name in ("last", "min", "mean", "p50", "p95", "max")},
+            **{name: tables.number(words, data.unit, per) for name, words in NUMBERS.items()},
             "peak_ts": tables.moment("Peak at"),
             "count": st.column_config.NumberColumn("Readings", format="localized"),
             "missing": st.column_config.NumberColumn(
@@ -85,7 +87,7 @@ def draw_table(data, table) -> None:
 def draw_exports(metric, ids, window, samples) -> None:
     too_many = samples > MAX_EXPORT_ROWS
     help_ = f"More than {MAX_EXPORT_ROWS:,} samples: choose a shorter range." if too_many else "Samples as stored."
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
             st.download_button(
                 kind.upper() if kind == "csv" else "Parquet",
