@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ _INTERRUPTED = "The app stopped while this ran; start it again."
 class Runner:
     """Queue, child processes (or threads), cancel, deadline, memory cap, restart."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self.settings, self.database = settings, database
+    def __init__(self, settings: Settings, database: Database, clock: Callable[[], datetime] = frames.utcnow) -> None:
+        self.settings, self.database, self.clock = settings, database, clock
         self.kinds: dict[str, JobKind] = {}
         # Guards `_active` and is told whenever a task is queued or ends.
         self._changed = threading.Condition()
@@ -66,6 +67,7 @@ class Runner:
         title, by = storable(title or kind, 256), storable(by, 64)
         while True:
             task = Task(kind=kind, params=plain, title=title, created_by=by, active_key=active_key)
+            task.created_at = self.clock()
             try:
                 with self.database.session() as session:
                     session.add(task)
@@ -89,7 +91,7 @@ class Runner:
                 if self._end(task_id, TaskStatus.CANCELLED, of=(TaskStatus.PENDING,)):
                     self._changed.notify_all()
                     return
-                task = self._row(task_id)
+                task = self.get(task_id)
                 raise Conflict(f"Task {task_id} has already ended ({task.status}); there is nothing to cancel.")
         if not running.claim(TaskStatus.CANCELLED):
             raise Conflict(f"Task {task_id} is ending in this moment and can no longer be cancelled.")
@@ -98,11 +100,19 @@ class Runner:
             # A thread goes on to its next step, or the app is still taking a file: nothing will come of it.
             self._settle(running, TaskStatus.CANCELLED)
 
+    def get(self, task_id: int) -> Task:
+        """The task's row as it is now. Raises NotFound."""
+        with self.database.session() as session:
+            task = session.get(Task, task_id)
+        if task is None:
+            raise NotFound(f"There is no task {task_id}; it may have been cleaned up.")
+        return task
+
     def wait(self, task_id: int, timeout_s: float) -> Task:
         """Block until it ended; for tests and the command line. Raises TimeoutError."""
         until = time.monotonic() + timeout_s
         while True:
-            task = self._row(task_id)
+            task = self.get(task_id)
             if task.status not in ACTIVE:
                 return task
             left = until - time.monotonic()
@@ -112,8 +122,10 @@ class Runner:
                 self._changed.wait(min(left, 0.1))
 
     def log(self, task_id: int, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
-        """Log lines from number `after` on, at most `limit`: {n, ts, level, message, values}."""
-        return journal.read(self.log_path(task_id), after, limit)
+        """Log lines from number `after` on, at most `limit`: {n, ts, level, message, values}. A negative `after`
+        asks for the last so many."""
+        path = self.log_path(task_id)
+        return journal.read(path, after if after >= 0 else max(journal.count(path) + after, 0), limit)
 
     def log_path(self, task_id: int) -> Path:
         """Where the log lies, one JSON object a line; there is none before the task starts."""
@@ -158,10 +170,10 @@ class Runner:
             self._queue.join(STOP_WITHIN_S)
             self._queue = None
 
-    def prune(self, now: datetime | None = None) -> None:
+    def prune(self) -> None:
         """Remove tasks that ended more than `task_keep_days` ago or lie beyond the newest 500, with their folders.
         For the schedule."""
-        before = (now or frames.utcnow()) - timedelta(days=self.settings.task_keep_days)
+        before = self.clock() - timedelta(days=self.settings.task_keep_days)
         with self.database.session() as session:
             newest_first = select(Task.id, Task.created_at).order_by(col(Task.id).desc())
             ended = session.exec(newest_first.where(col(Task.status).not_in(ACTIVE))).all()
@@ -208,7 +220,7 @@ class Runner:
             if kind is None:
                 self._end(task.id, TaskStatus.FAILED, f"This version has no kind of task called {task.kind!r}.")
                 return True
-            values = {"status": TaskStatus.RUNNING, "started_at": frames.utcnow()}
+            values = {"status": TaskStatus.RUNNING, "started_at": self.clock()}
             if not self._update(task.id, values, of=(TaskStatus.PENDING,)):
                 return True
             try:
@@ -255,13 +267,6 @@ class Runner:
 
     # --- rows ---------------------------------------------------------------------------------
 
-    def _row(self, task_id: int) -> Task:
-        with self.database.session() as session:
-            task = session.get(Task, task_id)
-        if task is None:
-            raise NotFound(f"There is no task {task_id}; it may have been cleaned up.")
-        return task
-
     def _write_progress(self) -> None:
         with self._changed:
             running = list(self._active.values())
@@ -290,7 +295,7 @@ class Runner:
         self, task_id: int, status: TaskStatus, error: str = "", of: tuple[TaskStatus, ...] = ACTIVE, **values: Any
     ) -> bool:
         """Whether this call ended it: of two, one wins."""
-        values |= {"status": status, "active_key": None, "finished_at": frames.utcnow(), "error": storable(error, 4000)}
+        values |= {"status": status, "active_key": None, "finished_at": self.clock(), "error": storable(error, 4000)}
         return self._update(task_id, values, of)
 
     def _update(self, task_id: int, values: dict[str, Any], of: tuple[TaskStatus, ...]) -> bool:

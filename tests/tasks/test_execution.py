@@ -261,6 +261,6 @@ def test_newest_progress_is_shown_while_the_job_is_quiet(make_runner, until, tmp
     runner = make_runner("wait_for")
     runner.start()
     task = runner.submit("wait_for", {"gate": str(gate)}, by="ada")
-    until(lambda: (runner._row(task.id).progress, runner._row(task.id).message) == (0.1, "waiting"))
+    until(lambda: (runner.get(task.id).progress, runner.get(task.id).message) == (0.1, "waiting"))
     gate.touch()
     assert runner.wait(task.id, 20).progress == 1.0

@@ -48,7 +48,7 @@ def test_killed_app_leaves_no_child_and_the_next_start_says_so(settings, make_ru
         app.stdout.close()
 
     runner = make_runner("family", "busy_in_c", "echo")
-    assert runner._row(1).status == runner._row(2).status == TaskStatus.RUNNING
+    assert runner.get(1).status == runner.get(2).status == TaskStatus.RUNNING
     runner.start()
     for task_id in (1, 2):
         task = runner.wait(task_id, 0.01)

@@ -44,7 +44,8 @@ def test_job_runs_and_its_row_and_log_tell_of_it(make_runner, mode) -> None:
     lines = runner.log(task.id)
     assert [line["n"] for line in lines] == [0, 1, 2]
     assert lines[1]["message"] == "echoing" and lines[1]["values"] == {"count": 1} and lines[1]["level"] == "info"
-    assert runner.log(task.id, after=2)[0]["message"] == "Succeeded."
+    assert runner.log(task.id, after=2) == runner.log(task.id, after=-1) == lines[2:]
+    assert lines[2]["message"] == "Succeeded."
 
 
 def test_child_is_set_apart_from_the_app(make_runner) -> None:
@@ -274,7 +275,7 @@ def test_stop_interrupts_and_the_next_start_takes_the_pending(make_runner, until
     task = first.wait(running.id, 0.01)
     assert task.status == TaskStatus.INTERRUPTED and "app stopped" in task.error
     assert [path.name for path in folder(first, task).iterdir()] == ["log.jsonl"]
-    assert first._row(pending.id).status == TaskStatus.PENDING
+    assert first.get(pending.id).status == TaskStatus.PENDING
     second = make_runner("wait_for", "echo")
     second.start()
     assert second.wait(pending.id, 20).status == TaskStatus.SUCCEEDED
@@ -314,6 +315,7 @@ def test_folder_of_an_older_database_is_not_mixed_in(make_runner, settings) -> N
 def test_prune_removes_what_is_old_or_beyond_500_and_keeps_the_active(make_runner, database) -> None:
     now = datetime(2026, 3, 14, tzinfo=UTC)
     runner = make_runner(task_keep_days=30)
+    runner.clock = lambda: now
     with database.session() as session:
         for n in range(510):
             age = timedelta(days=31) if 100 <= n < 105 else timedelta(days=1)
@@ -322,7 +324,7 @@ def test_prune_removes_what_is_old_or_beyond_500_and_keeps_the_active(make_runne
     for task_id in (1, 11, 101, 9000):
         runner.log_path(task_id).parent.mkdir(parents=True)
         runner.log_path(task_id).write_text("")
-    runner.prune(now)
+    runner.prune()
     with database.session() as session:
         left = set(session.exec(select(Task.id)))
     assert left == {*range(11, 101), *range(106, 511), 9000}

@@ -1,0 +1,149 @@
+"""How tasks look: a symbol and a word for each status, the table, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from lib.db.tables import Task, TaskStatus
+from lib.services.jobs import as_line
+from lib.ui import tables
+from lib.ui.text import ago, duration, plain, stamp
+
+Colour = Literal["gray", "blue", "green", "red", "orange"]
+# Never colour alone: each has its own sign, in the table as a character, elsewhere as an icon.
+SIGNS = {
+    TaskStatus.PENDING: "◷",
+    TaskStatus.RUNNING: "▶",
+    TaskStatus.SUCCEEDED: "✓",
+    TaskStatus.FAILED: "✕",
+    TaskStatus.CANCELLED: "⊘",
+    TaskStatus.INTERRUPTED: "⚡",
+}
+ICONS: dict[TaskStatus, tuple[str, Colour]] = {
+    TaskStatus.PENDING: (":material/schedule:", "gray"),
+    TaskStatus.RUNNING: (":material/play_arrow:", "blue"),
+    TaskStatus.SUCCEEDED: (":material/check:", "green"),
+    TaskStatus.FAILED: (":material/close:", "red"),
+    TaskStatus.CANCELLED: (":material/block:", "gray"),
+    TaskStatus.INTERRUPTED: (":material/bolt:", "orange"),
+}
+# Names of widgets, and of what the address carries.
+PICKER, OPEN, IN_URL = "tasks_choice", "tasks_open", "task"
+# Enough to follow a job; the download has all.
+LAST_LINES = 500
+
+
+def took_s(task: Task, now: datetime) -> float | None:
+    """How long it ran, or has been running."""
+    if task.started_at is None:
+        return None
+    return max(((task.finished_at or now) - task.started_at).total_seconds(), 0.0)
+
+
+def badge(task: Task) -> None:
+    icon, colour = ICONS[TaskStatus(task.status)]
+    st.badge(task.status.capitalize(), icon=icon, color=colour)
+
+
+def facts(task: Task, now: datetime) -> str:
+    """One line of markdown: who, when, how long."""
+    parts = [f"Task {task.id}", f"by {plain(task.created_by)}", f"submitted {ago(task.created_at, now)}"]
+    if task.started_at:
+        parts.append(f"started {stamp(task.started_at, seconds=True)}")
+    took = took_s(task, now)
+    if took is not None:
+        parts.append(f"{'running for' if task.status == TaskStatus.RUNNING else 'took'} {duration(took)}")
+    return " · ".join(parts)
+
+
+def picker(tasks: Sequence[Task]) -> Task:
+    """The task whose details are shown: the newest, or the one of `?task=12`."""
+    labels = {str(task.id): f"{task.id} · {task.title or task.kind}" for task in tasks}
+    asked = st.query_params.get(IN_URL)
+
+    def remember() -> None:
+        choose(st.session_state[PICKER])
+
+    chosen = st.selectbox(
+        "Task",
+        list(labels),
+        index=list(labels).index(asked) if asked in labels else None,
+        # Not bound to the address: that would put the title there, and break the link when it is cut.
+        key=PICKER,
+        on_change=remember,
+        format_func=lambda one: labels.get(one, one),
+        placeholder="The newest",
+        filter_mode="contains",
+    )
+    return next((task for task in tasks if str(task.id) == chosen), tasks[0])
+
+
+def choose(task_id: str | None) -> None:
+    """Show this task, and put it into the address so that a link shows it too."""
+    if task_id is None:
+        st.query_params.pop(IN_URL, None)
+    else:
+        st.query_params[IN_URL] = task_id
+
+
+def _open(ids: list[str]) -> None:
+    """The button of a row. The ids are those on screen when it was drawn: the list may have grown since."""
+    click = st.session_state[OPEN]
+    if click is not None and click.row < len(ids):
+        st.session_state[PICKER] = ids[click.row]
+        choose(ids[click.row])
+
+
+def table(tasks: Sequence[Task], now: datetime) -> None:
+    """One row a task; its button makes it the one of `picker`."""
+    took = [took_s(task, now) for task in tasks]
+    frame = pd.DataFrame(
+        {
+            "status": [f"{SIGNS[TaskStatus(task.status)]} {task.status.capitalize()}" for task in tasks],
+            "task": [task.title or task.kind for task in tasks],
+            "open": ["Open"] * len(tasks),
+            "progress": [task.progress for task in tasks],
+            "message": [task.error or task.message for task in tasks],
+            "took": ["–" if seconds is None else duration(seconds) for seconds in took],
+            "started": pd.Series([task.started_at for task in tasks], dtype="datetime64[ms, UTC]"),
+            "by": [task.created_by for task in tasks],
+            "id": [task.id for task in tasks],
+        }
+    )
+    ids = [str(task.id) for task in tasks]
+    st.dataframe(
+        frame,
+        column_config={
+            "status": st.column_config.TextColumn("Status", width="small"),
+            "task": st.column_config.TextColumn("Task", width="medium"),
+            "open": st.column_config.ButtonColumn(
+                "Details", width="small", type="tertiary", key=OPEN, on_click=_open, args=(ids,)
+            ),
+            "progress": st.column_config.ProgressColumn("Progress", format="percent", min_value=0, max_value=1),
+            "message": st.column_config.TextColumn("Last words", width="large"),
+            "took": st.column_config.TextColumn("Took", help="Running time, without waiting in the queue."),
+            "started": tables.moment("Started"),
+            "by": st.column_config.TextColumn("By"),
+            "id": st.column_config.NumberColumn("Number", format="%d"),
+        },
+        hide_index=True,
+        height="auto",
+        key="tasks_table",
+        alt="Tasks, newest first, with status and progress",
+    )
+
+
+def log(lines: Sequence[dict[str, Any]], active: bool) -> None:
+    """The end of a log, in a pane that follows it."""
+    if not lines:
+        st.caption("The log begins when the task starts." if active else "This task left no log.")
+        return
+    if lines[0]["n"]:
+        st.caption(f"The last {len(lines)} of {lines[-1]['n'] + 1:,} lines; the download has all.")
+    with st.container(height=360, border=True, autoscroll=True, key="tasks_log"):
+        st.code("\n".join(as_line(line) for line in lines), language=None, wrap_lines=True)
