@@ -20,6 +20,7 @@ from lib.anomaly.autoregression import RidgeAR
 from lib.anomaly.forest import FlatForest
 from lib.anomaly.relations import Relations
 from lib.anomaly.tails import Tail
+from lib.anomaly.threads import one_core
 from lib.errors import NotEnoughData
 from lib.features import baseline as baselines
 from lib.features import channels as channel_plans
@@ -29,6 +30,7 @@ from lib.features.channels import Channels, Plan
 from lib.features.grid import choose_grid, tabulate
 from lib.frames import Series
 
+VERSION = "1"  # raised when the same data would give another detector
 MIN_POINTS = 300
 PARTS = ("forest", "pca_residual", "autoregression", "relations", "strongest")
 # The forest is the centre: it alone weighs as much as two of the others.
@@ -89,8 +91,11 @@ class Detector:
         The first `spec.lookback` moments have less history behind them than training had and may look stranger
         than they are; callers score from there on.
         """
-        features = build(channels, self.spec, self.baseline)
-        raw, shares = self._parts(features)
+        with one_core():
+            features = build(channels, self.spec, self.baseline)
+            return self._scored(channels, features, *self._parts(features))
+
+    def _scored(self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray) -> Scored:
         probability = np.stack([t.probability(s) for t, s in zip(self.tails, raw, strict=False)])
         fused = self.tails[len(PARTS)].probability(fuse(probability))
         seen = np.isfinite(channels.values).any(axis=0)
@@ -177,9 +182,11 @@ class Detector:
 
 @dataclass(frozen=True)
 class Fitted:
-    """detector; feature_names in order; the scikit-learn parts for the registry; what fitting saw, for people."""
+    """scored: the training span, as `detector.score` gives it. models: the scikit-learn parts, for the registry.
+    metrics: what fitting saw, for people."""
 
     detector: Detector
+    scored: Scored
     feature_names: tuple[str, ...]
     models: dict[str, Any]
     metrics: dict[str, Any]
@@ -195,6 +202,11 @@ def fit(
 
     Incidents inside the training span are left out as far as they stand out. Raises NotEnoughData.
     """
+    with one_core(with_sklearn=True):
+        return _fit(series, frame, seed, progress)
+
+
+def _fit(series: Sequence[Series], frame: pd.DataFrame, seed: int, progress: Callable[[float, str], None]) -> Fitted:
     grid = choose_grid(frame)
     table = tabulate(series, frame, grid)
     seen = int(np.isfinite(table.values).any(axis=0).sum())
@@ -213,7 +225,7 @@ def fit(
     usable, base = _usable(channels, present, spec)
     features = build(channels, spec, base)
     progress(0.4, f"{len(features.names)} features")
-    return _fit(channels, features, usable, spec, base, seed, len(series), progress)
+    return _learn(channels, features, usable, spec, base, seed, len(series), progress)
 
 
 def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.ndarray, Baseline]:
@@ -233,7 +245,7 @@ def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.nda
     return usable, baselines.fit(channels.ts_ms, channels.values, usable, grid.step_ms, spec.level_window)
 
 
-def _fit(
+def _learn(
     channels: Channels,
     features: Features,
     usable: np.ndarray,
@@ -284,7 +296,7 @@ def _fit(
         (),
         _reach(channels),
     )
-    raw, _ = draft._parts(features)
+    raw, shares = draft._parts(features)
     tails = [Tail.fit(part[check]) for part in raw]
     probability = np.stack([t.probability(s) for t, s in zip(tails, raw, strict=True)])
     tails.append(Tail.fit(fuse(probability)[check]))
@@ -301,7 +313,8 @@ def _fit(
         "components": int(reducer.n_components_),
         "variance_kept": float(reducer.explained_variance_ratio_.sum()),
     }
-    return Fitted(detector, features.names, {"whitening": reducer, "forest": trees}, metrics)
+    scored = detector._scored(channels, features, raw, shares)
+    return Fitted(detector, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
 
 
 def fuse(probability: np.ndarray) -> np.ndarray:
@@ -345,8 +358,7 @@ def _strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
 
 
 def _by_channel(rows: np.ndarray, features: Features, c: int) -> np.ndarray:
-    """Sum features, shape (n, d), by the channel they describe: shape (c, n)."""
-    owner = np.zeros((rows.shape[1], c))
-    owned = features.channel >= 0
-    owner[np.flatnonzero(owned), features.channel[owned]] = 1.0
-    return (rows @ owner).T
+    """Sum features, shape (n, d), by the channel they describe: shape (c, n). `build` lays them out channel by channel
+    within each kind, the group's own last."""
+    owned = int((features.channel >= 0).sum())
+    return rows[:, :owned].reshape(len(rows), -1, c).sum(axis=1).T

@@ -1,0 +1,103 @@
+"""Scores and events as what the store keeps: rows of scores and expectations, and anomalies with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.anomaly import events
+from lib.anomaly.detector import Scored
+from lib.anomaly.events import Event, Rule
+from lib.anomaly.explain import explain
+from lib.features.channels import Plan
+from lib.frames import from_ms
+from lib.store.findings import Anomaly
+
+# Expectations are kept where they are evidence: around anomalies, of the channels that led to them.
+_KEPT_CHANNELS, _MARGIN = 3, 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """scores: ts, score, confidence, threshold. expectations: series_id, ts, low, expected, high. anomalies: JSON-able,
+    see `anomaly_of`."""
+
+    scores: pd.DataFrame
+    expectations: pd.DataFrame
+    anomalies: list[dict[str, Any]]
+
+
+def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0) -> Found:
+    """What to keep of a scored range from row `since` on."""
+    decided, threshold = events.decide(scored, rule, plan.grid.step_s, since)
+    keep = np.isfinite(scored.evidence)
+    keep[:since] = False
+    scores = pd.DataFrame(
+        {
+            "ts": _moments(scored.ts_ms[keep]),
+            "score": scored.evidence[keep],
+            "confidence": scored.confidence[keep],
+            "threshold": threshold[keep],
+        }
+    )
+    return Found(scores, _expectations(decided, scored, plan, since), [_row(e, scored, plan, host) for e in decided])
+
+
+def anomaly_of(row: dict[str, Any], detector_id: int, source_id: int) -> Anomaly:
+    """An anomaly as the store takes it, from a row of `Found.anomalies`."""
+    moments = {k: row[k] and datetime.fromisoformat(row[k]) for k in ("start_ts", "end_ts", "peak_ts")}
+    return Anomaly(**{**row, **moments}, detector_id=detector_id, source_id=source_id)
+
+
+def _row(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, Any]:
+    reason = explain(event, scored, plan, host)
+    first = reason["contributors"][0]
+    end_ms = int(scored.ts_ms[event.last]) + plan.grid.step_ms
+    return {
+        "host": host,
+        "series_id": first["series_id"],
+        "start_ts": from_ms(int(scored.ts_ms[event.first])).isoformat(),
+        "end_ts": None if event.open else from_ms(end_ms).isoformat(),
+        "peak_ts": from_ms(int(scored.ts_ms[event.peak])).isoformat(),
+        "score": event.evidence,
+        "confidence": event.confidence,
+        "severity": str(event.severity),
+        **{k: first[k] for k in ("actual", "expected", "low", "high")},
+        "explanation": reason,
+    }
+
+
+def _expectations(decided: Sequence[Event], scored: Scored, plan: Plan, since: int) -> pd.DataFrame:
+    parts = []
+    for event in decided:
+        rows = np.arange(max(event.first - _MARGIN, since), min(event.last + _MARGIN + 1, len(scored.ts_ms)))
+        for number, _ in event.contributors[:_KEPT_CHANNELS]:
+            channel = plan.channels[number]
+            # A channel of several series has no series whose unit these figures are in.
+            if len(channel.members) > 1:
+                continue
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "series_id": np.full(rows.size, channel.series_id, dtype=np.int32),
+                        "ts": _moments(scored.ts_ms[rows]),
+                        "low": scored.low[number, rows],
+                        "expected": scored.expected[number, rows],
+                        "high": scored.high[number, rows],
+                    }
+                )
+            )
+    if not parts:
+        empty = {name: pd.Series(dtype="float64") for name in ("low", "expected", "high")}
+        return pd.DataFrame({"series_id": pd.Series(dtype="int32"), "ts": _moments(np.empty(0, np.int64)), **empty})
+    frame = pd.concat(parts, ignore_index=True).drop_duplicates(["series_id", "ts"], keep="last")
+    return frame[np.isfinite(frame["expected"])].reset_index(drop=True)
+
+
+def _moments(ts_ms: np.ndarray) -> pd.Series:
+    return pd.Series(ts_ms.astype("datetime64[ms]")).dt.tz_localize("UTC")

@@ -1,0 +1,131 @@
+"""The training job, in a child process: reads what the app exported, leaves artefacts and findings in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.anomaly import detector as detectors
+from lib.anomaly.detector import Detector, Fitted
+from lib.anomaly.events import Rule
+from lib.errors import NotEnoughData
+from lib.frames import Series
+from lib.registry import files as registry
+from lib.services import detection_findings
+from lib.tasks.job import JobContext
+
+SAMPLES, GROUPS, FOUND = "samples.parquet", "groups.json", "found.json"
+ARRAYS = "detector.npz"
+
+
+def train(context: JobContext, **params: Any) -> dict[str, Any]:
+    """Fit a detector for each group and score the span it was trained on.
+
+    A group that cannot be trained is said and left out; when none can, the last reason is raised.
+    """
+    groups = json.loads((context.workdir / GROUPS).read_text())
+    trained: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    failure: NotEnoughData | None = None
+    for number, group in enumerate(groups):
+        host, series = group["host"], series_of(group["series"])
+        begin, share = number / len(groups), 1 / len(groups)
+        context.progress(begin, f"{host}: {len(series)} series")
+        frame = read(context.workdir / SAMPLES, [s.id for s in series])
+
+        def said(fraction: float, message: str, host: str = host, begin: float = begin, share: float = share) -> None:
+            context.progress(begin + fraction * share, f"{host}: {message}")
+
+        try:
+            fitted = detectors.fit(series, frame, progress=said)
+        except NotEnoughData as error:
+            failure = error
+            refused.append({"host": host, "reason": error.message})
+            context.log(f"{host or 'Group'}: {error.message}", level="warning")
+            continue
+        folder = f"detector-{number}"
+        found = _keep(fitted, host, context.workdir / folder) if params["rescore"] else {}
+        _write(context.workdir / folder, fitted, group, params, frame)
+        trained.append(
+            {"host": host, "folder": folder, "series_ids": [s.id for s in series], "metrics": fitted.metrics}
+        )
+        (context.workdir / f"{folder}.{FOUND}").write_text(json.dumps(found))
+        plan = fitted.detector.plan
+        context.log(
+            f"{host or 'Group'}: {len(plan.channels)} channels, {fitted.metrics['features']} features, "
+            f"{fitted.metrics['points']:,} points" + (f", {len(found['anomalies'])} anomalies." if found else "."),
+            left_out=[f"{title}: {reason}" for title, reason in plan.left_out][:200],
+        )
+    if not trained and failure is not None:
+        raise failure
+    context.progress(1.0, f"{len(trained)} detectors trained")
+    return {"trained": trained, "refused": refused}
+
+
+def read(path: Path, ids: Sequence[int]) -> pd.DataFrame:
+    """The exported samples of some series: series_id, ts, value."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, filters=[("series_id", "in", list(ids))], use_threads=False).to_pandas()
+
+
+def series_of(given: Sequence[dict[str, Any]]) -> list[Series]:
+    return [Series(**one) for one in given]
+
+
+def _keep(fitted: Fitted, host: str, stem: Path) -> dict[str, Any]:
+    """What was found in the training span: scores as Parquet beside `stem`, the rest as JSON-able values."""
+    detector, scored = fitted.detector, fitted.scored
+    # The first moments have too little before them to be judged.
+    since = min(detector.spec.windows[0] * 4, len(scored.ts_ms) // 4)
+    found = detection_findings.findings(scored, detector.plan, host, Rule(), since)
+    found.scores.to_parquet(stem.with_suffix(".scores.parquet"))
+    found.expectations.to_parquet(stem.with_suffix(".expectations.parquet"))
+    return {"anomalies": found.anomalies, "start_ms": int(scored.ts_ms[0]), "end_ms": int(scored.ts_ms[-1])}
+
+
+def _write(folder: Path, fitted: Fitted, group: dict[str, Any], params: dict[str, Any], frame: pd.DataFrame) -> None:
+    detector = fitted.detector
+    hashed = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    registry.seal(
+        folder,
+        arrays={ARRAYS: detector.arrays()},
+        models={f"{name}.skops": model for name, model in fitted.models.items()},
+        metadata={
+            "kind": "detector",
+            "host": group["host"],
+            "plan": detector.plan.to_json(),
+            "spec": detector.spec.to_json(),
+            "rule": asdict(Rule()),
+            "features": list(fitted.feature_names),
+            "series": group["series"],
+            "metrics": fitted.metrics,
+            "parts": list(detectors.PARTS),
+            "seed": 0,
+            "data": {
+                "hash": f"{int(np.bitwise_xor.reduce(hashed)):016x}",
+                "samples": len(frame),
+                "first": frame["ts"].min().isoformat(),
+                "last": frame["ts"].max().isoformat(),
+                "asked": {"start": params["start"], "end": params["end"]},
+            },
+            "code": detectors.VERSION,
+        },
+    )
+
+
+def load(artefact: registry.Artefact) -> Detector:
+    """The detector of a checked artefact, ready to score without scikit-learn."""
+    from lib.features.build import Spec
+    from lib.features.channels import Plan
+
+    metadata = artefact.metadata
+    return Detector.from_arrays(
+        artefact.arrays(ARRAYS), Plan.from_json(metadata["plan"]), Spec.from_json(metadata["spec"])
+    )

@@ -1,0 +1,151 @@
+"""Trained detectors at work in the app's own process: read what they need, score, decide, keep."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlmodel import col, select
+
+from lib.anomaly.detector import Detector
+from lib.anomaly.events import Rule
+from lib.db.database import Database
+from lib.db.tables import Detector as DetectorRow
+from lib.errors import NotFound
+from lib.features import channels as channel_plans
+from lib.features.grid import tabulate
+from lib.frames import Series, Window
+from lib.registry.files import Registry
+from lib.services.detection_findings import anomaly_of, findings
+from lib.services.detection_jobs import load, series_of
+from lib.store.findings import Findings
+from lib.store.samples import Samples
+
+log = logging.getLogger(__name__)
+
+# Detectors held ready; each takes a few MB. Beyond it the one used longest ago is read again when needed.
+_HELD = 24
+# Steps scored in one go at most, so that coming back after days does not block collection.
+MOST_STEPS = 2880
+# An event that has gone on for longer than this many steps is no longer looked back to its start.
+_LONGEST_EVENT = 2016
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A detector ready to score, with the series it was trained on."""
+
+    row: DetectorRow
+    detector: Detector
+    series: tuple[Series, ...]
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(milliseconds=self.detector.plan.grid.step_ms)
+
+
+class Scoring:
+    """One at a time: a range is read, scored and replaced as one."""
+
+    def __init__(self, database: Database, samples: Samples, registry: Registry) -> None:
+        self.database, self.samples, self.registry = database, samples, registry
+        self.findings = Findings(samples.store)
+        self._lock = threading.RLock()
+        self._held: OrderedDict[str, Loaded] = OrderedDict()
+        self._scored_until: dict[int, datetime] = {}
+
+    def active(self, source_id: int | None = None) -> list[DetectorRow]:
+        wanted = select(DetectorRow).where(col(DetectorRow.active).is_(True)).order_by(col(DetectorRow.id))
+        if source_id is not None:
+            wanted = wanted.where(DetectorRow.source_id == source_id)
+        with self.database.session() as session:
+            return list(session.exec(wanted).all())
+
+    def get(self, detector_id: int) -> DetectorRow:
+        with self.database.session() as session:
+            row = session.get(DetectorRow, detector_id)
+        if row is None:
+            raise NotFound(f"There is no detector {detector_id}; it may have been retired. Open Anomalies to see them.")
+        return row
+
+    def loaded(self, row: DetectorRow) -> Loaded:
+        """Raises ArtefactRefused when its files were changed, NotFound when they are gone."""
+        with self._lock:
+            held = self._held.pop(row.artefact, None)
+            if held is None:
+                artefact = self.registry.open(row.artefact)
+                held = Loaded(row, load(artefact), tuple(series_of(artefact.metadata["series"])))
+            self._held[row.artefact] = held
+            while len(self._held) > _HELD:
+                self._held.popitem(last=False)
+            return held
+
+    def forget(self, row: DetectorRow) -> None:
+        with self._lock:
+            self._held.pop(row.artefact, None)
+            if row.id is not None:
+                self._scored_until.pop(row.id, None)
+
+    def scored_until(self, row: DetectorRow, now: datetime) -> datetime | None:
+        """The newest moment this detector has scored."""
+        assert row.id is not None
+        if row.id not in self._scored_until:
+            since = min(row.trained_from or now, now) - timedelta(days=1)
+            scores = self.findings.scores(row.id, Window(since, now + timedelta(days=1)))
+            if scores.empty:
+                return None
+            self._scored_until[row.id] = scores["ts"].iloc[-1].to_pydatetime()
+        return self._scored_until[row.id]
+
+    def score(self, row: DetectorRow, window: Window, rule: Rule | None = None) -> int:
+        """Score a range anew and keep what was found; the number of anomalies that start in what was replaced.
+
+        The range is extended back to the start of an event that reaches into it, so that one event stays one.
+        """
+        assert row.id is not None
+        rule = rule or Rule()
+        with self._lock:
+            one = self.loaded(row)
+            start = self._from(row.id, window, one.step, rule)
+            before = one.step * (one.detector.spec.lookback + rule.drift_window + rule.open_for)
+            plan = one.detector.plan
+            frame = self.samples.read(list(plan.series_ids), Window(start - before, window.end))
+            table = tabulate([s for s in one.series if s.id in set(plan.series_ids)], frame, plan.grid)
+            if not table.ts_ms.size:
+                return 0
+            scored = one.detector.score(channel_plans.assemble(plan, table))
+            since = int((scored.ts_ms < start.timestamp() * 1000).sum())
+            if since >= scored.ts_ms.size:
+                return 0
+            found = findings(scored, plan, row.host, rule, since)
+            # Scores stand at the middle of their bin, which may lie past the newest sample.
+            end = (
+                max(window.end, found.scores["ts"].iloc[-1].to_pydatetime() + one.step)
+                if len(found.scores)
+                else window.end
+            )
+            saved = self.findings.replace(
+                row.id,
+                Window(start, end),
+                found.scores,
+                found.expectations,
+                [anomaly_of(a, row.id, row.source_id) for a in found.anomalies],
+            )
+            if len(found.scores):
+                newest = found.scores["ts"].iloc[-1].to_pydatetime()
+                self._scored_until[row.id] = max(newest, self._scored_until.get(row.id, newest))
+            return len(saved)
+
+    def _from(self, detector_id: int, window: Window, step: timedelta, rule: Rule) -> datetime:
+        """Where to begin so that an event on the edge is decided from its start."""
+        # The last moment scored so far may have been half full.
+        start = window.start - step
+        near = self.findings.anomalies(
+            detector_id=detector_id, window=Window(start - step * (rule.merge + rule.open_for + 1), window.end)
+        )
+        if len(near):
+            start = min(start, near["start_ts"].min().to_pydatetime())
+        return max(start, window.start - step * _LONGEST_EVENT)
