@@ -10,10 +10,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from lib.errors import Invalid
+
 SAMPLE_COLUMNS = ("series_id", "ts", "value")
 # Labels that name the machine or workload a series belongs to, best first.
 HOST_LABELS = ("host", "hostname", "nodename", "node", "instance", "pod", "container", "name")
 _COUNTER = re.compile(r"(_total|_count|_sum|_bucket)$|^node_(netstat|vmstat)_|^node_(intr|context_switches|forks)")
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST = timedelta(days=366)
 # Prometheus marks a series that ended with this exact NaN.
 STALE_NAN_BITS = 0x7FF0000000000002
 
@@ -67,6 +72,30 @@ class Window:
     @classmethod
     def last(cls, span: timedelta, now: datetime) -> Window:
         return cls(now - span, now)
+
+    @classmethod
+    def parse(cls, text: str, now: datetime) -> Window:
+        """What programs and command lines write: `24h`, `7d` (before now), or `START/END` in ISO 8601, UTC unless they
+        say otherwise. At most 366 days. Raises Invalid."""
+        found = _SPAN.fullmatch(text.strip().lower())
+        if found:
+            seconds = float(found[1]) * _UNIT_S[found[2]]
+            if not 0 < seconds <= _LONGEST.total_seconds():
+                raise Invalid(f"The window {text[:80]!r} is not between 1 second and {_LONGEST.days} days.")
+            return cls.last(timedelta(seconds=seconds), now)
+        begin, slash, end = text.partition("/")
+        try:
+            if not slash:
+                raise ValueError(text)
+            moments = (datetime.fromisoformat(part.strip()) for part in (begin, end))
+            start, stop = (moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC) for moment in moments)
+        except (ValueError, OverflowError):
+            raise Invalid(
+                f"The window {text[:80]!r} is neither a span such as 24h or 7d, nor START/END in ISO 8601."
+            ) from None
+        if not timedelta(0) < stop - start <= _LONGEST:
+            raise Invalid(f"A window ends after it starts and spans at most {_LONGEST.days} days, not {text[:80]!r}.")
+        return cls(start, stop)
 
     @property
     def span(self) -> timedelta:
