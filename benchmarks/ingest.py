@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,8 @@ from lib.store.connection import Store
 from lib.store.samples import Samples
 
 STEP_S = 15
-ROUNDS = 3  # medians of
+ROUNDS = 5  # medians of
+
 # name, and how its values look: what a node exporter's do.
 METRICS = (
     ("node_cpu_seconds_total", "counter"),
@@ -45,25 +47,31 @@ METRICS = (
 
 @dataclass(frozen=True)
 class History:
-    """series: of each metric."""
+    """metrics: how many of METRICS; series: of each."""
 
+    metrics: int
     series: int
     span: Window
 
     @property
+    def names(self) -> list[str]:
+        return [name for name, _ in METRICS[: self.metrics]]
+
+    @property
     def samples(self) -> int:
-        return len(METRICS) * self.series * round(self.span.span.total_seconds() / STEP_S)
+        return self.metrics * self.series * round(self.span.span.total_seconds() / STEP_S)
 
 
 def run(quick: bool, arguments: list[str]) -> Iterator[Figure]:
     # Whole days that ended two days ago: complete blocks, nothing that could still change.
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    history = History(series=4, span=Window(end - DAY, end)) if quick else History(10, Window(end - 4 * DAY, end))
+    metrics, days = (3, 1) if quick else (len(METRICS), 4)
+    history = History(metrics, series=10, span=Window(end - days * DAY, end))
     with tempfile.TemporaryDirectory(prefix="ingest-") as folder, prometheus(Path(folder), history) as url:
         note(f"{history.samples:,} samples behind {url}")
         package_way(url, history, Path(folder) / "warm-up.duckdb", days=1)  # the server's caches, for both alike
         naive, ours = [], []
-        for number in range(ROUNDS):  # in turns, so that what else the machine does falls on both
+        for number in range(ROUNDS if quick else 3):  # in turns, so that what else the machine does falls on both
             naive.append(naive_way(url, history, Path(folder) / f"naive-{number}.duckdb"))
             ours.append(package_way(url, history, Path(folder) / f"ours-{number}.duckdb"))
             note(f"{ours[-1][1]:,} samples: naive {naive[-1][0]:.2f} s, ours {ours[-1][0]:.3f} s")
@@ -85,7 +93,7 @@ def package_way(url: str, history: History, path: Path, days: int | None = None)
     samples, now = Samples(store), datetime.now(UTC)
     started = time.perf_counter()
     with Reader(Endpoint(url), Limits(timeout_s=120), Guard()) as reader:
-        for part in reader.history([Wanted(name) for name, _ in METRICS], span):
+        for part in reader.history([Wanted(name) for name in history.names], span):
             blocks = [validate(block, now)[0] for block in part.matrix]
             samples.append(1, blocks, (part.wanted.name, part.window.end))
     elapsed = time.perf_counter() - started
@@ -114,7 +122,7 @@ def naive_way(url: str, history: History, path: Path) -> tuple[float, int, str]:
     )
     started = time.perf_counter()
     client = PrometheusConnect(url)
-    for name, _ in METRICS:
+    for name in history.names:
         day = history.span.start
         while day < history.span.end:
             data = client.get_metric_range_data(name, start_time=day, end_time=day + DAY, chunk_size=DAY)
@@ -204,7 +212,7 @@ def write_openmetrics(path: Path, history: History) -> None:
     count = round(history.span.span.total_seconds() / STEP_S)
     start = history.span.start.timestamp()
     with path.open("w") as out:
-        for name, kind in METRICS:
+        for name, kind in METRICS[: history.metrics]:
             # Untyped: OpenMetrics wants names of counters without _total, Prometheus' blocks do not care.
             for series in range(history.series):
                 head = f'{name}{{instance="host-{series:02d}:9100",job="node"}}'
