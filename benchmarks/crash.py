@@ -54,7 +54,7 @@ def batch(number: int) -> list[Block]:
 
 
 def collect(path: Path, acknowledged: Path, seed: int) -> None:
-    """What the killed process does: go on from the watermark for ever, acknowledging each batch once it is committed."""
+    """What the killed process does: go on from the watermark, acknowledging each batch once it is committed."""
     chance = random.Random(seed)
     store = Store(path)
     samples = Samples(store)

@@ -60,7 +60,7 @@ class Store:
         self.retry_s = 2.0
         self._state, self._message = State.OK, ""
         self._notices: list[str] = []
-        self._retry_at = 0.0
+        self._tried_at = 0.0
         self._closed = False
         self._gate = threading.Condition()
         self._leases: dict[duckdb.DuckDBPyConnection, int] = {}
@@ -273,7 +273,7 @@ class Store:
 
     def _open_for_reading(self, state: State, why: str) -> None:
         """Open what is there without writing; where nothing is there, an empty store in memory."""
-        self._retry_at = time.monotonic() + self.retry_s
+        self._tried_at = time.monotonic()
         self._state = state
         self._message = " ".join([self._blocked(state, why), *self._notices])
         try:
@@ -289,7 +289,7 @@ class Store:
     def _open_empty(self, state: State, message: str) -> None:
         """Nothing to read, but pages can say why."""
         self._state, self._message = state, message
-        self._retry_at = time.monotonic() + self.retry_s
+        self._tried_at = time.monotonic()
         connection = _connect(":memory:", self.memory_mb)
         _make_tables(connection)
         self._connection = connection
@@ -381,9 +381,9 @@ class Store:
 
     def _retry(self) -> None:
         """See whether a store that cannot write can again. The lock is held."""
-        if self._state is State.OK or self._closed or time.monotonic() < self._retry_at:
+        if self._state is State.OK or self._closed or time.monotonic() < self._tried_at + self.retry_s:
             return
-        self._retry_at = time.monotonic() + self.retry_s
+        self._tried_at = time.monotonic()
         if self._state is State.PAUSED:
             log = quarantine.journal_of(self.path)
             needed = _ROOM_BYTES + 2 * (log.stat().st_size if log.exists() else 0)

@@ -23,6 +23,8 @@ from lib.store.schema import naive, to_frame
 _EXPORT_ROWS = 200_000
 _SCHEMA = pa.schema([("series_id", pa.int32()), ("ts", pa.timestamp("ms", tz="UTC")), ("value", pa.float64())])
 _LABELS = pa.map_(pa.string(), pa.string())
+# Of a series without samples: nothing lies in it.
+_NO_SPAN: Span = (2**62, -(2**62))
 # `IN (SELECT unnest(?))` reaches the scan as a bound on series_id, and takes any number of ids.
 _RANGE = (
     "FROM samples WHERE series_id IN (SELECT unnest(?::INTEGER[])) AND ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS"
@@ -300,11 +302,13 @@ class _Batch:
         if not self.ids.size:
             return 0
         fresh = np.ones(self.ts.size, dtype=bool)
-        for start, end, series_id in zip(self.starts.tolist(), self.ends.tolist(), self.ids.tolist(), strict=True):
-            span = known.get(series_id)
-            if span:
-                inside = start + np.searchsorted(self.ts[start:end], (span[0], span[1] + 1))
-                fresh[inside[0] : inside[1]] = False
+        spans = [known.get(series_id, _NO_SPAN) for series_id in self.ids.tolist()]
+        stored = np.array(spans, dtype=np.int64)
+        overlaps = (self.ts[self.starts] <= stored[:, 1]) & (self.ts[self.ends - 1] >= stored[:, 0])
+        for run in np.flatnonzero(overlaps).tolist():
+            start, end = self.starts[run], self.ends[run]
+            inside = start + np.searchsorted(self.ts[start:end], (spans[run][0], spans[run][1] + 1))
+            fresh[inside[0] : inside[1]] = False
         if fresh.all():
             return _insert(cursor, self._table(slice(None)), "SELECT * FROM incoming")
         written = _insert(cursor, self._table(fresh), "SELECT * FROM incoming") if fresh.any() else 0
@@ -342,16 +346,13 @@ def _next_id(cursor: duckdb.DuckDBPyConnection) -> int:
 
 
 def _move_watermark(cursor: duckdb.DuckDBPyConnection, source_id: int, target: str, until: datetime) -> None:
-    stored = cursor.execute(
-        "SELECT max(collected_until) FROM watermarks WHERE source_id = ? AND target = ?", [source_id, target]
-    ).fetchall()[0][0]
-    if stored is None:
+    updated = cursor.execute(
+        "UPDATE watermarks SET collected_until = greatest(collected_until, ?::TIMESTAMP_MS) "
+        "WHERE source_id = ? AND target = ?",
+        [naive(until), source_id, target],
+    ).fetchall()
+    if not updated[0][0]:
         cursor.execute("INSERT INTO watermarks VALUES (?, ?, ?::TIMESTAMP_MS)", [source_id, target, naive(until)])
-    elif stored < naive(until):
-        cursor.execute(
-            "UPDATE watermarks SET collected_until = ?::TIMESTAMP_MS WHERE source_id = ? AND target = ?",
-            [naive(until), source_id, target],
-        )
 
 
 def _series_table(made: list[Series]) -> pa.Table:
