@@ -50,16 +50,22 @@ def train(context: JobContext, **params: Any) -> dict[str, Any]:
             context.log(f"{host or 'Group'}: {error.message}", level="warning")
             continue
         folder = f"detector-{number}"
-        found = _keep(fitted, host, context.workdir / folder) if params["rescore"] else {}
+        found = _keep(fitted, host, context.workdir / folder)
         _write(context.workdir / folder, fitted, group, params, frame)
-        trained.append(
-            {"host": host, "folder": folder, "series_ids": [s.id for s in series], "metrics": fitted.metrics}
-        )
         (context.workdir / f"{folder}.{FOUND}").write_text(json.dumps(found))
+        ids = [s.id for s in series]
+        context.deliver(
+            context.workdir / f"{folder}.scores.parquet",
+            host=host,
+            folder=folder,
+            series_ids=ids,
+            metrics=fitted.metrics,
+        )
+        trained.append({"host": host, "anomalies": len(found["anomalies"]), **fitted.metrics})
         plan = fitted.detector.plan
         context.log(
             f"{host or 'Group'}: {len(plan.channels)} channels, {fitted.metrics['features']} features, "
-            f"{fitted.metrics['points']:,} points" + (f", {len(found['anomalies'])} anomalies." if found else "."),
+            f"{fitted.metrics['points']:,} points, {len(found['anomalies'])} anomalies.",
             left_out=[f"{title}: {reason}" for title, reason in plan.left_out][:200],
         )
     if not trained and failure is not None:

@@ -53,7 +53,7 @@ class Training:
     ) -> None:
         self.database, self.samples, self.runner = database, samples, runner
         self.registry, self.scoring, self.clock = registry, scoring, clock
-        runner.register(JobKind(KIND, "lib.services.detection_jobs:train", prepare=self.prepare, finish=self.finish))
+        runner.register(JobKind(KIND, "lib.services.detection_jobs:train", prepare=self.prepare, receive=self.receive))
 
     def submit(self, by: Actor, source_id: int, hosts: Sequence[str], window: Window | None, rescore: bool) -> Task:
         """Queue one task for these groups; while the same is queued or running, that one is returned."""
@@ -105,17 +105,15 @@ class Training:
         (workdir / GROUPS).write_text(json.dumps(groups))
         return {**params, "start": window.start.isoformat(), "end": window.end.isoformat()}
 
-    def finish(self, params: dict[str, Any], result: dict[str, Any], workdir: Path) -> dict[str, Any]:
-        """Register each detector, keep what it found, and let it take over from the version before it."""
-        kept = []
-        for made in result["trained"]:
-            if not self.samples.find(ids=made["series_ids"][:1]):
-                log.info("group is gone since training began", extra={"host": made["host"]})
-                continue
-            kept.append(self._take(params, made, workdir))
-        return {"detectors": kept, "refused": result["refused"]}
+    def receive(self, params: dict[str, Any], path: Path, made: dict[str, Any]) -> None:
+        """Register a detector as soon as it is there, keep what it found, and let it take over from the version
+        before it: on a source of many hosts the first is at work while the others are still being trained."""
+        if self.samples.find(ids=made["series_ids"][:1]):
+            self._take(params, made, path.parent)
+        else:
+            log.info("group is gone since training began", extra={"host": made["host"]})
 
-    def _take(self, params: dict[str, Any], made: dict[str, Any], workdir: Path) -> dict[str, Any]:
+    def _take(self, params: dict[str, Any], made: dict[str, Any], workdir: Path) -> None:
         source_id, host = int(params["source_id"]), made["host"]
         earlier = self._versions(source_id, host)
         version = max((d.version for d in earlier), default=0) + 1
@@ -141,7 +139,8 @@ class Training:
         with self.database.session() as session:
             session.add(row)
         assert row.id is not None
-        anomalies = self._keep(row, made, workdir, earlier)
+        if params["rescore"]:
+            self._keep(row, made, workdir, earlier)
         with self.database.session() as session:
             for old in session.exec(select(DetectorRow).where(col(DetectorRow.id).in_([d.id for d in earlier]))):
                 old.active = False
@@ -152,14 +151,11 @@ class Training:
             self.scoring.forget(old)
             if old.version <= version - KEPT_VERSIONS:
                 self.registry.remove(old.artefact)
-        return {"id": row.id, "host": host, "version": version, "anomalies": anomalies}
 
-    def _keep(self, row: DetectorRow, made: dict[str, Any], workdir: Path, earlier: Sequence[DetectorRow]) -> int:
+    def _keep(self, row: DetectorRow, made: dict[str, Any], workdir: Path, earlier: Sequence[DetectorRow]) -> None:
         """What was found over the training span, in place of what earlier versions had found there."""
         found = json.loads((workdir / f"{made['folder']}.{FOUND}").read_text())
         assert row.id is not None and row.trained_from is not None
-        if not found:
-            return 0
         scores = pd.read_parquet(workdir / f"{made['folder']}.scores.parquet")
         expectations = pd.read_parquet(workdir / f"{made['folder']}.expectations.parquet")
         end = max(
@@ -173,7 +169,7 @@ class Training:
             known += self.scoring.findings.anomalies(detector_id=old.id, window=window).to_dict("records")
             self.scoring.findings.replace(old.id, window, scores[:0], expectations[:0], [])
         named = [_same_id(a, known) for a in anomalies]
-        return len(self.scoring.findings.replace(row.id, window, scores, expectations, named))
+        self.scoring.findings.replace(row.id, window, scores, expectations, named)
 
     def _versions(self, source_id: int, host: str) -> list[DetectorRow]:
         wanted = select(DetectorRow).where(DetectorRow.source_id == source_id, DetectorRow.host == host)
