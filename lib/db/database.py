@@ -38,9 +38,12 @@ class Database:
         self.url = url
         self._writer = threading.RLock()
         try:
-            self._shown_url = make_url(url).render_as_string(hide_password=True)
+            parsed = make_url(url)
+            if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+                raise ValueError
+            self._shown_url = parsed.render_as_string(hide_password=True)
             self.engine: Engine = create_engine(url, pool_pre_ping=True)
-        except (ArgumentError, NoSuchModuleError, ValueError):
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
             raise Invalid(
                 "DATABASE_URL is not the address of a database AutoOps can use; write "
                 "postgresql://user:password@host/name, or leave it empty for SQLite."

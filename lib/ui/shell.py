@@ -14,6 +14,7 @@ from lib.ui.text import plain
 
 NAME = "AutoOps"
 ICON = str(Path(__file__).parent / "assets" / "icon.svg")
+GAP = "\u2002"
 # A revoked session or a changed role shows in an idle tab within this time.
 WATCH_EVERY_S = 4
 ACCOUNT = "account"
@@ -55,7 +56,7 @@ def draw() -> None:
         sign_in.draw(refusal)
         st.stop()
     page = st.navigation(pages, expanded=True)
-    st.set_page_config(page_title=f"{page.title.split(': ')[-1]} · {NAME}", page_icon=ICON)
+    st.set_page_config(page_title=f"{page.title.split(GAP)[-1]} · {NAME}", page_icon=ICON)
     with st.sidebar:
         _account(who, pages)
     _watch(who)
@@ -69,7 +70,7 @@ def _pages(who: Actor | None) -> dict[str, list[StreamlitPage]]:
             st.Page(
                 path,
                 # In the title, since the browser would fetch a page's `icon` from Google for its tab.
-                title=f"{icon} {title}",
+                title=f"{icon}{GAP}{title}",
                 icon="",
                 url_path=url,
                 default=url == "overview",

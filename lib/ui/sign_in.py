@@ -17,7 +17,8 @@ TICKET = "ticket"
 
 def draw(refusal: str = "") -> None:
     """One sentence on what this is, then looking around or the form. refusal: why a link did not open the door."""
-    administration = runtime.app().administration
+    app = runtime.app()
+    administration = app.administration
     with st.container(horizontal_alignment="center"), st.container(width=440, key="sign_in"):
         st.title("AutoOps", anchor=False)
         st.markdown("Watches your Prometheus metrics, marks what is unusual and says why. Ask it in plain words.")

@@ -1,0 +1,3 @@
+"""App data on both databases."""
+
+from tests.databases import *  # noqa: F403
