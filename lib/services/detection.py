@@ -37,7 +37,7 @@ _BUDGET_S = 2.0
 _RETRAIN_AFTER = timedelta(days=1)
 # What failed to train is not tried again at once.
 _TRY_AGAIN_S = 900.0
-_CHART_POINTS, _CHART_SCORES = 220, 220
+_CHART_POINTS, _CHART_SCORES = 180, 160
 
 
 class Detection:
@@ -87,11 +87,11 @@ class Detection:
         ]
         return pd.DataFrame(rows, columns=columns)
 
-    def detectors(self, actor: Actor, *, active_only: bool = False) -> list[DetectorRow]:
-        """Every detector and version, newest first."""
+    def detectors(self, actor: Actor, *, every_version: bool = False) -> list[DetectorRow]:
+        """The detectors at work, newest first; with every_version also those that were replaced."""
         actor.require(Permission.VIEW)
         wanted = select(DetectorRow).order_by(col(DetectorRow.id).desc())
-        if active_only:
+        if not every_version:
             wanted = wanted.where(col(DetectorRow.active).is_(True))
         with self.database.session() as session:
             return list(session.exec(wanted).all())
