@@ -129,7 +129,11 @@ class SourceSession(requests.Session):
 
     def _pause(self, error: SourceError, attempt: int) -> float | None:
         """Seconds before the next attempt; None when another would not help."""
-        if attempt >= self.limits.attempts or not isinstance(error, SourceBusy | SourceDown):
+        if (
+            attempt >= self.limits.attempts
+            or not isinstance(error, SourceBusy | SourceDown)
+            or error.values.get("final")
+        ):
             return None
         asked = error.values.get("retry_after_s")
         backoff = self.limits.backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
@@ -162,7 +166,7 @@ class SourceSession(requests.Session):
 
     def _exchange(self, method: str, url: str, deadline: _Deadline, kwargs: dict[str, Any]) -> Answer:
         if self._aborted.is_set():
-            raise SourceDown("The request was ended because the app is stopping.")
+            raise SourceDown("The request was ended because the app is stopping.", final=True)
         parts = urlsplit(url)
         where = parts.netloc
         self.guard.check(parts._replace(query="", fragment="").geturl())
@@ -321,7 +325,7 @@ class _Watch:
         if self.raised:
             raise self.raised
         if self.session._aborted.is_set():
-            raise SourceDown("The request was ended because the app is stopping.")
+            raise SourceDown("The request was ended because the app is stopping.", final=True)
         if self.deadline.left() <= 0:
             raise self.session._slow(urlsplit(self.session.endpoint.url).netloc)
 

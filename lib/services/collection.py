@@ -389,7 +389,7 @@ class Collection:
                 pause = min(pause * 2 ** min(failures - 1, 6), max(pause, _LONGEST_PAUSE_S))
                 pause = max(pause, outcome.retry_after_s or 0.0)
             self._due[source_id] = began + pause
-        if outcome.error and failures == 1:
+        if outcome.error and failures == 1 and not self._stopping.is_set():
             log.warning("source failing", extra={"source": source.name, "reason": outcome.error.message})
         for window in outcome.windows:
             self._tell(source_id, window)

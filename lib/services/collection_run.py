@@ -144,7 +144,7 @@ class Collector:
 
     def _watch(self) -> None:
         if self.stopping.is_set():
-            raise SourceDown("The request was ended because the app is stopping.")
+            raise SourceDown("The request was ended because the app is stopping.", final=True)
 
     # --- demo and machine -----------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Collector:
                             raise  # not one heavy metric: the server
                         self._missed(source, target, end, error, outcome, notes)
                     waiting.pop(0)
-                self._fill(source, targets, reader, end, until, outcome)
+                self._fill(source, notes.good(targets), reader, end, until, outcome)
         except AppError as error:
             # The source as a whole: whatever was still waiting was missed for the same reason.
             outcome.error = error if isinstance(error, SourceError) else SourceError(error.message)
@@ -276,7 +276,7 @@ class Collector:
             wanted = Wanted(target.name, target.expression, target.max_series)
             try:
                 matrix = reader.whole(wanted, piece, source.interval_s)
-            except (SourceAnswer, SourceTooLarge) as error:
+            except (SourceAnswer, SourceTooLarge, SourceSlow) as error:
                 log.warning("gap not filled", extra={"target": target.name, "reason": error.message})
                 continue
             blocks, _ = self._valid(matrix, end)
@@ -311,6 +311,10 @@ class _Notes:
 
     def failed(self, target: Target, message: str) -> None:
         self._of[target.id or 0] = (False, target.series_count, message)
+
+    def good(self, targets: list[Target]) -> list[Target]:
+        """Those that succeeded in this run: only of these is it worth asking for more."""
+        return [t for t in targets if self._of.get(t.id or 0, (False,))[0]]
 
     def write(self, database: Database) -> None:
         with database.session() as session:
