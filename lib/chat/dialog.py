@@ -1,0 +1,386 @@
+"""From what one text says, and what was said before, to what is asked: a request, or what to say instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from lib.chat.escape import code
+from lib.chat.lexicon import Sign
+from lib.chat.measures import MEASURES
+from lib.chat.question import Parsed, Vocabulary, name_words
+from lib.chat.times import TimeKind
+from lib.chat.tools.statistics import nearest
+from lib.frames import Window
+
+
+class Intent(StrEnum):
+    """What an answer is about."""
+
+    STATISTIC = "statistic"
+    METRICS = "metrics"
+    HOSTS = "hosts"
+    SPAN = "span"
+    ANOMALIES = "anomalies"
+    ANOMALY_COUNT = "anomaly count"
+    ANOMALY_HOSTS = "anomaly hosts"
+    EXPLAIN = "explain"
+    HELP = "help"
+    GREETING = "greeting"
+    THANKS = "thanks"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question with nothing left open. windows: one, or two to compare. anomaly_ids: what "that one" may mean."""
+
+    intent: Intent
+    things: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    statistic: str = "summary"
+    quantile: float = 0.95
+    when: bool = False
+    which_host: bool = False
+    each_host: bool = False
+    counting: bool = False
+    lowest: bool = False
+    windows: tuple[Window, ...] = ()
+    time_given: bool = False
+    top: int | None = None
+    search: str = ""
+    anomaly_id: int | None = None
+    anomaly_order: str = "worst"
+    one: bool = False
+    severity: str = ""
+    open_only: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Words instead of an answer: a refusal, or a question back with options to choose from."""
+
+    text: str
+    options: tuple[str, ...] = ()
+    pending: Request | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What was said before. anomaly_ids: those the last answer spoke of, the first foremost."""
+
+    request: Request | None = None
+    anomaly_ids: tuple[int, ...] = ()
+    options: tuple[str, ...] = ()
+    pending: Request | None = None
+
+
+DAY = timedelta(hours=24)
+_ANOMALY_INTENTS = (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS, Intent.EXPLAIN)
+_STATISTICS = {Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN, Sign.SUMMARY, Sign.LATEST, Sign.INCREASE, Sign.WORST}
+_SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
+_FLOWS = {"network_received", "network_sent", "disk_read", "disk_written"}
+HELP_TEXT = (
+    "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
+    "- what was the worst anomaly yesterday?\n"
+    "- which hosts had anomalies in the last 24 hours?\n"
+    "- peak CPU on all hosts this morning, and when?\n"
+    "- 95th percentile of memory usage last Tuesday\n"
+    "- how many metrics are there?\n"
+    "- why? (after an anomaly)\n\n"
+    "Times are UTC. Each number is marked with the evidence it came from."
+)
+
+
+def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) -> Request | Reply:
+    """What is asked. A Reply where something is unknown, unclear, not possible or not understood."""
+    if parsed.refusal:
+        return Reply(parsed.refusal)
+    if chosen := _chosen(parsed, context):
+        return chosen
+    if stop := _obstacle(parsed, known):
+        return stop
+    if parsed.options and not parsed.signs & {Sign.METRICS, Sign.ANOMALY, Sign.HEALTH}:
+        # What was asked of the thing is kept for when one of the options is chosen.
+        asked = _request(replace(parsed, things=parsed.options[:1], options=()), context, known, now)
+        pending = asked if isinstance(asked, Request) else None
+        return Reply(_which(parsed.options, known), parsed.options, pending)
+    return _request(parsed, context, known, now)
+
+
+def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
+    for found in parsed.times:
+        if found.kind is TimeKind.FUTURE:
+            said = code(found.text)
+            return Reply(f"{said} lies in the future; I only know what was measured. Ask about a time that has passed.")
+        if found.kind is TimeKind.UNCLEAR:
+            said = code(found.text)
+            return Reply(
+                f"I do not understand the time {said}; write dates like 2026-03-01 and times like 14:00 (UTC)."
+            )
+    if parsed.unknown_metric:
+        return Reply(f"No metric {code(parsed.unknown_metric)} is stored.{_near(parsed.unknown_metric, known)}")
+    if parsed.unknown_host:
+        near = nearest(parsed.unknown_host, list(known.hosts))
+        hint = f" The nearest are: {', '.join(map(code, near))}." if near else f" There are {len(known.hosts)} hosts."
+        return Reply(f"No host {code(parsed.unknown_host)} is stored.{hint}")
+    if parsed.cannot:
+        return Reply(parsed.cannot)
+    if parsed.rest:
+        words = ", ".join(code(word, 40) for word in parsed.rest[:5])
+        near = _near(" ".join([*parsed.words, *parsed.rest]), known)
+        english = " I understand English." if len(parsed.rest) > 2 else ""
+        return Reply(
+            f"I do not understand {words}, and will not guess.{english}{near} Ask *help* for what I can answer."
+        )
+    return None
+
+
+def _near(text: str, known: Vocabulary) -> str:
+    near = nearest(text, list(known.metrics))
+    return f" The nearest metrics are: {', '.join(map(code, near))}." if near else ""
+
+
+def _which(options: Sequence[str], known: Vocabulary) -> str:
+    shown = options[:5]
+    listed = "\n".join(f"- {title(option, known)}" for option in shown)
+    more = f"\n- … and {len(options) - len(shown)} more" if len(options) > len(shown) else ""
+    return f"Which one do you mean?\n\n{listed}{more}"
+
+
+def title(thing: str, known: Vocabulary) -> str:
+    """A thing as an answer names it."""
+    if thing in MEASURES:
+        return MEASURES[thing].title
+    return f"{code(thing)} (rate per second)" if known.metrics.get(thing) == "counter" else code(thing)
+
+
+def _chosen(parsed: Parsed, context: Context) -> Request | None:
+    """The answer to a question back: one of the options, by its words or its place."""
+    if not context.options or context.pending is None or parsed.cannot:
+        return None
+    picked: list[str] = [option for option in context.options if option in parsed.things]
+    spoken = re.findall(r"[a-z0-9]+", parsed.text.lower())
+    words = [word for word in spoken if word not in ("the", "one", "i", "mean")]
+    if not picked and 0 < len(words) <= 4:
+        places = {"first": 0, "second": 1, "third": 2, "fourth": 3, "last": -1, "1": 0, "2": 1, "3": 2, "4": 3}
+        if len(words) == 1 and words[0] in places and places[words[0]] < len(context.options):
+            picked.append(context.options[places[words[0]]])
+        else:
+            picked += [o for o in context.options if set(words) & _words_of(o)]
+    return replace(context.pending, things=(picked[0],)) if len(picked) == 1 else None
+
+
+def _words_of(option: str) -> set[str]:
+    words = MEASURES[option].title.lower().split() if option in MEASURES else name_words(option)
+    return set(words) - {"disk", "network", "node", "total", "bytes"}
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) -> Request | Reply:
+    signs, last = parsed.signs, context.request
+    if not parsed.things and not parsed.hosts and not parsed.times:
+        if signs and signs <= {Sign.THANKS, Sign.FOLLOW}:
+            return Request(Intent.THANKS)
+        if signs and signs <= {Sign.GREETING, Sign.THANKS}:
+            return Request(Intent.GREETING)
+    if Sign.HELP in signs and not parsed.things:
+        return Request(Intent.HELP)
+    windows, given = _windows(parsed, now)
+    request = Request(
+        Intent.STATISTIC,
+        things=parsed.things,
+        hosts=parsed.hosts,
+        labels=parsed.labels,
+        windows=windows,
+        time_given=given,
+        top=parsed.top,
+        each_host=Sign.EACH_HOST in signs or (Sign.COMPARE in signs and len(parsed.hosts) != 1),
+        anomaly_id=parsed.anomaly_id,
+        severity=parsed.severity,
+        open_only=Sign.OPEN in signs,
+    )
+    about_anomalies = bool(signs & {Sign.ANOMALY, Sign.HEALTH}) or (
+        last is not None
+        and last.intent in _ANOMALY_INTENTS
+        and not parsed.things
+        and not signs & {Sign.METRICS, Sign.SPAN, Sign.SERIES, Sign.MEAN, Sign.MEDIAN}
+    )
+    if Sign.WHY in signs:
+        return _explanation(request, parsed, context)
+    if about_anomalies and not (parsed.things and signs & {Sign.MEAN, Sign.MEDIAN}):
+        return _anomalies(request, parsed, context)
+    if Sign.SPAN in signs:
+        return replace(request, intent=Intent.SPAN)
+    if (
+        signs & {Sign.METRICS, Sign.SERIES}
+        and (not parsed.things or parsed.words or parsed.options)
+        and not (parsed.things and signs & _STATISTICS)
+    ):
+        return replace(
+            request, intent=Intent.METRICS, things=(), search=" ".join(parsed.words), counting=Sign.COUNT in signs
+        )
+    if not parsed.things:
+        return _without_thing(request, parsed, context)
+    if Sign.FOLLOW in signs and last is not None and last.intent is Intent.STATISTIC:
+        request = _inherited(request, parsed, last)
+    return _statistic(request, parsed, last if Sign.FOLLOW in signs else None, known)
+
+
+def _windows(parsed: Parsed, now: datetime) -> tuple[tuple[Window, ...], bool]:
+    windows = tuple(f.window for f in parsed.times if f.window is not None)[:2]
+    return (windows, True) if windows else ((Window(now - DAY, now),), False)
+
+
+def _without_thing(request: Request, parsed: Parsed, context: Context) -> Request | Reply:
+    """Hosts to list, or a follow-up to what was asked before."""
+    signs, last = parsed.signs, context.request
+    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST}
+    if last is not None and last.intent is Intent.STATISTIC and not (Sign.HOSTS in signs and Sign.LIST in signs):
+        says = parsed.hosts or parsed.times or parsed.labels or signs & _STATISTICS or parsed.quantile is not None
+        if says or signs & {Sign.WHEN, Sign.WHICH_HOST, Sign.EACH_HOST, Sign.FOLLOW, Sign.COMPARE} or parsed.top:
+            merged = _inherited(replace(request, things=last.things), parsed, last)
+            return _statistic(merged, parsed, last, None)
+    if last is not None and last.intent in (Intent.METRICS, Intent.HOSTS, Intent.SPAN) and Sign.FOLLOW in signs:
+        return replace(last, hosts=parsed.hosts or last.hosts)
+    if asks_hosts and not parsed.hosts and not parsed.times and not signs & (_STATISTICS - {Sign.LATEST}):
+        return Request(Intent.HOSTS, counting=Sign.COUNT in signs)
+    if (
+        Sign.SAMPLES in signs
+        or signs & _STATISTICS
+        or parsed.quantile is not None
+        or parsed.times
+        or Sign.WHEN in signs
+    ):
+        return Reply("Of which metric? Name one, like *cpu*, *memory*, *load*, or ask *which metrics are there?*")
+    if parsed.hosts:
+        hosts = ", ".join(map(code, parsed.hosts[:5]))
+        return Reply(
+            f"What about {hosts}? Ask for a metric (*cpu on {parsed.hosts[0]}*) or its anomalies.".replace("*", "")
+        )
+    return Reply("I did not understand that. " + HELP_TEXT)
+
+
+def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
+    everyone = Sign.EACH_HOST in parsed.signs or Sign.WHICH_HOST in parsed.signs
+    return replace(
+        request,
+        things=request.things or last.things,
+        hosts=parsed.hosts or (() if everyone else last.hosts),
+        labels=parsed.labels or last.labels,
+        windows=request.windows if request.time_given else last.windows,
+        time_given=request.time_given or last.time_given,
+    )
+
+
+def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vocabulary | None) -> Request:
+    signs = parsed.signs
+    moment = any(f.kind in (TimeKind.MOMENT, TimeKind.NOW) for f in parsed.times)
+    which_host = Sign.WHICH_HOST in signs or (
+        Sign.HOSTS in signs and bool(signs & {Sign.MAX, Sign.MIN}) and bool(parsed.top)
+    )
+    when = Sign.WHEN in signs
+    extremes = signs & {Sign.MAX, Sign.MIN, Sign.WORST}
+    lowest = Sign.MIN in signs and not signs & {Sign.MAX, Sign.WORST}
+    quantile = request.quantile
+    flow = any(t in _FLOWS or (known is not None and known.metrics.get(t) == "counter") for t in request.things)
+    if parsed.quantile is not None:
+        statistic, quantile = "quantile", parsed.quantile
+    elif Sign.MEDIAN in signs:
+        statistic = "median"
+    elif Sign.INCREASE in signs or (Sign.HOW_MUCH in signs and flow and request.time_given and not moment):
+        statistic = "increase"
+    elif Sign.SAMPLES in signs and Sign.COUNT in signs:
+        statistic = "count"
+    elif Sign.MEAN in signs and (which_host or not extremes):
+        statistic = "mean"
+    elif Sign.MEAN in signs or (Sign.MIN in signs and signs & {Sign.MAX, Sign.WORST}) or len(request.windows) > 1:
+        statistic = "summary"
+    elif Sign.LATEST in signs or moment or (which_host and not request.time_given):
+        statistic = "latest"
+    elif extremes or when:
+        statistic = "min" if lowest else "max"
+    elif Sign.SUMMARY in signs and request.time_given or Sign.COMPARE in signs:
+        statistic = "summary"
+    elif last is not None:
+        statistic, quantile, lowest = last.statistic, last.quantile, last.lowest
+        which_host, when = which_host or (last.which_host and not parsed.hosts), when or last.when
+    elif which_host:
+        statistic = "max"
+    else:
+        statistic = "summary" if request.time_given or Sign.SUMMARY in signs else "latest"
+    return replace(
+        request,
+        statistic=statistic,
+        quantile=quantile,
+        when=when,
+        which_host=which_host,
+        lowest=lowest,
+    )
+
+
+def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
+    signs, last = parsed.signs, context.request
+    follow = last is not None and last.intent in _ANOMALY_INTENTS and not signs & {Sign.ANOMALY, Sign.HEALTH}
+    if last is not None and last.intent in _ANOMALY_INTENTS and (follow or Sign.FOLLOW in signs):
+        request = replace(
+            request,
+            hosts=parsed.hosts or (() if Sign.EACH_HOST in signs else last.hosts),
+            windows=request.windows if request.time_given else last.windows,
+            time_given=request.time_given or last.time_given,
+            things=request.things or last.things,
+            severity=parsed.severity or last.severity,
+        )
+    if request.open_only and not request.time_given:
+        # What still goes on may have begun long ago.
+        request = replace(
+            request, windows=(Window(request.windows[0].end - timedelta(days=30), request.windows[0].end),)
+        )
+    order, one = "worst", False
+    for sign, name in ((Sign.LONGEST, "longest"), (Sign.NEWEST, "newest"), (Sign.OLDEST, "oldest")):
+        if sign in signs:
+            order, one = name, True
+    if signs & {Sign.WORST, Sign.MAX}:
+        order, one = (order if Sign.LONGEST in signs and Sign.WORST not in signs else "worst"), True
+    request = replace(request, anomaly_order=order, one=one and not parsed.top)
+    if signs & {Sign.WHICH_HOST, Sign.EACH_HOST} or (Sign.HOSTS in signs and not parsed.hosts):
+        return replace(
+            request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=Sign.COUNT in signs
+        )
+    if Sign.COUNT in signs:
+        return replace(request, intent=Intent.ANOMALY_COUNT)
+    if (
+        follow
+        and last is not None
+        and not signs & {Sign.WORST, Sign.MAX, Sign.LONGEST, Sign.NEWEST, Sign.OLDEST, Sign.LIST}
+    ):
+        inherited = last.intent if last.intent is not Intent.EXPLAIN else Intent.ANOMALIES
+        return replace(
+            request, intent=inherited, anomaly_order=last.anomaly_order, one=last.one, top=request.top or last.top
+        )
+    if parsed.anomaly_id is not None:
+        return replace(request, intent=Intent.EXPLAIN)
+    return replace(request, intent=Intent.ANOMALIES)
+
+
+def _explanation(request: Request, parsed: Parsed, context: Context) -> Request | Reply:
+    last = context.request
+    named = parsed.things or parsed.hosts or parsed.times
+    if parsed.anomaly_id is not None:
+        return replace(request, intent=Intent.EXPLAIN)
+    if not named and context.anomaly_ids:
+        about = last if last is not None and last.intent in _ANOMALY_INTENTS else request
+        return replace(about, intent=Intent.EXPLAIN, anomaly_id=context.anomaly_ids[0])
+    if not named and last is not None and last.intent is Intent.STATISTIC:
+        return replace(last, intent=Intent.EXPLAIN, anomaly_id=None)
+    if not named and not parsed.signs & {Sign.ANOMALY, Sign.WORST, Sign.NEWEST, Sign.LONGEST}:
+        return Reply(
+            "Why what? Ask about an anomaly first, like *what was the worst anomaly yesterday?*, or name its number."
+        )
+    order = "newest" if Sign.NEWEST in parsed.signs else "longest" if Sign.LONGEST in parsed.signs else "worst"
+    return replace(request, intent=Intent.EXPLAIN, anomaly_order=order)

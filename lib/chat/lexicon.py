@@ -1,0 +1,326 @@
+"""The words people use, and what each stands for. The first pattern that fits a stretch of text takes it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+class Sign(StrEnum):
+    """What a stretch of a question says about what is wanted."""
+
+    HELP = "help"
+    GREETING = "greeting"
+    THANKS = "thanks"
+    LATEST = "latest"
+    MEAN = "mean"
+    MAX = "max"
+    MIN = "min"
+    MEDIAN = "median"
+    SUMMARY = "summary"
+    INCREASE = "increase"
+    WHEN = "when"
+    WHICH_HOST = "which host"
+    EACH_HOST = "each host"
+    COUNT = "how many"
+    LIST = "list"
+    METRICS = "metrics"
+    HOSTS = "hosts"
+    SERIES = "series"
+    SPAN = "span"
+    ANOMALY = "anomaly"
+    WORST = "worst"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    LONGEST = "longest"
+    OPEN = "open"
+    WHY = "why"
+    HEALTH = "health"
+    LAST_ONE = "that one"
+    FOLLOW = "follow-up"
+    COMPARE = "compare"
+    SEVERITY = "severity"
+    HOW_MUCH = "how much"
+    SAMPLES = "samples"
+
+
+def _compiled(pairs: list[tuple[str, object]]) -> list[tuple[re.Pattern[str], object]]:
+    return [(re.compile(rf"(?<![\w/-])(?:{pattern})(?![\w/-])"), meaning) for pattern, meaning in pairs]
+
+
+_USE = (
+    r"(?: (?:usage|use|used|busy|utili[sz]ation|load|share|consumption|activity|percentage|level|being used|in use))*"
+)
+_MEMORY = r"(?:memory|ram|mem)"
+_NETWORK = r"(?:network|net|nic|ethernet)"
+_AMOUNT = r"(?: (?:traffic|bytes|data|bandwidth|throughput|rate|volume))*"
+
+# Friendly words -> measure or metric. A tuple: could be any of them, so one has to ask.
+THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type: ignore[assignment]
+    [
+        (r"(?:5|five)[- ]min(?:ute)?s? (?:system )?load(?: average)?|load[ -]?(?:average )?5", "node_load5"),
+        (r"(?:15|fifteen)[- ]min(?:ute)?s? (?:system )?load(?: average)?|load[ -]?(?:average )?15", "node_load15"),
+        (
+            r"(?:(?:1|one)[- ]min(?:ute)?s? )?(?:system )?(?<!cpu )(?<!processor )load(?:[ -]?1| averages?)?",
+            "node_load1",
+        ),
+        (r"(?:cpus? )?(?:io ?wait|i/o ?wait|waiting for (?:i/o|io|disk))(?: share| time)?", "cpu_iowait"),
+        (r"(?:cpus? )?(?:steal|stolen)(?: share| time)?", "cpu_steal"),
+        (r"idle cpus?(?: time| share)?|cpus? idle(?: time| share)?|cpu idleness", "cpu_idle"),
+        (r"user cpus?(?: time)?|cpus? (?:in )?user(?: mode| time)?", "cpu_user"),
+        (r"(?:system|kernel) cpus?(?: time)?|cpus? (?:in )?(?:system|kernel)(?: mode| time)?", "cpu_system"),
+        (rf"(?:cpus?|processors?){_USE}", "cpu_busy"),
+        (rf"(?:free|available|unused) {_MEMORY}|{_MEMORY} (?:available|free|left)", "node_memory_MemAvailable_bytes"),
+        (rf"(?:total|installed|physical) {_MEMORY}|{_MEMORY} (?:size|total|capacity)", "node_memory_MemTotal_bytes"),
+        (rf"swap(?: space)?{_USE}", "swap_used"),
+        (rf"{_MEMORY}{_USE}", "memory_used"),
+        (
+            r"(?:free|available|unused) (?:disk(?: space)?|storage)|disk space (?:available|free|left)|"
+            r"(?:disk|storage) "
+            r"(?:available|free|left)",
+            "node_filesystem_avail_bytes",
+        ),
+        (r"(?:total )?disk (?:size|capacity)|file ?system size", "node_filesystem_size_bytes"),
+        (
+            rf"(?:disks?|disc) (?:space|full(?:ness)?|fill level){_USE}|(?:file ?systems?|storage){_USE}",
+            "disk_space_used",
+        ),
+        (r"full(?:est)? (?:are |is |was |were )?(?:the |its )?(?:disks?|storage|file ?systems?)", "disk_space_used"),
+        (r"(?:disks?|storage|file ?systems?) (?:is |are |was |were )?full(?:est)?", "disk_space_used"),
+        (
+            r"(?:disks?|disc) (?:io|i/o)(?: time)?|(?:disks?|disc) (?:busy|utili[sz]ation|activity|business)",
+            "disk_busy",
+        ),
+        (r"busy (?:are |is |was |were )?(?:the |its )?disks?", "disk_busy"),
+        (rf"(?:disks?|disc) (?:reads?|reading){_AMOUNT}|(?:bytes |data )?(?:read )?from (?:the )?disks?", "disk_read"),
+        (
+            rf"(?:disks?|disc) (?:writes?|writing|written){_AMOUNT}|(?:bytes |data )?(?:written |"
+            rf"write )to (?:the )?disks?",
+            "disk_written",
+        ),
+        (r"(?:disks?|disc)(?: (?:throughput|traffic))", ("disk_read", "disk_written")),
+        (rf"(?:disks?|disc){_USE}", ("disk_space_used", "disk_busy", "disk_read", "disk_written")),
+        (
+            rf"{_NETWORK}(?: (?:traffic|bytes|data))? (?:in|receiv(?:e|ed|ing)|rx|downloads?|inbound|"
+            rf"incoming|ingress){_AMOUNT}"
+            rf"|(?:received?|incoming|inbound|downloaded?|ingress|rx) (?:{_NETWORK}|traffic|bytes|data|"
+            rf"bandwidth){_AMOUNT}"
+            rf"|{_NETWORK}? ?(?:traffic|bytes) (?:received|in)",
+            "network_received",
+        ),
+        (
+            rf"{_NETWORK}(?: (?:traffic|bytes|data))? (?:out|sent|sending|transmit(?:ted|ting)?|tx|"
+            rf"uploads?|outbound|outgoing"
+            rf"|egress){_AMOUNT}"
+            rf"|(?:sent|outgoing|outbound|transmit(?:ted)?|uploaded?|egress|tx) (?:{_NETWORK}|traffic|"
+            rf"bytes|data|bandwidth)"
+            rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes) (?:sent|out)",
+            "network_sent",
+        ),
+        (r"receive|received|downloaded?", "network_received"),
+        (r"send|sent|transmit|transmitted|uploaded?", "network_sent"),
+        (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
+        (r"busy|busiest|loaded", "cpu_busy"),
+    ]
+)
+
+_HOST = r"(?:hosts?|machines?|servers?|nodes?|instances?|boxe?s?|systems?|computers?|vms?)"
+_ANOMALY = (
+    r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|alerts?|something (?:wrong|unusual|strange|odd)"
+    r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
+    r"went wrong|go wrong"
+    r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
+)
+
+SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignment]
+    [
+        (
+            r"(?:is|are) (?:all|everything|things) (?:ok|okay|fine|well|good|healthy)|healthy|health|ok|"
+            r"okay|fine|all right|all well",
+            Sign.HEALTH,
+        ),
+        (
+            r"what can you do|what can i ask(?: you)?|what do you (?:know|do)|how do (?:i|you) (?:use|ask|"
+            r"work)|help(?: me)?",
+            Sign.HELP,
+        ),
+        (r"who are you|what are you|examples?", Sign.HELP),
+        (r"hi|hello|hey|good (?:morning|afternoon|evening|day)|howdy|greetings", Sign.GREETING),
+        (r"thanks?(?: you)?(?: (?:very|so) much)?|thx|cheers|great|perfect|cool|nice", Sign.THANKS),
+        (
+            r"since when|how far back|how (?:old|fresh|recent|up to date|much (?:history|data))|"
+            r"what (?:time )?(?:range|span|period)"
+            r"|(?:oldest|earliest|first|newest|latest|most recent|last) (?:samples?|data ?points?|data)"
+            r"|when (?:did|does|do) (?:the )?(?:data|history|collection|recording) (?:start|begin|end)"
+            r"|(?:start|beginning|end) of (?:the )?(?:data|history)|data range|how long (?:is|"
+            r"has) (?:the )?(?:history|data)"
+            r"|how long have you|history",
+            Sign.SPAN,
+        ),
+        (
+            r"which one|that one|this one|that anomaly|this anomaly|it happen|that happen|the (?:first|last|same) one",
+            Sign.LAST_ONE,
+        ),
+        (
+            r"what about|how about|and what about|and also|and for|and on|and of|and|same (?:for|on)|the same|also|but",
+            Sign.FOLLOW,
+        ),
+        (
+            r"why|explain|explanation|(?:what|how) (?:caused|causes|is the (?:cause|reason))|"
+            r"what is behind|reason(?: for)?"
+            r"|cause of|caused?|tell me more(?: about)?|details?|more details?|what made|how come|contributed?",
+            Sign.WHY,
+        ),
+        (rf"(?:how many|number of|count(?: of)?) {_ANOMALY}", (Sign.COUNT, Sign.ANOMALY)),
+        (r"how much|how many bytes|what (?:amount|volume) of", Sign.HOW_MUCH),
+        (r"how many|number of|count(?: of)?|the number", Sign.COUNT),
+        (
+            rf"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst|biggest {_ANOMALY}",
+            Sign.WORST,
+        ),
+        (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
+        (r"critical|major|minor", Sign.SEVERITY),
+        (r"(?:newest|latest|most recent|last) (?=anomal|incident|problem|issue|alert|one)", Sign.NEWEST),
+        (r"(?:oldest|earliest|first) (?=anomal|incident|problem|issue|alert|one)", Sign.OLDEST),
+        (r"longest|how long", Sign.LONGEST),
+        (
+            r"still (?:going on|open|ongoing|active|running)|ongoing|going on|open|active|unresolved|in progress",
+            Sign.OPEN,
+        ),
+        (_ANOMALY, Sign.ANOMALY),
+        (r"on average|averages?|avg|mean|typical|typically|usual|usually|averaged", Sign.MEAN),
+        (r"median|middle value", Sign.MEDIAN),
+        (
+            r"how high|max(?:imum|ima|imal)?|peak(?:ed|s|ing)?|highest|largest|biggest|greatest|top|"
+            r"spike[ds]?|spiking|most|hottest|high"
+            r"|maxed out|heaviest|strongest|hardest|worst",
+            Sign.MAX,
+        ),
+        (r"how low|min(?:imum|ima|imal)?|lowest|smallest|least|quietest|low|bottom|trough|dip(?:ped)?", Sign.MIN),
+        (
+            r"summar(?:y|ies|ise|ize)|stat(?:s|istics)|overview|describe|tell me about|behave[ds]?|"
+            r"how (?:was|were|did|has|have)|looked? like"
+            r"|range|distribution|numbers? for|how (?:busy|full)|develop(?:ed)?|evolve[ds]?",
+            Sign.SUMMARY,
+        ),
+        (
+            r"increase[ds]?|gr(?:ow|ew|own|owth)|totals?|sum|altogether|added up|accumulated?|transferred|"
+            r"overall amount",
+            Sign.INCREASE,
+        ),
+        (r"(?:at )?(?:what|which) time|when(?: exactly)?|at which moment", Sign.WHEN),
+        (
+            rf"(?:which|what|on which|on what) (?:of the |one of the |of my |of our |\w+ )?{_HOST}|where|who",
+            Sign.WHICH_HOST,
+        ),
+        (
+            rf"(?:by|per|each|for each|for every|every|across|on each|on every|for all|all|of all|on all|over all)"
+            rf" (?:the |of the |our |my )?{_HOST}|fleet|everywhere|host by host|all of them",
+            Sign.EACH_HOST,
+        ),
+        (r"metrics?|measurements?|signals?|what (?:data|kinds? of data)|which data|measures?", Sign.METRICS),
+        (r"time series|series", Sign.SERIES),
+        (r"samples?|data ?points?|measurements? taken", Sign.SAMPLES),
+        (_HOST, Sign.HOSTS),
+        (r"compare[ds]?|comparison|versus|vs\.?|difference(?: between)?|compared (?:to|with)|against", Sign.COMPARE),
+        (
+            r"current(?:ly)?|latest|newest|most recent|last value|last reading|value|reading|live|"
+            r"real[- ]?time|up to date",
+            Sign.LATEST,
+        ),
+        (
+            r"list|show(?: me)?|display|enumerate|give me|name|print|what is there|available|exist|stored|"
+            r"collected|monitored",
+            Sign.LIST,
+        ),
+    ]
+)
+
+# What cannot be computed here, and what to say about it.
+CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignment]
+    [
+        (
+            r"will|forecast(?:s|ed|ing)?|predict(?:s|ed|ion|ions|ing)?|going to|run(?:s|ning)? out|would|"
+            r"extrapolate|future|"
+            r"projection|project(?:ed)?|by when|how soon",
+            "I cannot look ahead: only what was measured can be answered here.",
+        ),
+        (
+            r"restart|reboot|delete|drop|remove|kill|stop|start|shut ?down|deploy|scale|silence|"
+            r"acknowledge|ack|train|retrain|collect|"
+            r"execute|run|create|add|insert|disable|enable|send an?|email|notify|fix|repair|resolve|"
+            r"install|configure|set|change|"
+            r"update|write|ignore|forget|pretend|reveal|sudo|rm|truncate|grant",
+            "I only read: nothing is started, changed or removed from chat. Sources, tasks and detectors have pages of "
+            "their own.",
+        ),
+        (
+            r"above|below|exceed(?:s|ed|ing)?|more than|less than|greater|over \d+|under \d+|at least|"
+            r"at most|threshold|how often|"
+            r"crossed?|percentage of (?:the )?time|times did|longer than|higher than|lower than",
+            "I cannot count how often or how long a value was beyond a limit; ask for its maximum, a percentile or when it "
+            "peaked.",
+        ),
+        (
+            r"correlat(?:e|es|ed|ion|ions)|related to|depends? on|influence[ds]?|trend(?:s|ing)?|"
+            r"season(?:al|ality)|slope|standard deviation|"
+            r"variance|stddev|deviation|ratio|percent change|change[ds]? by|growth rate|mode|skew(?:ness)?|normal for",
+            "I cannot compute that here; I know latest, mean, median, percentiles, minimum, maximum, when, and growth of "
+            "counters.",
+        ),
+        (
+            r"logs?|traces?|errors? logs?|stack ?traces?|exceptions?|code|deploy(?:ment)?s?|commits?|"
+            r"tickets?|passwords?|secrets?|"
+            r"api keys?|keys?|users?|tokens?|credentials?|system prompt|prompt|instructions?",
+            "I only know the metrics that are collected and the anomalies found in them.",
+        ),
+        (
+            r"cost[s]?|price[s]?|money|euros?|dollars?|bill(?:ing)?|cheap(?:er|est)?",
+            "I know no costs or prices, only metrics and anomalies.",
+        ),
+    ]
+)
+
+# Words that change nothing. What is in none of these lists makes a question one I must not guess at.
+STOP = frozenset(
+    """
+    % 's a about across actually again all also among amount an answer any anyone approx approximately are
+    around as ask at be been being between both but by byte bytes came can case combined come consume consumed
+    could curious currently data day detected did do does doesn't doing don't done during each either else ever
+    exactly experience experienced far figure figures find for found from gave gb get gets getting gib give
+    given gmt go goes gone got had happen happening happens has have having her here his hit hits how hows i i'd
+    i'm if in individually into is it it's its itself just kb kib kind know let lets level levels like look
+    looking looks made make many may mb me mean measured mib might mine moment monitoring more much must my
+    namely nearly need now number numbers observed occur occurred occurs of off often on once one ones only or
+    other our ours out over overall own part per percent percentage period please possible prometheus question
+    quick quickly quite rate rates rather reach reached reaches reaching reading readings really recorded report
+    reported respectively right roughly s same saw say second see seen shall she should show showed shows so
+    some spent such system take tb tell than that that's the their them then there there's these they thing
+    things this tho those though through tib time times to today together too total two under unit units until
+    up upon us use used uses using utc values very via want wanted was we went were what what's whats when where
+    whether which while who whole whose with within without wondering would yet you your yours
+    """.split()  # noqa: SIM905
+)
+
+# What people say -> how exporters name it.
+SYNONYMS = {
+    "processes": "procs",
+    "process": "procs",
+    "errors": "errs",
+    "error": "errs",
+    "retransmits": "retrans",
+    "retransmissions": "retrans",
+    "retransmitted": "retrans",
+    "interrupts": "intr",
+    "dropped": "drop",
+    "drops": "drop",
+    "received": "receive",
+    "transmitted": "transmit",
+    "sent": "transmit",
+    "written": "writes",
+    "free": "avail",
+    "available": "avail",
+    "segments": "segs",
+    "faults": "fault",
+    "memory": "mem",
+}

@@ -1,0 +1,212 @@
+"""The engine without a model: a grammar asks the tools and says what they gave. It never guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from lib.chat import phrasing, times
+from lib.chat.dialog import HELP_TEXT, Context, Intent, Reply, Request, resolve, title
+from lib.chat.events import Event, Text, ToolCall
+from lib.chat.ledger import Ledger
+from lib.chat.measures import MEASURES
+from lib.chat.question import Vocabulary, parse
+from lib.chat.tools.data import Data, Outcome, Result
+
+# Questions further back than this no longer matter to "and for web-03?".
+_REMEMBERED = 12
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question asked before, when, and the anomalies its answer spoke of."""
+
+    text: str
+    at: datetime
+    anomaly_ids: tuple[int, ...] = ()
+
+
+def answer(text: str, history: Sequence[Turn], data: Data, ledger: Ledger | None = None) -> Iterator[Event]:
+    """Text, ToolCall and Evidence events of one answer. Never raises for what people type.
+
+    ledger: of an answer that another engine began; its numbering goes on.
+    """
+    known = vocabulary(data)
+    context = _context(history, known)
+    asked = resolve(parse(text, known, data.now), context, known, data.now)
+    if isinstance(asked, Reply):
+        yield Text(asked.text)
+        return
+    yield from _Answering(data, known, ledger or Ledger(data)).to(asked)
+
+
+def vocabulary(data: Data) -> Vocabulary:
+    """The names that are stored now."""
+    metrics, hosts = data.metrics(), data.hosts()
+    names = [str(host) for host in dict.fromkeys(hosts["host"]) if host]
+    return Vocabulary(dict(zip(metrics["metric"], metrics["kind"], strict=True)), names, data.find)
+
+
+def _context(history: Sequence[Turn], known: Vocabulary) -> Context:
+    """What was asked before, understood anew, each question at its own time."""
+    context = Context()
+    for turn in history[-_REMEMBERED:]:
+        asked = resolve(parse(turn.text, known, turn.at), context, known, turn.at)
+        if isinstance(asked, Reply):
+            if asked.options:
+                context = replace(context, options=asked.options, pending=asked.pending)
+            continue
+        if asked.intent in (Intent.HELP, Intent.GREETING, Intent.THANKS):
+            continue
+        context = Context(asked, turn.anomaly_ids or context.anomaly_ids)
+    return context
+
+
+class _Answering:
+    """One answer in the making: calls tools, numbers their evidence, says what they gave."""
+
+    def __init__(self, data: Data, known: Vocabulary, ledger: Ledger) -> None:
+        self.data, self.known, self.ledger = data, known, ledger
+
+    def to(self, asked: Request) -> Iterator[Event]:
+        if asked.intent is Intent.STATISTIC:
+            yield from self._statistics(asked)
+        elif asked.intent in (Intent.METRICS, Intent.HOSTS, Intent.SPAN):
+            yield from self._inventory(asked)
+        elif asked.intent is Intent.EXPLAIN:
+            yield from self._explanation(asked)
+        elif asked.intent in (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS):
+            yield from self._anomalies(asked)
+        elif asked.intent is Intent.HELP:
+            yield Text(HELP_TEXT)
+        elif asked.intent is Intent.GREETING:
+            yield Text("Hello. " + HELP_TEXT)
+        else:
+            yield Text("You are welcome. Ask on whenever you like.")
+
+    def _call(self, name: str, **arguments: Any) -> Iterator[Event | Result]:
+        """The events of a call, then its result."""
+        given = {key: value for key, value in arguments.items() if value not in ("", None, [], {})}
+        yield ToolCall(name, given)
+        result, evidence = self.ledger.call(name, given)
+        if evidence:
+            yield evidence
+        yield result
+
+    def _ask(self, name: str, into: list[Result], **arguments: Any) -> Iterator[Event]:
+        for one in self._call(name, **arguments):
+            if isinstance(one, Result):
+                into.append(one)
+            else:
+                yield one
+
+    def _say(self, words: str, first: bool = True) -> Text:
+        return Text(words if first else f"\n\n{words}")
+
+    @property
+    def _number(self) -> int:
+        return len(self.ledger.evidence)
+
+    def _statistics(self, asked: Request) -> Iterator[Event]:
+        first = True
+        labels = ", ".join(f'{key}="{value}"' for key, value in asked.labels.items())
+        for thing in asked.things[:4]:
+            for span in asked.windows:
+                got: list[Result] = []
+                yield from self._ask(
+                    "statistics",
+                    got,
+                    metric=thing,
+                    statistic="summary" if asked.statistic == "count" else asked.statistic,
+                    quantile=asked.quantile if asked.statistic == "quantile" else None,
+                    period=times.iso(span),
+                    hosts=list(asked.hosts)[:50],
+                    labels=labels,
+                    order="lowest" if asked.lowest else "highest",
+                    top=asked.top or 20,
+                )
+                result, name = got[0], title(thing, self.known)
+                if result.outcome is not Outcome.OK:
+                    yield self._say(phrasing.missing(result, self._number), first)
+                    if asked.statistic == "latest" and result.outcome is Outcome.NO_DATA and not asked.time_given:
+                        yield self._say("So there is no current value; the source may be down.", False)
+                else:
+                    yield self._say(phrasing.statistic(asked, result, name, self._number, self.data.now), first)
+                first = False
+
+    def _inventory(self, asked: Request) -> Iterator[Event]:
+        got: list[Result] = []
+        if asked.intent is Intent.HOSTS:
+            yield from self._ask("list_metrics", got, of="hosts")
+        elif asked.intent is Intent.SPAN:
+            of = "hosts" if asked.hosts else "metrics"
+            yield from self._ask("list_metrics", got, of=of)
+        else:
+            host = asked.hosts[0] if asked.hosts else ""
+            yield from self._ask("list_metrics", got, search=asked.search, host=host)
+        result = got[0]
+        if result.outcome is not Outcome.OK:
+            yield self._say(phrasing.missing(result, None))
+        elif asked.intent is Intent.HOSTS:
+            yield self._say(phrasing.hosts(asked, result, self._number))
+        elif asked.intent is Intent.SPAN:
+            named = [*asked.hosts, *(m for t in asked.things for m in (MEASURES[t].metrics if t in MEASURES else (t,)))]
+            yield self._say(phrasing.span(asked, result, self._number, named))
+        else:
+            yield self._say(phrasing.metrics(asked, result, self._number))
+
+    def _anomalies(self, asked: Request) -> Iterator[Event]:
+        first = True
+        for host in asked.hosts[:4] or ("",):
+            for span in asked.windows:
+                got: list[Result] = []
+                yield from self._found(asked, host, span, got)
+                one = replace(asked, hosts=(host,) if host else (), windows=(span,))
+                yield self._say(self._anomaly_words(one, got[0]), first)
+                first = False
+
+    def _found(self, asked: Request, host: str, span: Any, got: list[Result]) -> Iterator[Event]:
+        metric = next((MEASURES[t].metrics[0] if t in MEASURES else t for t in asked.things), "")
+        yield from self._ask(
+            "anomalies",
+            got,
+            period=times.iso(span),
+            order=asked.anomaly_order,
+            host=host,
+            metric=metric,
+            severity=asked.severity,
+            open_only=asked.open_only or None,
+            top=min(asked.top or 20, 50),
+        )
+
+    def _anomaly_words(self, asked: Request, result: Result) -> str:
+        if result.outcome is Outcome.ERROR:
+            return phrasing.missing(result, None)
+        if result.outcome is Outcome.NO_DATA:
+            return phrasing.no_anomalies(asked, result.window or asked.windows[0], self._number)
+        if asked.intent is Intent.ANOMALY_COUNT:
+            return phrasing.anomaly_count(asked, result, self._number)
+        if asked.intent is Intent.ANOMALY_HOSTS:
+            return phrasing.anomaly_hosts(asked, result, self._number)
+        return phrasing.anomalies(asked, result, self._number)
+
+    def _explanation(self, asked: Request) -> Iterator[Event]:
+        anomaly_id = asked.anomaly_id
+        if anomaly_id is None:
+            got: list[Result] = []
+            host = asked.hosts[0] if asked.hosts else ""
+            yield from self._found(replace(asked, top=1), host, asked.windows[0], got)
+            if got[0].outcome is not Outcome.OK:
+                one = replace(asked, hosts=(host,) if host else ())
+                yield self._say(self._anomaly_words(one, got[0]))
+                yield self._say("Without an anomaly I cannot say why anything happened.", False)
+                return
+            anomaly_id = got[0].rows[0]["id"]
+        explained: list[Result] = []
+        yield from self._ask("explain_anomaly", explained, id=anomaly_id)
+        if explained[0].outcome is not Outcome.OK:
+            yield self._say(phrasing.missing(explained[0], None))
+            return
+        yield self._say(phrasing.explanation(explained[0], self._number))

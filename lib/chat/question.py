@@ -1,0 +1,395 @@
+"""A question taken apart: which thing, which host, which time, what about it; and every word nobody understood."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS, Sign
+from lib.chat.measures import MEASURES
+from lib.chat.times import Found, TimeKind, find_all
+from lib.frames import Series
+
+MAX_CHARACTERS = 2000
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_TOKEN = re.compile(r"[^\s,;?!()\[\]{}\"“”‘]+")
+_NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
+_SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
+_PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
+_HOST_LIKE = re.compile(r"[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*[-.]?\d+(?::\d+)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
+_QUERY = re.compile(
+    r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\(|\[\d+[smhdw]\]"
+    r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b|\btable\b|\binto\b|;|\*)",
+    re.IGNORECASE,
+)
+_QUANTILES = (
+    (re.compile(r"\bp(\d{1,2}(?:\.\d+)?)\b"), 100.0),
+    (re.compile(r"\b(\d{1,2}(?:\.\d+)?)(?:st|nd|rd|th)? ?%?[- ]?(?:percentile|quantile)\b"), 100.0),
+    (re.compile(r"\b(?:percentile|quantile) (\d{1,2}(?:\.\d+)?)\b"), 100.0),
+    (re.compile(r"\b(?:quantile )?(0\.\d+)(?: quantile)?\b"), 1.0),
+)
+_TOP = re.compile(
+    r"\b(?:top|first|worst|best|highest|lowest|busiest|biggest) (\d{1,2}|three|five|ten)\b"
+    r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
+)
+_ANOMALY_ID = re.compile(r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b")
+_WORDS = {"three": 3, "five": 5, "ten": 10}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The names that are stored. find: series of a metric, for label values."""
+
+    metrics: Mapping[str, str]  # name -> kind
+    hosts: Sequence[str]
+    find: Callable[[str | None, str | None], Sequence[Series]]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What one text says by itself.
+
+    things: metrics or measures. options: several it may be. unknown_metric, unknown_host: names nobody has. labels:
+    label values said. cannot: what was asked for that is not done here. rest: words not understood.
+    """
+
+    text: str
+    signs: frozenset[Sign] = frozenset()
+    things: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    times: tuple[Found, ...] = ()
+    quantile: float | None = None
+    top: int | None = None
+    anomaly_id: int | None = None
+    severity: str = ""
+    unknown_metric: str = ""
+    unknown_host: str = ""
+    cannot: str = ""
+    refusal: str = ""
+    rest: tuple[str, ...] = ()
+
+
+class _Masked:
+    """A text whose understood stretches are blanked, so that nothing is understood twice."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def blank(self, begin: int, end: int) -> None:
+        self.text = self.text[:begin] + " " * (end - begin) + self.text[end:]
+
+    def take(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        found = list(pattern.finditer(self.text))
+        for match in found:
+            self.blank(match.start(), match.end())
+        return found
+
+    def tokens(self) -> list[tuple[str, int, int]]:
+        made = []
+        for match in _TOKEN.finditer(self.text):
+            word = match[0].strip(".:-…'")
+            if word:
+                begin = match.start() + match[0].index(word)
+                made.append((word, begin, begin + len(word)))
+        return made
+
+
+def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
+    """Take a question apart against the names that are stored. Never raises for what people type."""
+    clean = " ".join(_UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
+    if refusal := _refusal(clean):
+        return Parsed(clean, refusal=refusal)
+    masked = _Masked(clean.lower())
+    labels = _labels(masked)
+    exact, unknown_metric = _names(masked, known)
+    hosts = _hosts(masked, known)
+    quantile = _quantile(masked)
+    anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
+    top = next((int(_WORDS.get(n, n)) for m in masked.take(_TOP) if (n := m[1] or m[2])), None)
+    things, loose, thing_words = _things(masked)
+    times = _times(masked, now)
+    _correct(masked, known)
+    signs, severity, held = _signs(masked)
+    if anomaly_id is not None:
+        signs.add(Sign.ANOMALY)
+    rest = [word for word, _, _ in masked.tokens() if word not in STOP]
+    unknown_host = _unknown_host(rest, known)
+    parsed = Parsed(
+        clean,
+        frozenset(signs),
+        tuple(dict.fromkeys([*exact, *things])),
+        (),
+        hosts,
+        tuple(thing_words),
+        labels,
+        times,
+        quantile,
+        top,
+        anomaly_id,
+        severity,
+        unknown_metric,
+        unknown_host,
+    )
+    rest = [word for word in rest if word != unknown_host]
+    parsed = _matched(parsed, loose, thing_words, rest, held, known)
+    return _cannot(parsed)
+
+
+def _refusal(clean: str) -> str:
+    if not clean:
+        return "Please type a question."
+    if len(clean) > MAX_CHARACTERS:
+        return f"That is {len(clean):,} characters; a question here may have {MAX_CHARACTERS:,}. Please ask it shorter."
+    letters = [c for c in clean if c.isalpha()]
+    if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
+        return "I understand questions in English only. Try: which hosts had anomalies yesterday?"
+    if _QUERY.search(clean):
+        return (
+            "I do not run queries from chat. Ask in words, like: peak cpu on all hosts yesterday. An expression can be "
+            "collected under a name on the Sources page."
+        )
+    return ""
+
+
+def _labels(masked: _Masked) -> dict[str, str]:
+    found = {}
+    for match in masked.take(_SELECTOR):
+        found.update({m[1]: m[2] for m in _PAIR.finditer(match[1])})
+    for match in masked.take(_PAIR):
+        found[match[1]] = match[2]
+    return found
+
+
+def _names(masked: _Masked, known: Vocabulary) -> tuple[list[str], str]:
+    """Metric names written out, and the first one written out that nobody has."""
+    lowered = {name.lower(): name for name in known.metrics}
+    exact, unknown = [], ""
+    for word, begin, end in masked.tokens():
+        if word in lowered and ("_" in word or ":" in word or word not in STOP):
+            exact.append(lowered[word])
+        elif _NAME.fullmatch(word):
+            unknown = unknown or word
+        else:
+            continue
+        masked.blank(begin, end)
+    return exact, unknown
+
+
+def _hosts(masked: _Masked, known: Vocabulary) -> tuple[str, ...]:
+    found: list[str] = []
+    spellings = _spellings(known.hosts)
+    # Longest first, so that web-1 does not take a part of web-10.
+    for host in sorted(known.hosts, key=len, reverse=True):
+        pattern = re.compile(rf"(?<![\w.:-]){re.escape(host.lower())}(?![\w:-]|\.\w)")
+        matches = masked.take(pattern)
+        found += [host for _ in matches[:1]]
+    for word, begin, end in masked.tokens():
+        named = spellings.get(_spelling(word.removesuffix("'s")))
+        if named and len(named) == 1 and (any(c.isdigit() for c in word) or word not in STOP):
+            found.append(next(iter(named)))
+            masked.blank(begin, end)
+    group = re.compile(r"\b([a-z][a-z0-9]{1,20}) (?:hosts|servers|machines|nodes)\b")
+    for match in group.finditer(masked.text):
+        members = [h for h in known.hosts if re.match(rf"{re.escape(match[1])}(?![a-z])", h.lower())]
+        if members and match[1] not in STOP:
+            found += members
+            masked.blank(match.start(1), match.end())
+    return tuple(sorted(dict.fromkeys(found), key=list(known.hosts).index))
+
+
+def _spelling(word: str) -> str:
+    """web-03, web03, Web_3 and web-3:9100 are one spelling."""
+    word = re.sub(r":\d+$", "", word.lower())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[^a-z0-9]", "", word))
+
+
+def _spellings(hosts: Iterable[str]) -> dict[str, set[str]]:
+    made: dict[str, set[str]] = {}
+    for host in hosts:
+        made.setdefault(_spelling(host), set()).add(host)
+        made.setdefault(_spelling(host.split(".")[0]), set()).add(host)
+    return made
+
+
+def _unknown_host(rest: list[str], known: Vocabulary) -> str:
+    if not known.hosts:
+        return ""
+    return next((word for word in rest if _HOST_LIKE.fullmatch(word)), "")
+
+
+def _quantile(masked: _Masked) -> float | None:
+    for pattern, whole in _QUANTILES:
+        for match in masked.take(pattern):
+            return float(match[1]) / whole
+    return None
+
+
+def _things(masked: _Masked) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
+    """Things named by friendly words, those that may be several, and the words that named them."""
+    sure: list[str] = []
+    loose: list[tuple[str, ...]] = []
+    words: list[str] = []
+    for pattern, meaning in THINGS:
+        for match in masked.take(pattern):
+            words += match[0].split()
+            if isinstance(meaning, str):
+                # "busy" alone means the processor; beside a thing it only describes it.
+                if match[0] in ("busy", "busiest", "loaded") and (sure or loose):
+                    continue
+                sure.append(meaning)
+            else:
+                loose.append(meaning)
+    loose = [options for options in loose if not set(options) & set(sure)]
+    return sure, loose, words
+
+
+def _times(masked: _Masked, now: datetime) -> tuple[Found, ...]:
+    found = find_all(masked.text, now)
+    for one in found:
+        masked.blank(one.begin, one.end)
+    spans = [one for one in found if one.kind not in (TimeKind.EVER, TimeKind.NOW)]
+    return tuple(spans or found)
+
+
+def _correct(masked: _Masked, known: Vocabulary) -> None:
+    """Slips of the finger in words of five letters or more, put right."""
+    names = {part for name in known.metrics for part in name_words(name)}
+    for word, begin, end in reversed(masked.tokens()):
+        if len(word) < 5 or not word.isalpha() or word in STOP or word in names or word in SYNONYMS or _is_sign(word):
+            continue
+        near = difflib.get_close_matches(word, _SPELT, n=1, cutoff=0.84)
+        if near:
+            masked.text = masked.text[:begin] + near[0] + masked.text[end:]
+
+
+_SPELT = (
+    "anomaly anomalies average averages maximum minimum median percentile latest current highest lowest metrics hosts "
+    "machines servers explain worst biggest longest incidents problems summary compare statistics caused"
+).split()  # noqa: SIM905
+
+
+def _is_sign(word: str) -> bool:
+    return any(pattern.fullmatch(word) for pattern, _ in (*SIGNS, *CANNOT))
+
+
+def _signs(masked: _Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
+    """Signs, a severity that was named, and the words behind each sign (a metric may be named by them instead)."""
+    signs: set[Sign] = set()
+    severity, held = "", dict[Sign, list[str]]()
+    for pattern, meaning in SIGNS:
+        for match in masked.take(pattern):
+            meant = meaning if isinstance(meaning, tuple) else (meaning,)
+            signs.update(meant)
+            for sign in meant:
+                held.setdefault(sign, []).extend(match[0].split())
+            if meaning is Sign.SEVERITY:
+                severity = match[0]
+    return signs, severity, held
+
+
+# --- names by their words -----------------------------------------------------------------------
+
+
+def name_words(name: str) -> list[str]:
+    """`node_memory_MemAvailable_bytes` -> node, memory, mem, available, bytes."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return [word for word in re.split(r"[_:]+", split.lower()) if word]
+
+
+def _says(word: str, part: str) -> bool:
+    """Whether a word of a question means a word of a name: plural, stem or synonym."""
+    for spoken in {word, SYNONYMS.get(word, word)}:
+        stem = re.sub(r"(?:es|s|ing|ed)$", "", spoken)
+        if spoken == part or (len(stem) >= 3 and stem == re.sub(r"(?:es|s|ing|ed)$", "", part)):
+            return True
+        if len(spoken) >= 4 and (part.startswith(spoken) or (len(part) >= 4 and spoken.startswith(part))):
+            return True
+    return False
+
+
+def by_words(words: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Names whose words cover all of `words`; the tightest of them, all that are equally tight."""
+    if {"drop", "dropped", "drops", "errors", "errs"} & set(words):
+        # What is dropped on a network are packets; exporters leave that out of the name.
+        words = [word for word in words if word not in ("packet", "packets")]
+    scored = []
+    for name in names:
+        parts = name_words(name)
+        if all(any(_says(word, part) for part in parts) for word in words):
+            scored.append((len(parts), name))
+    if not scored:
+        return []
+    least = min(size for size, _ in scored)
+    return sorted(name for size, name in scored if size == least)
+
+
+def _matched(
+    parsed: Parsed,
+    loose: list[tuple[str, ...]],
+    thing_words: list[str],
+    rest: list[str],
+    held: Mapping[Sign, list[str]],
+    known: Vocabulary,
+) -> Parsed:
+    """Give the words that are left a meaning: a label's value, or a metric's name in words."""
+    options = loose[0] if loose else ()
+    if Sign.OPEN in held and Sign.ANOMALY not in held and not parsed.things:
+        # "open file descriptors" is a metric, not an anomaly that goes on.
+        with_held = by_words([*held[Sign.OPEN], *rest], known.metrics) if rest else []
+        if with_held:
+            rest = [*held[Sign.OPEN], *rest]
+    content = [word for word in rest if not any(p.fullmatch(word) for p, _ in CANNOT if word in ("will", "would"))]
+    if content and (parsed.things or options):
+        said, labels = _label_values(parsed.things or options, content, known)
+        if labels:
+            content = [word for word in content if word not in said]
+            parsed = replace(parsed, labels={**parsed.labels, **labels})
+    if content:
+        spoken = list(dict.fromkeys([*_plain_words(thing_words), *content]))
+        named = by_words(spoken, known.metrics) if not parsed.unknown_metric else []
+        if not named and not parsed.things and not options:
+            named = by_words(content, known.metrics)
+        exact_thing = any(thing in known.metrics for thing in parsed.things) and not thing_words
+        if named and not exact_thing:
+            content, options = [], ()
+            parsed = replace(parsed, things=(named[0],) if len(named) == 1 else ())
+            options = tuple(named) if len(named) > 1 else ()
+    return replace(parsed, options=() if parsed.things and not loose else options, rest=tuple(content))
+
+
+def _plain_words(words: Iterable[str]) -> list[str]:
+    return [word for word in words if word not in STOP and word.isalpha() and word not in ("usage", "busy", "share")]
+
+
+def _label_values(things: Sequence[str], words: Sequence[str], known: Vocabulary) -> tuple[set[str], dict[str, str]]:
+    said: set[str] = set()
+    labels: dict[str, str] = {}
+    for thing in things:
+        for metric in MEASURES[thing].metrics if thing in MEASURES else (thing,):
+            for series in known.find(metric, None):
+                for key, value in series.labels.items():
+                    if value.lower() in words and key not in labels:
+                        labels[key] = value
+                        said.add(value.lower())
+    return said, labels
+
+
+def _cannot(parsed: Parsed) -> Parsed:
+    """What is asked for that is not done here; only words that found no other meaning count."""
+    left = " ".join(parsed.rest)
+    for pattern, told in CANNOT:
+        if left and pattern.search(left):
+            return replace(parsed, cannot=told)
+    # Phrases of plain words ("more than", "going to") leave no rest; they are looked for in the whole text.
+    for pattern, told in CANNOT[:1] + CANNOT[2:3]:
+        found = pattern.search(parsed.text.lower())
+        if found and " " in found[0]:
+            return replace(parsed, cannot=told)
+    return parsed

@@ -1,0 +1,409 @@
+"""Time expressions as people write them, made windows of UTC: "yesterday 14:00 to 16:00", "last Tuesday"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from lib.frames import Window
+
+
+class TimeKind(StrEnum):
+    """What an expression came to."""
+
+    SPAN = "span"
+    MOMENT = "moment"  # "at 14:00": the window reaches back as far as an instant query looks
+    NOW = "now"
+    EVER = "ever"
+    FUTURE = "future"  # begins after now: nothing is known of it
+    UNCLEAR = "unclear"  # could mean two things, or is no date at all
+
+
+@dataclass(frozen=True)
+class Found:
+    """A time expression in a text at [begin, end). window: None for FUTURE and UNCLEAR."""
+
+    kind: TimeKind
+    text: str
+    begin: int
+    end: int
+    window: Window | None = None
+
+
+# Prometheus looks back this far for the value at an instant.
+LOOKBACK = timedelta(minutes=5)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = (
+    "january february march april may june july august september october november december".split()  # noqa: SIM905
+)
+_NUMBERS: dict[str, float] = {
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+}
+_NUMBERS |= {"nine": 9, "ten": 10, "twelve": 12, "couple of": 2, "a couple of": 2, "few": 3, "half an": 0.5}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+_N = r"(?:\d+(?:\.\d+)?|a couple of|couple of|few|half an|an|a|one|two|three|four|five|six|seven|eight|nine|ten|twelve)"
+_UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)\b"
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS) + "|sept"
+_WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|thur|thurs|weds"
+_ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
+_ISO_MOMENT = rf"{_ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
+_CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?(?:am|pm))?|\d{1,2} ?(?:am|pm)|noon|midnight)(?: ?(?:utc|gmt|z|o'?clock))?"
+_DAY = (
+    rf"(?:(?:on )?(?:the )?day before yesterday|today|yesterday|{_N} days ago"
+    rf"|(?:on )?{_ISO_DATE}"
+    rf"|(?:on )?(?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
+    rf"|(?:on )?(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
+    rf"|(?:on )?(?:last |this |past )?(?:{_WEEKDAY})\b)"
+)
+_PART = r"(?:morning|afternoon|evening|night)"
+_PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
+_TO = r"\s*(?:to|and|until|till|-|–|—|through)\s*"
+_OVER = r"(?:(?:in|over|during|within|for|across|throughout) )?"
+
+_Handler = Callable[[re.Match[str], datetime], "tuple[TimeKind, Window | None]"]
+
+
+def find_all(text: str, now: datetime) -> list[Found]:
+    """Every time expression in a text, by position, longest reading first. now: aware UTC."""
+    lowered = text.lower()
+    taken: list[Found] = []
+    for pattern, handler in _RULES:
+        for match in pattern.finditer(lowered):
+            if any(match.start() < found.end and found.begin < match.end() for found in taken):
+                continue
+            try:
+                kind, window = handler(match, now)
+            except (ValueError, OverflowError):
+                kind, window = TimeKind.UNCLEAR, None
+            if window is not None and kind in (TimeKind.SPAN, TimeKind.MOMENT):
+                if window.start >= now or (kind is TimeKind.MOMENT and window.end > now + timedelta(seconds=1)):
+                    kind, window = TimeKind.FUTURE, None
+                elif window.end > now:
+                    window = Window(window.start, now)
+            taken.append(Found(kind, text[match.start() : match.end()], match.start(), match.end(), window))
+    return sorted(taken, key=lambda found: found.begin)
+
+
+def window_of(text: str, now: datetime) -> Window | None:
+    """The window one expression stands for; None when it is none, unclear, or in the future."""
+    found = [f for f in find_all(text, now) if f.window is not None]
+    return found[0].window if len(found) == 1 else None
+
+
+def iso(window: Window) -> str:
+    """A window as text that `window_of` reads back: `2026-03-13T00:00:00Z/2026-03-14T00:00:00Z`."""
+    return "/".join(_written(moment.astimezone(UTC)) for moment in (window.start, window.end))
+
+
+def _written(moment: datetime) -> str:
+    fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _number(text: str) -> float:
+    text = text.strip()
+    return _NUMBERS[text] if text in _NUMBERS else float(text)
+
+
+def _seconds(count: str, unit: str) -> timedelta:
+    letter = unit.strip()[0]
+    return timedelta(seconds=_number(count) * _UNITS[letter])
+
+
+def _clock(text: str) -> timedelta:
+    if text.startswith("noon"):
+        return timedelta(hours=12)
+    if text.startswith("midnight"):
+        return timedelta(0)
+    parts = re.match(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))? ?(am|pm)?", text)
+    if parts is None:
+        raise ValueError(text)
+    hour, minute, second = int(parts[1]), int(parts[2] or 0), int(parts[3] or 0)
+    if parts[4]:
+        if not 1 <= hour <= 12:
+            raise ValueError(text)
+        hour = hour % 12 + (12 if parts[4] == "pm" else 0)
+    if hour > 24 or minute > 59 or second > 59 or (hour == 24 and (minute or second)):
+        raise ValueError(text)
+    return timedelta(hours=hour, minutes=minute, seconds=second)
+
+
+def _day(text: str, now: datetime) -> datetime:
+    text = text.strip().removeprefix("on ").removeprefix("the ")
+    today = _midnight(now)
+    if text in ("today", "this"):
+        return today
+    if text == "yesterday":
+        return today - timedelta(days=1)
+    if text.startswith("day before"):
+        return today - timedelta(days=2)
+    if match := re.fullmatch(rf"({_N}) days ago", text):
+        return today - timedelta(days=int(_number(match[1])))
+    if match := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
+        return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
+    if match := re.fullmatch(rf"(last |this |past )?({_WEEKDAY})", text):
+        weekday = next(i for i, name in enumerate(_WEEKDAYS) if name[:3] == match[2][:3])
+        back = (today.weekday() - weekday) % 7
+        return today - timedelta(days=7 if back == 0 and match[1] == "last " else back)
+    return _calendar_day(text, today)
+
+
+def _calendar_day(text: str, today: datetime) -> datetime:
+    match = re.search(rf"({_MONTH})\b", text)
+    day = re.search(r"\b(\d{1,2})(?:st|nd|rd|th)?\b", text)
+    year = re.search(r"\b(\d{4})\b", text)
+    if not match or not day:
+        raise ValueError(text)
+    made = datetime(int(year[1]) if year else today.year, _month(match[1]), int(day[1]), tzinfo=UTC)
+    # Without a year the last such day is meant, unless it is only days away.
+    if not year and made > today + timedelta(days=31):
+        made = made.replace(year=made.year - 1)
+    return made
+
+
+def _month(name: str) -> int:
+    return next(i for i, month in enumerate(_MONTHS, 1) if month[:3] == name[:3])
+
+
+def _moment(text: str) -> tuple[datetime, bool]:
+    """An ISO date or moment, and whether it is a whole day."""
+    text = re.sub(r"(?:z|\+00:?00| ?(?:utc|gmt))$", "", text.strip().replace("t", " ")).strip()
+    day, _, clock = text.partition(" ")
+    year, month, number = (int(part) for part in day.split("-"))
+    made = datetime(year, month, number, tzinfo=UTC)
+    if not clock:
+        return made, True
+    clock, _, fraction = clock.partition(".")
+    return made + _clock(clock) + timedelta(seconds=float(f"0.{fraction or 0}")), False
+
+
+# --- what each rule makes of its match -------------------------------------------------------
+
+
+def _iso_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    start, _ = _moment(match["a"])
+    end, whole_day = _moment(match["b"])
+    # Between bare dates the last day counts; with a slash the end is the end.
+    if whole_day and "/" not in match[0]:
+        end += timedelta(days=1)
+    return TimeKind.SPAN, Window(start, end)
+
+
+def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    groups = match.groupdict()
+    day_text = groups.get("d1") or groups.get("d2")
+    first, second = match["a"], match["b"]
+    if not re.search(r"[:apn]", first) and (suffix := re.search(r"(am|pm)", second)):
+        first = f"{first} {suffix[1]}"
+    start_clock, end_clock = _clock(first), _clock(second)
+    day = _day(day_text, now) if day_text else _midnight(now)
+    if not day_text and day + start_clock >= now:
+        day -= timedelta(days=1)  # the last time it was that late
+    start, end = day + start_clock, day + end_clock
+    if end <= start:
+        end += timedelta(days=1)
+    return TimeKind.SPAN, Window(start, end)
+
+
+def _day_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    start, end = _day(match["a"], now), _day(match["b"], now) + timedelta(days=1)
+    if end <= start:
+        start -= timedelta(days=7)
+    return TimeKind.SPAN, Window(start, end)
+
+
+def _since(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    groups = match.groupdict()
+    if groups.get("iso"):
+        start, _ = _moment(match["iso"])
+    else:
+        day_text = groups.get("d1") or groups.get("d2")
+        start = _day(day_text, now) if day_text else _midnight(now)
+        clock = groups.get("c1") or groups.get("c2")
+        if clock:
+            start += _clock(clock)
+            if not day_text and start >= now:
+                start -= timedelta(days=1)
+    return (TimeKind.SPAN, Window(start, now)) if start < now else (TimeKind.FUTURE, None)
+
+
+def _rolling(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    return TimeKind.SPAN, Window(now - _seconds(match["n"] or "1", match["unit"]), now)
+
+
+def _rolling_months(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    days = 365 if match["unit"].startswith("y") else 30
+    return TimeKind.SPAN, Window(now - timedelta(days=days * _number(match["n"] or "1")), now)
+
+
+def _calendar(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    today = _midnight(now)
+    which, unit = match["which"], match["unit"]
+    if unit == "hour":
+        start = now.replace(minute=0, second=0, microsecond=0)
+        end = start + timedelta(hours=1)
+        previous = start - timedelta(hours=1)
+    elif unit == "week":
+        start = today - timedelta(days=today.weekday())
+        end, previous = start + timedelta(days=7), start - timedelta(days=7)
+    elif unit == "month":
+        start = today.replace(day=1)
+        end = (start + timedelta(days=32)).replace(day=1)
+        previous = (start - timedelta(days=1)).replace(day=1)
+    else:
+        start = today.replace(month=1, day=1)
+        end, previous = start.replace(year=start.year + 1), start.replace(year=start.year - 1)
+    return TimeKind.SPAN, Window(previous, start) if which in ("last", "previous") else Window(start, end)
+
+
+def _weekend(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    today = _midnight(now)
+    saturday = today - timedelta(days=(today.weekday() - 5) % 7)
+    if match["which"] == "last" and today.weekday() >= 5:
+        saturday -= timedelta(days=7)
+    return TimeKind.SPAN, Window(saturday, saturday + timedelta(days=2))
+
+
+def _part_of_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    text, part = match["day"] or "", match["part"] if match.groupdict().get("part") else "night"
+    if text.strip() == "last":
+        text = "yesterday"
+    day = _day(text.strip() or "today", now)
+    first, last = _PARTS[part]
+    return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
+
+
+def _tonight(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    day = _midnight(now)
+    return TimeKind.SPAN, Window(day + timedelta(hours=18), day + timedelta(hours=30))
+
+
+def _ago(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    unit = match["unit"]
+    if unit[0] == "w":
+        day = _midnight(now) - _seconds(match["n"], unit)
+        return TimeKind.SPAN, Window(day, day + timedelta(days=1))
+    at = now - _seconds(match["n"], unit)
+    return TimeKind.MOMENT, Window(at - LOOKBACK, at + timedelta(milliseconds=1))
+
+
+def _at(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    groups = match.groupdict()
+    if groups.get("iso"):
+        at, _ = _moment(match["iso"])
+    else:
+        day_text = groups.get("d1") or groups.get("d2")
+        at = (_day(day_text, now) if day_text else _midnight(now)) + _clock(groups.get("c1") or match["c2"])
+        if not day_text and at > now:
+            at -= timedelta(days=1)
+    return TimeKind.MOMENT, Window(at - LOOKBACK, at + timedelta(milliseconds=1))
+
+
+def _whole_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    day = _day(match[0], now)
+    return TimeKind.SPAN, Window(day, day + timedelta(days=1))
+
+
+def _whole_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    month, year = _month(match["month"]), int(match["year"] or now.year)
+    if not match["year"] and month > now.month:
+        year -= 1
+    start = datetime(year, month, 1, tzinfo=UTC)
+    return TimeKind.SPAN, Window(start, (start + timedelta(days=32)).replace(day=1))
+
+
+def _until(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    groups = match.groupdict()
+    day = _day(groups["d1"], now) if groups.get("d1") else _midnight(now)
+    return TimeKind.SPAN, Window(day, day + _clock(match["c1"]))
+
+
+def _fixed(kind: TimeKind) -> _Handler:
+    def handler(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+        if kind is TimeKind.EVER:
+            return kind, Window(_EPOCH, now)
+        return kind, Window(now - LOOKBACK, now) if kind is TimeKind.NOW else None
+
+    return handler
+
+
+def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
+    return re.compile(rf"(?<![\w.-]){pattern}(?![\w-])"), handler
+
+
+_AMPM_OR_BARE = rf"(?:{_CLOCK}|\d{{1,2}})"
+# The first rule that fits a stretch of text takes it.
+_RULES: list[tuple[re.Pattern[str], _Handler]] = [
+    _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
+    _rule(
+        rf"(?:(?P<d1>{_DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{_CLOCK})"
+        rf"(?:,? (?:of )?(?P<d2>{_DAY}))?",
+        _clock_range,
+    ),
+    _rule(rf"(?:(?:from|between) )(?P<a>{_DAY}){_TO}(?P<b>{_DAY})", _day_range),
+    _rule(rf"(?P<a>{_DAY}) (?:to|until|till|through) (?P<b>{_DAY})", _day_range),
+    _rule(rf"(?:since|after|from) (?P<iso>{_ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _since),
+    _rule(rf"(?:since|after) (?P<d1>{_DAY})(?: (?:at )?(?P<c1>{_CLOCK}))?", _since),
+    _rule(rf"(?:since|after) (?P<c1>{_CLOCK})(?: (?P<d1>{_DAY}))?", _since),
+    _rule(rf"(?P<d1>{_DAY},? )?(?:until|till|before|up to) (?P<c1>{_CLOCK})", _until),
+    _rule(rf"(?:{_OVER}(?:the )?)(?:last|past|previous|recent) (?P<n>{_N}) ?(?P<unit>{_UNIT})", _rolling),
+    _rule(rf"{_OVER}(?:the )?(?:last|past|previous) (?P<n>{_N}) (?P<unit>months?|years?)", _rolling_months),
+    _rule(rf"{_OVER}the (?:last|past|previous) (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
+    _rule(rf"{_OVER}(?:the )?past (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
+    _rule(rf"{_OVER}(?:the )?last (?P<n>)(?P<unit>hour|day|minute)", _rolling),
+    _rule(rf"{_OVER}(?:(?:the )?past|the last) (?P<n>)(?P<unit>month|year)", _rolling_months),
+    _rule(rf"{_OVER}(?P<which>last|previous|this|the current) (?P<unit>week|month|year|hour)(?: so far)?", _calendar),
+    _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
+    _rule(rf"(?:in the |during the )?(?P<day>this|{_DAY}|last) (?P<part>{_PART})", _part_of_day),
+    _rule(r"(?:in|during) the (?P<day>)(?P<part>morning|afternoon|evening)", _part_of_day),
+    _rule(r"overnight(?P<day>)", lambda m, now: (TimeKind.SPAN, _overnight(now))),
+    _rule(r"tonight", _tonight),
+    _rule(rf"(?:at |on )?(?P<iso>{_ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _at),
+    _rule(rf"(?P<d1>{_DAY})(?:,? (?:at|around|about))? (?P<c1>{_CLOCK})", _at),
+    _rule(rf"(?:at|around|about) (?P<c1>{_CLOCK})(?:,? (?P<d1>{_DAY}))?", _at),
+    _rule(rf"(?P<c1>\d{{1,2}}:\d{{2}}(?: ?(?:am|pm|utc))*|\d{{1,2}} ?(?:am|pm))(?:,? (?P<d1>{_DAY}))?", _at),
+    _rule(rf"{_OVER}{_DAY}", lambda m, now: _whole_day(re.search(_DAY, m[0]) or m, now)),
+    _rule(rf"(?P<n>{_N}) ?(?P<unit>{_UNIT}) ago", _ago),
+    _rule(rf"{_OVER}(?P<n>\d+) ?(?P<unit>(?:hours?|days?|minutes?|weeks?|h|d))\b", _rolling),
+    _rule(rf"(?:in |during )(?P<month>{_MONTH})\b(?: (?P<year>\d{{4}}))?", _whole_month),
+    _rule(rf"(?P<month>{_MONTH}) (?P<year>\d{{4}})", _whole_month),
+    _rule(
+        r"(?:tomorrow|next (?:hour|day|week|month|year|\d+ \w+|weekend)|in the (?:near )?future)",
+        _fixed(TimeKind.FUTURE),
+    ),
+    _rule(rf"next (?:{_WEEKDAY})", _fixed(TimeKind.FUTURE)),
+    _rule(
+        r"(?:right now|just now|now|currently|at the moment|at present|at this moment|presently)", _fixed(TimeKind.NOW)
+    ),
+    _rule(
+        r"(?:of all time|all time|ever|so far|since the (?:beginning|start)|over all (?:the )?data)",
+        _fixed(TimeKind.EVER),
+    ),
+    _rule(
+        r"(?:(?:in|over) )?(?:the )?(?:whole|entire|full|complete) (?:history|data|period|time)", _fixed(TimeKind.EVER)
+    ),
+    _rule(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}", _fixed(TimeKind.UNCLEAR)),
+]
+
+
+def _overnight(now: datetime) -> Window:
+    day = _midnight(now)
+    return Window(day - timedelta(hours=6), day + timedelta(hours=6))

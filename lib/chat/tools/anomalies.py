@@ -1,0 +1,165 @@
+"""What detectors found: which anomalies there were, the worst, how many, by host; and why one is one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from lib.chat import times
+from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result
+from lib.errors import NotFound
+from lib.frames import Window
+
+# Worst first: severity, then how sure the detector is, then the score, which is comparable within a detector only.
+SEVERITIES = ("critical", "major", "minor", "warning")
+WORST = "highest severity, then confidence, then score"
+
+
+class Arguments(BaseModel):
+    """What `anomalies` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    order: Literal["worst", "newest", "oldest", "longest"] = Field("worst", description="Which rows come first.")
+    period: str = Field(
+        "last 24 hours",
+        max_length=100,
+        description="Like 'yesterday', 'last 6 hours', or two ISO moments joined by a slash.",
+    )
+    host: str = Field("", max_length=200, description="Only this host. Empty: all.")
+    metric: str = Field("", max_length=200, description="Only those this metric contributed most to.")
+    severity: str = Field("", max_length=20, description="Only this severity.")
+    open_only: bool = Field(False, description="Only those still going on.")
+    top: int = Field(10, ge=1, le=ROW_CAP, description="How many rows to return.")
+
+
+class ExplainArguments(BaseModel):
+    """What `explain_anomaly` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: int = Field(ge=1, description="The anomaly's id, as `anomalies` gives it.")
+
+
+def run(data: Data, asked: Arguments) -> Result:
+    """Anomalies that overlap the window, one a row, and counts over all of them by host and severity."""
+    window = times.window_of(asked.period, data.now)
+    if window is None:
+        return Result(Outcome.ERROR, f"The period {asked.period!r} is not understood, or lies in the future.")
+    shown = {k: v for k, v in asked.model_dump().items() if k != "period" and v not in ("", False)}
+    query = f'anomalies(period="{times.iso(window)}", ' + ", ".join(f"{k}={_quoted(v)}" for k, v in shown.items()) + ")"
+    about: dict[str, Any] = {
+        "window": window,
+        "query": query,
+        "formula": f"worst: {WORST}" if asked.order == "worst" else "",
+        "source": "anomalies found by the detectors",
+        "links": {"hosts": [asked.host] if asked.host else []},
+    }
+    if asked.host and asked.host not in set(data.hosts()["host"]):
+        return Result(Outcome.ERROR, f"No host {asked.host!r} is stored.")
+    frame = data.anomalies(window, asked.host or None)
+    for column in ("metric", "severity"):
+        if wanted := getattr(asked, column):
+            frame = frame[frame[column] == wanted]
+    if asked.open_only:
+        frame = frame[frame["end_ts"].isna()]
+    if frame.empty:
+        where = f" on {asked.host}" if asked.host else ""
+        return Result(
+            Outcome.NO_DATA,
+            f"No anomaly{where} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC.",
+            values={"count": 0},
+            **about,
+        )
+    rows = _sorted([_row(row, data.now) for row in frame.to_dict("records")], asked.order)
+    hosts = frame["host"].value_counts()
+    about["links"] = {"anomaly_ids": [row["id"] for row in rows[:20]], "hosts": about["links"]["hosts"]}
+    return Result(
+        Outcome.OK,
+        rows=tuple(rows[: asked.top]),
+        total=len(rows),
+        values={
+            "count": len(rows),
+            "hosts": {str(host): int(count) for host, count in hosts.items()},
+            "severities": {str(k): int(v) for k, v in frame["severity"].value_counts().items()},
+            "open": int(frame["end_ts"].isna().sum()),
+        },
+        samples=len(rows),
+        **about,
+    )
+
+
+def run_explain(data: Data, asked: ExplainArguments) -> Result:
+    """Why one anomaly is one: the sentence, what was expected and seen, and what contributed."""
+    try:
+        given = dict(data.explain(asked.id))
+    except NotFound as error:
+        return Result(Outcome.ERROR, error.message)
+    contributors = [dict(c) for c in given.pop("contributors", ())][:ROW_CAP]
+    row = _row(given, data.now)
+    end = row["end_at"] or data.now
+    return Result(
+        Outcome.OK,
+        rows=tuple(contributors),
+        total=len(contributors),
+        values=row,
+        unit=row["unit"],
+        samples=1,
+        window=Window(row["start_at"], max(end, row["start_at"])),
+        query=f"explain_anomaly(id={asked.id})",
+        source="anomalies found by the detectors",
+        links={
+            "anomaly_ids": [asked.id],
+            "series_ids": [row["series_id"]] if row["series_id"] else [],
+            "hosts": [row["host"]],
+        },
+    )
+
+
+def _row(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    start, end = _moment(row["start_ts"]), _moment(row["end_ts"])
+    made = {
+        "id": int(row["id"]),
+        "host": str(row["host"]),
+        "metric": str(row.get("metric") or ""),
+        "title": str(row.get("title") or row.get("metric") or ""),
+        "severity": str(row["severity"]),
+        "confidence": float(row["confidence"]),
+        "score": float(row["score"]),
+        "start_at": start,
+        "end_at": end,
+        "peak_at": _moment(row["peak_ts"]),
+        "duration_s": ((end or now) - start).total_seconds() if start else None,
+        "unit": str(row.get("unit") or ""),
+        "sentence": str(row.get("sentence") or ""),
+        "series_id": None if pd.isna(row.get("series_id")) else int(row["series_id"]),
+    }
+    for column in ("actual", "expected", "low", "high"):
+        value = row.get(column)
+        made[column] = None if value is None or pd.isna(value) else float(value)
+    return made
+
+
+def _sorted(rows: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
+    if order == "newest":
+        return sorted(rows, key=lambda row: row["start_at"], reverse=True)
+    if order == "oldest":
+        return sorted(rows, key=lambda row: row["start_at"])
+    if order == "longest":
+        return sorted(rows, key=lambda row: row["duration_s"], reverse=True)
+    return sorted(rows, key=lambda row: (_rank(row["severity"]), -row["confidence"], -row["score"], row["start_at"]))
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+
+
+def _moment(value: Any) -> Any:
+    return None if value is None or pd.isna(value) else pd.Timestamp(value).to_pydatetime()
+
+
+def _quoted(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

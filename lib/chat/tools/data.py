@@ -1,0 +1,100 @@
+"""What tools may see: callables the service binds to its use cases as the person who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+from lib.frames import Series, Window
+
+# Rows of a result that a model reads and a person sees; the count says how many there were.
+ROW_CAP = 50
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Samples for a tool. step_s: None for raw samples; else the width of buckets they were averaged over."""
+
+    frame: pd.DataFrame
+    step_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Every way a tool can reach data; each call carries the rights of the actor it was bound to.
+
+    metrics: metric, kind, series, hosts, first, last. hosts: host, series, first, last.
+    find(metric, host): series. read(series, window): samples of them.
+    anomalies(window, host): id, host, series_id, title, metric, unit, start_ts, end_ts, peak_ts, score, confidence,
+    severity, actual, expected, low, high, sentence; those that overlap the window.
+    explain(anomaly_id): the same fields of one, and contributors; raises NotFound.
+    """
+
+    now: datetime
+    metrics: Callable[[], pd.DataFrame]
+    hosts: Callable[[], pd.DataFrame]
+    find: Callable[[str | None, str | None], Sequence[Series]]
+    read: Callable[[Sequence[Series], Window], Reading]
+    anomalies: Callable[[Window, str | None], pd.DataFrame]
+    explain: Callable[[int], Mapping[str, Any]]
+
+
+class Outcome(StrEnum):
+    """How a tool call ended."""
+
+    OK = "ok"
+    NO_DATA = "no_data"  # understood, and there is nothing: a result, not a failure
+    ERROR = "error"  # not understood, not allowed or not possible; the message says what to try
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call gave.
+
+    rows: at most ROW_CAP, of `total`. values: the few numbers that answer the question. samples: what it was computed
+    from. query and formula: how to get it again.
+    """
+
+    outcome: Outcome
+    message: str = ""
+    rows: tuple[Mapping[str, Any], ...] = ()
+    total: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = ""
+    samples: int = 0
+    window: Window | None = None
+    query: str = ""
+    formula: str = ""
+    source: str = ""
+    links: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a model is given."""
+        made: dict[str, Any] = {"outcome": self.outcome.value}
+        if self.message:
+            made["message"] = self.message
+        if self.window:
+            made["window"] = {"start": _iso(self.window.start), "end": _iso(self.window.end)}
+        if self.unit:
+            made["unit"] = self.unit
+        if self.values:
+            made["values"] = {k: _iso(v) for k, v in self.values.items()}
+        if self.rows:
+            made["rows"] = [{k: _iso(v) for k, v in row.items()} for row in self.rows]
+            made["rows_in_total"] = self.total
+        if self.samples:
+            made["computed_from_samples"] = self.samples
+        if self.formula:
+            made["formula"] = self.formula
+        return made
+
+
+def _iso(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return float(f"{value:.6g}") if isinstance(value, float) else value

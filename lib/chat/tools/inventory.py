@@ -1,0 +1,105 @@
+"""What is stored: metrics, hosts, how many series and samples, since when."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result
+
+
+class Arguments(BaseModel):
+    """What `list_metrics` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    of: Literal["metrics", "hosts"] = Field("metrics", description="List metrics, or hosts.")
+    search: str = Field(
+        "", max_length=100, description="Only metrics whose name holds all these words, like 'network drop'."
+    )
+    host: str = Field("", max_length=200, description="Only metrics this host has.")
+
+
+def run(data: Data, asked: Arguments) -> Result:
+    """One row a metric (kind, series, hosts, span) or a host (series, span), and totals."""
+    query = "list_metrics(" + ", ".join(f'{k}="{v}"' for k, v in asked.model_dump().items() if v) + ")"
+    return _hosts(data, query) if asked.of == "hosts" else _metrics(data, asked, query)
+
+
+def _metrics(data: Data, asked: Arguments, query: str) -> Result:
+    catalogue = data.metrics()
+    if asked.host:
+        if asked.host not in set(data.hosts()["host"]):
+            return Result(Outcome.ERROR, f"No host {asked.host!r} is stored.")
+        series = data.find(None, asked.host)
+        counts = pd.Series([s.metric for s in series], dtype=object).value_counts()
+        catalogue = catalogue[catalogue["metric"].isin(counts.index)]
+        catalogue = catalogue.assign(series=[int(counts[m]) for m in catalogue["metric"]], hosts=1)
+    words = re.findall(r"[a-z0-9]+", asked.search.lower())
+    if words:
+        catalogue = catalogue[[all(word in name.lower() for word in words) for name in catalogue["metric"]]]
+    if catalogue.empty:
+        what = f" with {asked.search!r} in its name" if words else ""
+        return Result(
+            Outcome.NO_DATA, f"No metric{what}{f' on {asked.host}' if asked.host else ''} is stored.", query=query
+        )
+    catalogue = catalogue.sort_values("metric")
+    return Result(
+        Outcome.OK,
+        rows=tuple(_row(row, ("metric", "kind", "series", "hosts", "first", "last")) for row in _records(catalogue)),
+        total=len(catalogue),
+        values={
+            "metrics": len(catalogue),
+            "series": int(catalogue["series"].sum()),
+            "first": _moment(catalogue["first"].min()),
+            "last": _moment(catalogue["last"].max()),
+        },
+        query=query,
+        source="series catalogue",
+        links={"hosts": [asked.host] if asked.host else []},
+    )
+
+
+def _hosts(data: Data, query: str) -> Result:
+    hosts = data.hosts()
+    hosts = hosts[hosts["host"] != ""]
+    if hosts.empty:
+        return Result(Outcome.NO_DATA, "No host is stored yet.", query=query)
+    # One host may be seen by several sources.
+    joined = hosts.groupby("host", as_index=False).agg(
+        series=("series", "sum"), first=("first", "min"), last=("last", "max")
+    )
+    return Result(
+        Outcome.OK,
+        rows=tuple(_row(row, ("host", "series", "first", "last")) for row in _records(joined)),
+        total=len(joined),
+        values={
+            "hosts": len(joined),
+            "series": int(joined["series"].sum()),
+            "first": _moment(joined["first"].min()),
+            "last": _moment(joined["last"].max()),
+        },
+        query=query,
+        source="series catalogue",
+    )
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in frame.head(ROW_CAP).to_dict("records")]
+
+
+def _row(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
+    made = {column: row[column] for column in columns}
+    for column in ("first", "last"):
+        made[column] = _moment(made[column])
+    for column in ("series", "hosts"):
+        if column in made:
+            made[column] = int(made[column])
+    return made
+
+
+def _moment(value: Any) -> Any:
+    return None if value is None or pd.isna(value) else pd.Timestamp(value).to_pydatetime()
