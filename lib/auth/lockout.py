@@ -76,7 +76,7 @@ class Lockout:
             .order_by(col(SignInFailure.at).desc(), col(SignInFailure.id).desc())
             .limit(self.failures)
         ).all()
-        if len(latest) < self.failures or latest[0] - latest[-1] > self.span:
+        if len(latest) < self.failures or latest[0] - latest[-1] >= self.span:
             return None
         return latest[0] + self.span
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 from lib.errors import Invalid, Unavailable
@@ -61,7 +62,7 @@ class Vault:
             from cryptography.fernet import Fernet
 
             # Written aside and linked: whoever is second keeps the first one's key, and no one sees half a key.
-            aside = self.path.with_suffix(f".{os.getpid()}.new")
+            aside = self.path.with_suffix(f".{secrets.token_hex(8)}.new")
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(Fernet.generate_key())
