@@ -18,7 +18,7 @@ from lib.api.limits import NoKeysInUrl, problem
 from lib.api.metrics import CountRequests, Exposition
 from lib.api.security import SecurityHeaders
 from lib.app import App
-from lib.auth.actor import Permission
+from lib.auth.actor import ActorKind
 from lib.errors import AppError, Unauthenticated
 from lib.settings import Settings
 
@@ -62,7 +62,7 @@ def routes(get_app: Callable[[], App]) -> list[BaseRoute]:
             return JSONResponse(body, 503, {"Cache-Control": "no-store"})
         report = app.health.report()
         try:
-            detail = credentials.actor_of(request, app).may(Permission.VIEW)
+            detail = credentials.actor_of(request, app).kind is not ActorKind.GUEST
         except Unauthenticated:
             detail = False
         return JSONResponse(report.as_json(detail), 200 if report.able else 503, {"Cache-Control": "no-store"})
