@@ -45,6 +45,9 @@ def write(frame: pd.DataFrame, series: Sequence[Series], format_: Format) -> byt
         frame = frame.assign(ts=frame["ts"].dt.strftime("%Y-%m-%dT%H:%M:%S.%f").str[:-3] + "Z")
     joined = frame.merge(names, on="series_id", how="left")[["ts", "metric", "host", "labels", "value", "series_id"]]
     table = pa.Table.from_pandas(joined, preserve_index=False)
+    # pandas reads NaN as missing; a stored NaN is a value and stays one.
+    values = pa.array(joined["value"].to_numpy(dtype="float64"), from_pandas=False)
+    table = table.set_column(table.schema.get_field_index("value"), "value", values)
     out = io.BytesIO()
     if format_ is Format.CSV:
         csv.write_csv(table, out)
