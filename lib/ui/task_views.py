@@ -36,6 +36,7 @@ ICONS: dict[TaskStatus, tuple[str, Colour]] = {
 PICKER, OPEN, IN_URL = "tasks_choice", "tasks_open", "task"
 # Enough to follow a job; the download has all.
 LAST_LINES = 500
+PANE = 380
 
 
 def took_s(task: Task, now: datetime) -> float | None:
@@ -62,9 +63,11 @@ def facts(task: Task, now: datetime) -> str:
 
 
 def picker(tasks: Sequence[Task]) -> Task:
-    """The task whose details are shown: the newest, or the one of `?task=12`."""
+    """The task whose details are shown: that of `?task=12`, else one that runs, else the newest."""
     labels = {str(task.id): f"{task.id} · {task.title or task.kind}" for task in tasks}
     asked = st.query_params.get(IN_URL)
+    if asked in labels and PICKER not in st.session_state:
+        st.session_state[PICKER] = asked
 
     def remember() -> None:
         choose(st.session_state[PICKER])
@@ -72,15 +75,16 @@ def picker(tasks: Sequence[Task]) -> Task:
     chosen = st.selectbox(
         "Task",
         list(labels),
-        index=list(labels).index(asked) if asked in labels else None,
+        index=None,
         # Not bound to the address: that would put the title there, and break the link when it is cut.
         key=PICKER,
         on_change=remember,
         format_func=lambda one: labels.get(one, one),
-        placeholder="The newest",
+        placeholder="What runs now, or the newest",
         filter_mode="contains",
     )
-    return next((task for task in tasks if str(task.id) == chosen), tasks[0])
+    running = (task for task in tasks if task.status == TaskStatus.RUNNING)
+    return next((task for task in tasks if str(task.id) == chosen), next(running, tasks[0]))
 
 
 def choose(task_id: str | None) -> None:
@@ -107,9 +111,9 @@ def table(tasks: Sequence[Task], now: datetime) -> None:
             "status": [f"{SIGNS[TaskStatus(task.status)]} {task.status.capitalize()}" for task in tasks],
             "task": [task.title or task.kind for task in tasks],
             "open": ["Open"] * len(tasks),
-            "progress": [task.progress for task in tasks],
-            "message": [task.error or task.message for task in tasks],
+            "progress": [round(100 * task.progress) for task in tasks],
             "took": ["–" if seconds is None else duration(seconds) for seconds in took],
+            "message": [task.error or ("" if task.finished_at else task.message) for task in tasks],
             "started": pd.Series([task.started_at for task in tasks], dtype="datetime64[ms, UTC]"),
             "by": [task.created_by for task in tasks],
             "id": [task.id for task in tasks],
@@ -119,16 +123,16 @@ def table(tasks: Sequence[Task], now: datetime) -> None:
     st.dataframe(
         frame,
         column_config={
-            "status": st.column_config.TextColumn("Status", width="small"),
+            "status": st.column_config.TextColumn("Status", width=112),  # its longest word, whatever is on screen
             "task": st.column_config.TextColumn("Task", width="medium"),
             "open": st.column_config.ButtonColumn(
                 "Details", width="small", type="tertiary", key=OPEN, on_click=_open, args=(ids,)
             ),
-            "progress": st.column_config.ProgressColumn("Progress", format="percent", min_value=0, max_value=1),
+            "progress": st.column_config.ProgressColumn("Progress", format="%d%%", min_value=0, max_value=100),
+            "took": st.column_config.TextColumn("Took", width=80, help="Running time, without waiting in the queue."),
             "message": st.column_config.TextColumn("Last words", width="large"),
-            "took": st.column_config.TextColumn("Took", help="Running time, without waiting in the queue."),
             "started": tables.moment("Started"),
-            "by": st.column_config.TextColumn("By"),
+            "by": "By",
             "id": st.column_config.NumberColumn("Number", format="%d"),
         },
         hide_index=True,
@@ -145,5 +149,7 @@ def log(lines: Sequence[dict[str, Any]], active: bool) -> None:
         return
     if lines[0]["n"]:
         st.caption(f"The last {len(lines)} of {lines[-1]['n'] + 1:,} lines; the download has all.")
-    with st.container(height=360, border=True, autoscroll=True, key="tasks_log"):
-        st.code("\n".join(as_line(line) for line in lines), language=None, wrap_lines=True)
+    text = "\n".join(as_line(line) for line in lines)
+    # A short log takes the room it needs; a long one scrolls, and stays at its end.
+    with st.container(height=PANE if text.count("\n") > 12 else "content", autoscroll=True, key="tasks_log"):
+        st.code(text, language=None, wrap_lines=True)

@@ -106,10 +106,16 @@ def test_choosing_a_task_puts_it_into_the_address(open_page, tasks) -> None:
     assert "Train web" in page.subheader[0].value and "Task 3 " in text_of(page)
 
 
+def test_status_that_hides_the_chosen_task_shows_another(open_page, tasks) -> None:
+    page = open_page(PAGE, Role.VIEWER, {"task": "3"})
+    page.segmented_control[0].set_value(TaskStatus.FAILED).run()
+    assert not page.exception and page.selectbox[0].value is None and "Task 4 " in text_of(page)
+
+
 @pytest.mark.parametrize("asked", ["99", "x", "<script>"])
-def test_unknown_task_in_the_address_shows_the_newest(open_page, tasks, asked) -> None:
+def test_unknown_task_in_the_address_shows_what_runs(open_page, tasks, asked) -> None:
     page = open_page(PAGE, Role.VIEWER, {"task": asked})
-    assert not page.exception and "Task 6 " in text_of(page)
+    assert not page.exception and "Task 2 " in text_of(page)
 
 
 @pytest.mark.parametrize(("role", "may"), [("guest", False), (Role.VIEWER, False), (Role.OPERATOR, True)])
