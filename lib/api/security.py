@@ -35,13 +35,13 @@ def content_policy(host: str, ancestors: str = "'self'") -> str:
     """The Content-Security-Policy of pages: nothing from elsewhere, no inline script, no plug-in.
 
     host: as the browser called it; its web socket is named because not every browser counts it as 'self'.
-    Styles are inline because Streamlit and Plotly make them as they go.
+    Styles are inline because Streamlit and Plotly make them as they go; WebAssembly lays out graphs.
     """
     sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
     return "; ".join(
         (
             "default-src 'self'",
-            f"script-src 'self'{_inline_scripts()}",
+            f"script-src 'self' 'wasm-unsafe-eval'{_inline_scripts()}",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib import cli
+from lib.app import build
+from lib.frames import Block, to_ms
+from lib.settings import Settings
+from lib.store.connection import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a command of our own sees, in this process and in children: its own files, nothing configured."""
+    values = {
+        "AUTOOPS_DATA_DIR": str(tmp_path / "data"),
+        "AUTOOPS_MODELS_DIR": str(tmp_path / "models"),
+        "AUTOOPS_DEMO": "false",
+        "AUTOOPS_PROMETHEUS_URL": "",
+        "AUTOOPS_LOG_LEVEL": "WARNING",
+        "DATABASE_URL": "",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli, "SECRETS", tmp_path / "secrets.toml")
+    return dict(os.environ)
+
+
+def run(environment: dict[str, str], *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lib", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout,
+    )  # fmt: skip
+
+
+def add_host(settings: Settings, days: float = 3) -> None:
+    """A host whose load spikes two hours before now."""
+    app = build(settings)
+    now_ms = to_ms(datetime.now(UTC))
+    ts = now_ms - np.arange(int(days * 288))[::-1] * 300_000
+    rng = np.random.default_rng(3)
+    blocks = []
+    for number in range(4):
+        value = 10 + 3 * np.sin(ts / 86_400_000 * 2 * np.pi + number) + rng.normal(0, 0.3, ts.size)
+        value[-30:-22] += 40
+        blocks.append(Block(f"load_{number}", {"host": "lab"}, ts, value))
+    app.samples.append(1, blocks)
+    app.stop()
+
+
+def test_help_names_every_command_and_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--help"])
+    told = capsys.readouterr().out
+    assert left.value.code == 0
+    assert all(word in told for word in ("serve", "collect", "detect", "bench", "exit status"))
+
+
+@pytest.mark.parametrize("command", ["serve", "collect", "detect", "bench"])
+def test_each_command_has_help_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([command, "--help"])
+    assert left.value.code == 0 and "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["unknown"], ["serve", "--port", "0"], ["serve", "--port", "http"], ["collect", "--never"]]
+)
+def test_a_wrong_command_line_is_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    assert left.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_that_takes_time() -> None:
+    script = (
+        "import sys, lib.cli; lib.cli.parser().format_help(); "
+        "print([m for m in ('streamlit', 'duckdb', 'sklearn', 'fastapi') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_to_collect_says_what_to_do(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["collect", "--once"]) == 1
+    assert "AUTOOPS_PROMETHEUS_URL" in capsys.readouterr().err
+    assert cli.main(["collect", "--once", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not_found"
+
+
+def test_collecting_a_source_that_is_down_is_one_and_says_so(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AUTOOPS_PROMETHEUS_URL", "http://127.0.0.1:9")
+    assert cli.main(["collect", "--once", "--json"]) == 1
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["source"] == "Prometheus" and row["written"] == 0
+    assert row["error"] or row["failed_targets"]
+
+
+def test_the_first_collection_brings_the_demo_and_this_machine(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AUTOOPS_DEMO", "true")
+    assert cli.main(["collect", "--once"]) == 0
+    told = capsys.readouterr().out
+    assert "First start" in told and "This machine" in told
+    assert cli.main(["collect", "--once", "--json", "--source", "This machine"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["source"] for row in rows] == ["This machine"] and rows[0]["written"] > 0
+    assert cli.main(["collect", "--once", "--source", "nothing"]) == 1
+    assert "This machine" in capsys.readouterr().err
+
+
+def test_collecting_goes_on_until_it_is_told_to_stop(environment: dict[str, str]) -> None:
+    environment["AUTOOPS_DEMO"] = "true"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lib", "collect", "--json"],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert first["source_id"] >= 1 and first["start"] < first["end"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("command", [["collect", "--once"], ["detect"], ["serve"]])
+def test_a_held_file_is_told_with_the_process_that_holds_it(environment: dict[str, str], command: list[str]) -> None:
+    store = Store(Settings().store_path)
+    try:
+        done = run(environment, *command)
+    finally:
+        store.close()
+    assert done.returncode == 1
+    assert str(os.getpid()) in done.stderr and "Traceback" not in done.stderr
+
+
+def test_detecting_in_an_empty_store_says_what_to_do(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["detect"]) == 1
+    assert "collect" in capsys.readouterr().err
+    assert cli.main(["detect", "--last", "soon"]) == 1
+    assert "24h" in capsys.readouterr().err
+    assert cli.main(["detect", "--source", "nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_detecting_trains_where_needed_and_lists_what_it_found(environment: dict[str, str]) -> None:
+    add_host(Settings())
+    began = time.monotonic()
+    done = run(environment, "detect", "--host", "lab", "--last", "1d", "--json", timeout=150)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    spike = datetime.now(UTC) - timedelta(minutes=30 * 5 + (time.monotonic() - began) / 60)
+    assert any(abs(datetime.fromisoformat(row["start"]) - spike) < timedelta(minutes=30) for row in found)
+    assert all(row["host"] == "lab" and row["sentence"] for row in found)
+    again = run(environment, "detect", "--last", "1d")
+    assert again.returncode == 0 and "newest first" in again.stdout and "lab" in again.stdout
+
+
+def test_benchmarks_are_listed_and_unknown_ones_refused(environment: dict[str, str]) -> None:
+    listed = run(environment, "bench")
+    assert listed.returncode == 0 and "ingest" in listed.stdout
+    assert run(environment, "bench", "no-such-bench").returncode == 2
+
+
+def test_secrets_are_read_as_the_app_reads_them(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.SECRETS.write_text('AUTOOPS_ADMIN_USERNAME = "root"\nAUTOOPS_GUESTS = false\n[nested]\nkey = "ignored"\n')
+    monkeypatch.setenv("AUTOOPS_ADMIN_USERNAME", "somebody")
+    monkeypatch.setenv("AUTOOPS_GUESTS", "true")
+    cli.load_secrets()
+    settings = Settings()
+    assert settings.admin_username == "root" and settings.guests is False
+    cli.SECRETS.write_text("broken = [")
+    assert cli.main(["collect", "--once"]) == 1
+    assert "secrets.toml" in capsys.readouterr().err
