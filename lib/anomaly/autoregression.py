@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib.features.baseline import robust_scale
+
 LAGS = (1, 2, 3)
 
 
@@ -19,8 +21,6 @@ class RidgeAR:
     @classmethod
     def fit(cls, rows: np.ndarray, usable: np.ndarray) -> RidgeAR:
         """rows: shape (n, c), scaled, NaN in gaps. usable: shape (n,)."""
-        from lib.features.baseline import robust_scale
-
         past = _past(rows)
         keep = usable.copy()
         keep[: max(LAGS)] = False

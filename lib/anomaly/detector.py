@@ -18,7 +18,7 @@ import pandas as pd
 
 from lib.anomaly.autoregression import RidgeAR
 from lib.anomaly.forest import FlatForest
-from lib.anomaly.relations import Relations
+from lib.anomaly.relations import WINDOW, Relations
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
 from lib.errors import NotEnoughData
@@ -28,6 +28,7 @@ from lib.features.baseline import Baseline
 from lib.features.build import Features, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.grid import choose_grid, tabulate
+from lib.features.kernels import move
 from lib.frames import Series
 
 VERSION = "1"  # raised when the same data would give another detector
@@ -85,10 +86,16 @@ class Detector:
     tails: tuple[Tail, ...]  # one a part, then the fused one
     reach: np.ndarray  # (c, 2) what each channel can be: shares 0 to 100, switches 0 to 1, most others not below 0
 
+    @property
+    def lookback(self) -> int:
+        """Steps of history the score of one moment rests on: those of its features, of what averages them, and of the
+        relations between channels."""
+        return self.spec.lookback + SMOOTH + WINDOW
+
     def score(self, channels: Channels) -> Scored:
         """Score every moment of channels assembled by this detector's plan.
 
-        The first `spec.lookback` moments have less history behind them than training had and may look stranger
+        The first `lookback` moments have less history behind them than training had and may look stranger
         than they are; callers score from there on.
         """
         with one_core():
@@ -144,10 +151,10 @@ class Detector:
                 _strongest(residual),
             ]
         )
-        smooth = bn.move_mean(raw, SMOOTH, min_count=1, axis=1)
+        smooth = move("mean", raw, SMOOTH)
         weight = np.nan_to_num(residual) ** 2 + np.nan_to_num(surprise) ** 2 + broken**2
         weight += _by_channel(left**2, features, len(residual))
-        weight = bn.move_mean(weight, SMOOTH, min_count=1, axis=1)
+        weight = move("mean", weight, SMOOTH)
         total = weight.sum(axis=0)
         return smooth, np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
 
@@ -235,11 +242,11 @@ def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.nda
     base = baselines.fit(channels.ts_ms, channels.values, present, grid.step_ms, spec.level_window)
     with np.errstate(invalid="ignore"):
         residual = (channels.values - base.expected(channels.ts_ms, channels.values)) / base.spread_at(channels.ts_ms)
-    strange = bn.move_mean(_strongest(np.clip(residual, -CLIP, CLIP)), SMOOTH, min_count=1)
+    strange = move("mean", _strongest(np.clip(residual, -CLIP, CLIP)), SMOOTH)
     strange = np.where(present, np.nan_to_num(strange), 0.0)
     usual, most = np.quantile(strange[present], (0.6, 1 - TRIM_SHARE))
     limit = max(TRIM_SCORE, TRIM_USUAL * float(usual), float(most))
-    near = bn.move_max((strange > limit).astype(float), 2 * SMOOTH + 1, min_count=1)
+    near = move("max", (strange > limit).astype(float), 2 * SMOOTH + 1)
     out = np.append(near[SMOOTH:], np.zeros(SMOOTH)) > 0
     usable = present & ~out
     return usable, baselines.fit(channels.ts_ms, channels.values, usable, grid.step_ms, spec.level_window)

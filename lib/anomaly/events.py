@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import bottleneck as bn
 import numpy as np
 
 from lib.anomaly.detector import PARTS, Scored
+from lib.features.kernels import move
 
 # Rolling features remember an incident for as long as their window; a moment whose own values are no stranger than
 # one in twenty is over, whatever they say.
@@ -18,10 +18,10 @@ _OVER = 1.3
 class Severity(StrEnum):
     """How much an anomaly matters, mildest first."""
 
-    WARNING = "warning"  # unusual, short or barely so
-    MINOR = "minor"  # clearly unusual
-    MAJOR = "major"  # far out, or unusual for long
-    CRITICAL = "critical"  # far out for long
+    WARNING = "warning"  # unusual, barely so
+    MINOR = "minor"  # clearly unusual, or barely so for hours
+    MAJOR = "major"  # far out, or clearly unusual for hours
+    CRITICAL = "critical"  # further out than anything training could show
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Rule:
 
     def threshold(self, evidence: np.ndarray) -> np.ndarray:
         """shape (n,): the evidence an event takes to open at each moment, from what came before it."""
-        usual = bn.move_median(evidence, self.drift_window, min_count=min(48, self.drift_window))
+        usual = move("median", evidence, self.drift_window, min(48, self.drift_window))
         before = np.append(np.nan, usual[:-1]) if usual.size else usual
         # Half of normal moments lie below 0.3 (a probability of one half); what is more than that is drift.
         return self.open_at + np.maximum(np.nan_to_num(before, nan=0.0) - 0.5, 0.0)
@@ -76,7 +76,7 @@ def decide(scored: Scored, rule: Rule, step_s: float, since: int = 0) -> tuple[l
     with np.errstate(invalid="ignore"):
         high = np.nan_to_num(evidence, nan=-1.0) >= threshold
         low = np.nan_to_num(evidence, nan=-1.0) >= threshold - (rule.open_at - rule.keep_at)
-    opens = bn.move_sum(high.astype(float), rule.open_for, min_count=1) >= rule.open_for if high.size else high
+    opens = move("min", high.astype(float), rule.open_for, rule.open_for) == 1.0
     seen = np.flatnonzero(np.isfinite(evidence))
     spans: list[list[int]] = []
     row = since
@@ -140,6 +140,9 @@ def excess(scored: Scored, rows: slice) -> np.ndarray:
 
 def severity(evidence: float, lasted_s: float) -> Severity:
     """By how unlikely it is and how long it lasted: a far outlier of a moment matters less than one of an hour."""
-    grade = sum(evidence >= limit for limit in (5.0, 7.5, 10.5))
-    grade += (lasted_s >= 7200) - (lasted_s < 60)
-    return list(Severity)[int(np.clip(grade, 0, 3))]
+    grade = sum(evidence >= limit for limit in (5.0, 8.0, 11.0))
+    if lasted_s >= 7200 and grade < 2:
+        grade += 1
+    if lasted_s < 60 and grade > 0:
+        grade -= 1
+    return list(Severity)[grade]

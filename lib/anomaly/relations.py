@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import bottleneck as bn
 import numpy as np
+
+from lib.features.baseline import robust_scale
+from lib.features.kernels import move
 
 WINDOW = 12  # steps the residuals are averaged over: a broken relation lasts, noise does not
 
@@ -20,8 +22,6 @@ class Relations:
     @classmethod
     def fit(cls, residual: np.ndarray, usable: np.ndarray) -> Relations:
         """residual: shape (c, n), actual less expected in spreads, NaN in gaps. usable: shape (n,)."""
-        from lib.features.baseline import robust_scale
-
         mean = _averaged(residual)[:, usable]
         covariance = mean @ mean.T / max(mean.shape[1], 1)
         # A tenth of the usual variance keeps near-copies from cancelling into noise.
@@ -43,4 +43,4 @@ class Relations:
 
 
 def _averaged(residual: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(bn.move_mean(residual, WINDOW, min_count=WINDOW // 3, axis=1))
+    return np.nan_to_num(move("mean", residual, WINDOW, WINDOW // 3))

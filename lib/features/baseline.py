@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import bottleneck as bn
 import numpy as np
 
+from lib.features.kernels import move
+
 DAY_MS = 86_400_000
 # A usual day takes a few days to see; telling weekends apart takes two of them.
 MIN_DAYS, MIN_DAYS_WEEKEND = 3.0, 14.0
@@ -122,7 +124,7 @@ def _usual_day(ts_ms: np.ndarray, values: np.ndarray, days: float) -> np.ndarray
         shape = np.stack([_median(centred[:, chosen & (slot == s)]) for s in range(SLOTS)], axis=1)
         shape = np.where(np.isfinite(shape), shape, 0.0)
         wide = np.concatenate([shape[:, -2:], shape, shape[:, :2]], axis=1)
-        smooth = bn.move_mean(wide, 5, axis=1)[:, 4:]
+        smooth = move("mean", wide, 5)[:, 4:]
         if kind is None:
             day[:, 0], day[:, 1] = smooth, smooth
         else:
@@ -180,7 +182,7 @@ def _level(residual: np.ndarray, window: int) -> np.ndarray:
     """The middle of the last `window` values, the present one not among them: a fault shorter than half the
     window does not move it. Until a few values are there, the first ones stand in."""
     enough = max(2, min(window // 4, 12))
-    moving = bn.move_median(residual, window, min_count=enough, axis=1)
+    moving = move("median", residual, window, enough)
     level = np.full_like(moving, np.nan)
     level[:, 1:] = moving[:, :-1]
     start = _median(residual[:, : max(enough, window // 2)])

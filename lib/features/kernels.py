@@ -5,15 +5,28 @@ from __future__ import annotations
 import bottleneck as bn
 import numpy as np
 
+_MOVES = {"mean": bn.move_mean, "std": bn.move_std, "min": bn.move_min, "max": bn.move_max, "median": bn.move_median}
+
+
+def move(statistic: str, rows: np.ndarray, window: int, least: int = 1) -> np.ndarray:
+    """mean, std, min, max or median of the last `window` values along the last axis; NaN until `least` are there.
+
+    Unlike bottleneck's own, it takes rows that are shorter than the window.
+    """
+    n = rows.shape[-1]
+    if n < least:
+        return np.full(rows.shape, np.nan)
+    return _MOVES[statistic](rows, min(window, n), min_count=least, axis=-1)
+
 
 def rolling(rows: np.ndarray, window: int) -> dict[str, np.ndarray]:
     """mean, std, min and max of the last `window` values; NaN until a third of them are there."""
     least = max(1, window // 3)
     return {
-        "mean": bn.move_mean(rows, window, min_count=least, axis=1),
-        "std": bn.move_std(rows, window, min_count=max(2, least), axis=1),
-        "min": bn.move_min(rows, window, min_count=least, axis=1),
-        "max": bn.move_max(rows, window, min_count=least, axis=1),
+        "mean": move("mean", rows, window, least),
+        "std": move("std", rows, window, max(2, least)),
+        "min": move("min", rows, window, least),
+        "max": move("max", rows, window, least),
     }
 
 
@@ -51,13 +64,11 @@ def ewma(rows: np.ndarray, span: float, block: int = 256) -> np.ndarray:
 
 def missing_share(rows: np.ndarray, window: int) -> np.ndarray:
     """The part of the last `window` steps that was not seen."""
-    return bn.move_mean((~np.isfinite(rows)).astype(float), window, min_count=1, axis=1)
+    return move("mean", (~np.isfinite(rows)).astype(float), window)
 
 
 def flat(rows: np.ndarray, window: int) -> np.ndarray:
     """1 where nothing moved over the last `window` steps, else 0."""
     with np.errstate(invalid="ignore"):
-        spread = bn.move_max(rows, window, min_count=window, axis=1) - bn.move_min(
-            rows, window, min_count=window, axis=1
-        )
+        spread = move("max", rows, window, window) - move("min", rows, window, window)
         return (spread <= 1e-12 * np.maximum(1.0, np.abs(rows))).astype(float)

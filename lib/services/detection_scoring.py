@@ -110,7 +110,7 @@ class Scoring:
         with self._lock:
             one = self.loaded(row)
             start = self._from(row.id, window, one.step, rule)
-            before = one.step * (one.detector.spec.lookback + rule.drift_window + rule.open_for)
+            before = one.step * (one.detector.lookback + rule.drift_window + rule.open_for)
             plan = one.detector.plan
             frame = self.samples.read(list(plan.series_ids), Window(start - before, window.end))
             table = tabulate([s for s in one.series if s.id in set(plan.series_ids)], frame, plan.grid)

@@ -89,7 +89,7 @@ def as_rows(found: pd.DataFrame, now: datetime) -> pd.DataFrame:
             "what": row.title or row.metric,
             "actual": _said(row.actual, row.unit),
             "expected": _expected(row.low, row.high, row.unit),
-            "confidence": 100 * row.confidence,
+            "confidence": percent(row.confidence),
         }
         for row in found.itertuples()
     ]
@@ -101,6 +101,11 @@ def lasted(start: Any, end: Any, now: datetime) -> str:
     if end is None or pd.isna(end):
         return f"going on for {duration(max((now - start).total_seconds(), 0.0))}"
     return duration((end - start).total_seconds())
+
+
+def percent(confidence: float) -> float:
+    """Never 100: nobody is that sure."""
+    return min(100 * float(confidence), 99.999)
 
 
 def _said(value: Any, unit: str) -> str:
@@ -118,7 +123,7 @@ def heading(one: dict[str, Any], now: datetime) -> None:
         st.badge(plain(one["severity"]), icon=icon, color=colour)
         st.caption(
             f"{plain(one['host'])} · {stamp(one['start_ts'])} · {lasted(one['start_ts'], one['end_ts'], now)} · "
-            f"confidence {100 * one['confidence']:.3f} %",
+            f"confidence {percent(one['confidence']):.3f} %",
             width="stretch",
         )
     st.markdown(plain(one["sentence"], 900))
@@ -186,8 +191,8 @@ def nothing(groups: pd.DataFrame, window: Window, running: bool) -> None:
         )
     else:
         st.info(
-            "A detector learns what is normal for a host from at least 300 samples, then marks what is not. This machine "
-            "and the demo get theirs by themselves; for others an analyst trains one below.",
+            "A detector learns what is normal for a host from at least 300 samples, then marks what is not. "
+            "This machine and the demo get theirs by themselves; for others an analyst trains one below.",
             title="No detector yet",
             icon=":material/model_training:",
         )

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lib.features import baseline, channels
+from lib.features.build import GROUP, Spec, build
+from lib.features.grid import choose_grid, tabulate
+
+
+@pytest.fixture
+def prepared(host):
+    made = host(days=7)
+    grid = choose_grid(made.frame)
+    table = tabulate(made.series, made.frame, grid)
+    plan = channels.plan(made.series, table)
+    together = channels.assemble(plan, table)
+    spec = Spec.for_rows(together.ts_ms.size)
+    usable = np.ones(together.ts_ms.size, dtype=bool)
+    learnt = baseline.fit(together.ts_ms, together.values, usable, grid.step_ms, spec.level_window)
+    return together, spec, learnt
+
+
+def test_a_typical_host_gives_at_least_140_features(host) -> None:
+    made = host(days=7)
+    # A host with eight watched quantities, which is fewer than a node exporter's.
+    grid = choose_grid(made.frame)
+    table = tabulate(made.series, made.frame, grid)
+    together = channels.assemble(channels.plan(made.series, table), table)
+    spec = Spec.for_rows(together.ts_ms.size)
+    usable = np.ones(together.ts_ms.size, dtype=bool)
+    learnt = baseline.fit(together.ts_ms, together.values, usable, grid.step_ms, spec.level_window)
+    features = build(together, spec, learnt)
+    per_channel = (features.channel == 0).sum()
+    assert per_channel * 7 >= 140
+    assert len(features.names) == len(set(features.names)) == features.values.shape[0]
+    assert (features.channel == GROUP).sum() == 4
+
+
+def test_features_look_back_only(prepared) -> None:
+    together, spec, learnt = prepared
+    before = build(together, spec, learnt).values
+    changed = together.values.copy()
+    changed[:, 1500:] += 1e6
+    after = build(channels.Channels(together.plan, together.ts_ms, changed, together.resets), spec, learnt).values
+    assert np.array_equal(before[:, :1500], after[:, :1500], equal_nan=True)
+    assert not np.array_equal(before[:, 1500:], after[:, 1500:], equal_nan=True)
+
+
+def test_newest_moments_with_their_lookback_equal_the_whole_history(prepared) -> None:
+    together, spec, learnt = prepared
+    whole = build(together, spec, learnt).values[:, -20:]
+    part = build(together.rows(slice(-(spec.lookback + 20), None)), spec, learnt).values[:, -20:]
+    scale = np.maximum(np.nanmax(np.abs(whole), axis=1, keepdims=True), 1e-9)
+    assert np.array_equal(np.isnan(part), np.isnan(whole))
+    assert np.nanmax(np.abs(part - whole) / scale) < 1e-5
+
+
+def test_gap_and_reset_raise_their_flags(prepared) -> None:
+    together, spec, learnt = prepared
+    values, resets = together.values.copy(), together.resets.copy()
+    values[0, 1000:1006], resets[1, 900] = np.nan, True
+    features = build(channels.Channels(together.plan, together.ts_ms, values, resets), spec, learnt)
+    titles = [c.title for c in together.plan.channels]
+    row = dict(zip(features.names, features.values, strict=True))
+    assert row[f"{titles[0]}|missing"][1005] == pytest.approx(0.5)
+    assert row[f"{titles[1]}|reset"][900] == 1
+    assert np.isnan(row[f"{titles[0]}|value"][1003])
+
+
+def test_windows_fit_a_short_history() -> None:
+    spec = Spec.for_rows(300)
+    assert max(spec.windows) <= 50
+    assert Spec.from_json({k: list(v) if isinstance(v, tuple) else v for k, v in spec.to_json().items()}) == spec
