@@ -89,7 +89,7 @@ def mount(*arguments: str) -> bool:
 
 
 @contextmanager
-def small_disk(path: Path) -> Iterator[Disk]:
+def mounted_disk(path: Path) -> Iterator[Disk]:
     """A tmpfs where mounting is allowed, else a limited file."""
     if not mount("-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)):
         with limited_file(path) as disk:
@@ -110,12 +110,21 @@ def limited_file(path: Path) -> Iterator[Disk]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.fixture(params=[small_disk, limited_file])
+@pytest.fixture(params=[mounted_disk, limited_file])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     """A disk that fills up: as a file system, and as a limit."""
     path = tmp_path / "disk"
     path.mkdir()
     with request.param(path) as made:
+        yield made
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk that fills up, its log and its file together."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    with mounted_disk(path) as made:
         yield made
 
 
