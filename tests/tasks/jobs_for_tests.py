@@ -76,7 +76,7 @@ def busy_in_numpy(context: JobContext) -> None:
     import numpy as np
 
     context.log("under way")
-    matrix = np.ones((20_000, 20_000), dtype=np.float32)
+    matrix = np.ones((8_000, 8_000), dtype=np.float32)
     while True:
         matrix = matrix @ matrix
 

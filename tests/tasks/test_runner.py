@@ -176,7 +176,7 @@ def test_pending_task_is_cancelled_at_once(make_runner) -> None:
     ],
 )
 def test_running_task_is_cancelled_with_all_it_started_and_made(make_runner, until, tmp_path, mode, job) -> None:
-    runner = make_runner(job, task_mode=mode, task_memory_mb=8192)
+    runner = make_runner(job, task_mode=mode)
     runner.start()
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     params = {"gate": str(tmp_path / "never")} if "busy" not in job else {}
