@@ -10,11 +10,14 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import bcrypt
 import psycopg
 import pytest
 
+from lib.auth import passwords
 from lib.db.database import Database
 
 INSTALL = "PostgreSQL is needed to test app data on it; install it with: apt-get install -y postgresql"
@@ -67,14 +70,42 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> str:
+    """The name of a migrated database to copy, which is quicker than migrating for each test."""
+    with psycopg.connect(host=postgres_server, user="autoops", dbname="postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    database = Database(f"postgresql+psycopg://autoops@/migrated?host={postgres_server}")
+    database.migrate()
+    database.close()
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "app.sqlite"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path
+
+
+@contextmanager
+def _postgres_database(server: str, template: str) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(host=server, user="autoops", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        yield f"postgresql+psycopg://autoops@/{name}?host={server}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
-    """An empty database on it."""
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(host=postgres_server, user="autoops", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql+psycopg://autoops@/{name}?host={postgres_server}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    """An empty database."""
+    with _postgres_database(postgres_server, "template0") as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -99,9 +130,24 @@ def open_database(database_url: str) -> Iterator[Callable[[], Database]]:
         database.close()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Migrated and empty, on each kind in turn."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            path = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "app.sqlite")
+            url = f"sqlite:///{path}"
+        else:
+            server, template = (request.getfixturevalue(name) for name in ("postgres_server", "migrated_postgres"))
+            url = stack.enter_context(_postgres_database(server, template))
+        made = Database(url)
+        stack.callback(made.close)
+        yield made
+
+
 @pytest.fixture
-def database(open_database: Callable[[], Database]) -> Database:
-    """Migrated and empty."""
-    made = open_database()
-    made.migrate()
-    return made
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bcrypt at its lowest cost, where not the hash is tried but what depends on it."""
+    salt = bcrypt.gensalt
+    monkeypatch.setattr(bcrypt, "gensalt", lambda rounds=12, prefix=b"2b": salt(4, prefix))
+    monkeypatch.setattr(passwords, "NOBODY", bcrypt.hashpw(b"x", salt(4)).decode())

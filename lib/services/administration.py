@@ -58,7 +58,10 @@ class Administration(Access):
                 return None
             admin = admins[0] if admins else self._first_administrator(session)
             if configured:
-                passwords.validate(configured, admin.username)
+                try:
+                    passwords.validate(configured, admin.username)
+                except Invalid as error:
+                    raise Invalid(f"AUTOOPS_ADMIN_PASSWORD cannot be used. {error.message}") from None
                 admin.password_hash = passwords.hashed(configured)
             session.add(admin)
             session.flush()

@@ -171,7 +171,9 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
         assert session.exec(select(tables.User)).one().username == "ann"
 
 
-def test_foreign_keys_hold_after_a_migration(database: Database) -> None:
+def test_foreign_keys_hold_after_a_migration(open_database: Callable[[], Database]) -> None:
+    database = open_database()
+    database.migrate()
     with pytest.raises(DBAPIError), database.session() as session:
         session.add(tables.ApiKey(name="k", prefix="ao_", key_hash="x", user_id=99, role="viewer"))
 
