@@ -30,6 +30,8 @@ from lib.store.samples import Samples
 from lib.tasks.runner import Runner
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lib.prometheus.probe import Found, Probe
 
 log = logging.getLogger(__name__)
@@ -114,6 +116,16 @@ class Collection:
             raise Invalid("Enter a PromQL expression of at most 4,000 characters.")
         with self._collector.reader(self._collector.endpoint(self._prometheus(source_id))) as reader:
             return reader.count_expression(expression)
+
+    def gaps(self, actor: Actor, source_id: int) -> pd.DataFrame:
+        """Spans that were missed, newest first: target, start, end, reason, filled_at (NaT: still open)."""
+        actor.require(Permission.VIEW)
+        return self._collector.gaps.history(source_id).drop(columns="source_id")
+
+    def backfills(self, actor: Actor, source_id: int, limit: int = 3) -> list[Task]:
+        """The source's newest backfills, running ones among them."""
+        actor.require(Permission.VIEW)
+        return self.sources.tasks(source_id, collection_jobs.KIND)[:limit]
 
     def demo_incidents(self, actor: Actor) -> list[tuple[int, Incident]]:
         """(source id, incident) of every loaded demo history: what is known to have gone wrong in it."""

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from lib.auth.vault import Vault
 from lib.db.database import Database
-from lib.db.tables import Detector, Source, SourceKind, Target
+from lib.db.tables import Detector, Source, SourceKind, Target, Task
 from lib.errors import Conflict, Invalid, NotFound
 from lib.prometheus.guard import Guard
 from lib.settings import Settings
@@ -77,6 +77,12 @@ class Sources:
             query = query.where(Target.source_id == source_id)
         with self.database.session() as session:
             return list(session.exec(query).all())
+
+    def tasks(self, source_id: int, kind: str) -> list[Task]:
+        """The newest tasks of a kind that are about this source, newest first."""
+        query = select(Task).where(Task.kind == kind).order_by(col(Task.id).desc()).limit(200)
+        with self.database.session() as session:
+            return [t for t in session.exec(query).all() if t.params.get("source_id") == source_id]
 
     def draft_of(self, source: Source) -> SourceDraft:
         """The form as it would be filled in; without the secret, which is never shown again."""
