@@ -80,6 +80,7 @@ def build(settings: Settings | None = None, clock: Callable[[], datetime] = fram
     exploration = Exploration(settings, samples, clock)
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
+    assistant = Assistant(settings, database, exploration, detection, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -94,7 +95,16 @@ def build(settings: Settings | None = None, clock: Callable[[], datetime] = fram
         collection=collection,
         exploration=exploration,
         detection=detection,
-        assistant=Assistant(settings, database, exploration, detection, audit, clock),
+        assistant=assistant,
         jobs=Jobs(database, runner, audit),
-        health=Health(settings, database, store, schedule, clock, lambda: collection.status(SYSTEM)),
+        health=Health(
+            settings,
+            database,
+            store,
+            schedule,
+            clock,
+            sources=lambda: collection.status(SYSTEM),
+            scoring=detection.scoring.timings,
+            providers=assistant.fallback.status,
+        ),
     )

@@ -162,7 +162,7 @@ def _collect(options: argparse.Namespace) -> int:
         app.collection.ensure_defaults()
         made = app.health.figures().samples - before
         if made:
-            row = {"source": None, "written": made, "failed_targets": 0, "error": None}
+            row: dict[str, Any] = {"source": None, "written": made, "failed_targets": 0, "error": None}
             _say(options.json, row, f"First start: {made} samples of what comes with the app")
         chosen = _source_id(app, options.source)
         outcomes = app.collection.collect_now(SYSTEM, chosen)

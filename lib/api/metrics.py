@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.errors import AppError
 from lib.services.health import Figures, PartState, Report
+from lib.services.timings import BOUNDS_S, Distribution
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -39,12 +41,6 @@ class Requests:
         )
         self.errors = Counter(
             "autoops_errors", "Requests that ended in an error, by its code.", ("code",), registry=self.registry
-        )
-        self.scoring = Histogram(
-            "autoops_detector_scoring_seconds",
-            "Time a detector took to score what was collected.",
-            buckets=(0.001, *SECONDS),
-            registry=self.registry,
         )
 
 
@@ -123,6 +119,7 @@ class Exposition:
         yield _gauge("autoops_anomalies", "Anomalies stored.", figures.anomalies)
         yield _gauge("autoops_anomalies_open", "Anomalies going on now.", figures.anomalies_open)
         yield _gauge("autoops_detectors", "Detectors that score what is collected.", figures.detectors)
+        yield _histogram("autoops_detector_scoring_seconds", "Time a detector took to score a range.", figures.scoring)
         tasks = GaugeMetricFamily("autoops_tasks", "Tasks kept, by status.", labels=("status",))
         for status, count in figures.tasks.items():
             tasks.add_metric([status], count)
@@ -142,6 +139,12 @@ class Exposition:
             if source.lag_s is not None and source.enabled:
                 lag.add_metric(labels, source.lag_s)
         yield from (lag, targets, failing, gaps)
+
+
+def _histogram(name: str, documentation: str, measured: Distribution) -> HistogramMetricFamily:
+    bounds = [*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"]
+    buckets = list(zip(bounds, accumulate(measured.counts), strict=True))
+    return HistogramMetricFamily(name, documentation, buckets=buckets, sum_value=measured.sum_s)
 
 
 def _gauge(name: str, documentation: str, value: Any) -> GaugeMetricFamily:

@@ -21,6 +21,7 @@ from lib.frames import Series, Window
 from lib.registry.files import Registry
 from lib.services.detection_findings import anomaly_of, findings
 from lib.services.detection_jobs import load, series_of
+from lib.services.timings import Timings
 from lib.store.findings import Findings
 from lib.store.samples import Samples
 
@@ -53,6 +54,7 @@ class Scoring:
     def __init__(self, database: Database, samples: Samples, registry: Registry) -> None:
         self.database, self.samples, self.registry = database, samples, registry
         self.findings = Findings(samples.store)
+        self.timings = Timings()
         self._lock = threading.RLock()
         self._held: OrderedDict[str, Loaded] = OrderedDict()
         self._scored_until: dict[int, datetime] = {}
@@ -107,7 +109,7 @@ class Scoring:
         """
         assert row.id is not None
         rule = rule or Rule()
-        with self._lock:
+        with self._lock, self.timings.measured():
             one = self.loaded(row)
             start = self._from(row.id, window, one.step, rule)
             before = one.step * (one.detector.lookback + rule.drift_window + rule.open_for)

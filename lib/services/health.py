@@ -22,8 +22,10 @@ from lib.auth.actor import Actor, Permission
 from lib.db.database import Database
 from lib.db.tables import Detector, Task, TaskStatus
 from lib.errors import AppError
+from lib.llm.fallback import ProviderStatus
 from lib.log import redact
 from lib.services.collection_status import SourceState, SourceStatus
+from lib.services.timings import Distribution, Timings
 from lib.settings import ROOT, Settings
 from lib.store.connection import State, Store
 from lib.tasks.schedule import Schedule
@@ -95,6 +97,7 @@ class Figures:
     anomalies: int
     anomalies_open: int
     detectors: int
+    scoring: Distribution
     tasks: dict[str, int]
     sources: tuple[SourceStatus, ...]
 
@@ -109,8 +112,8 @@ def version() -> str:
 class Health:
     """Asks each part in turn; one that fails is reported, never raised.
 
-    sources: how collection stands (`Collection.status`). providers: how the language models fare (`Fallback.status`);
-    none given, only the offline engine is named.
+    sources: how collection stands (`Collection.status`). scoring: how long detectors take. providers: how the language
+    models fare (`Fallback.status`).
     """
 
     def __init__(
@@ -121,11 +124,12 @@ class Health:
         schedule: Schedule,
         clock: Callable[[], datetime],
         sources: Callable[[], Sequence[SourceStatus]],
-        providers: Callable[[], Sequence[Any]] = tuple,
+        scoring: Timings,
+        providers: Callable[[], Sequence[ProviderStatus]],
     ) -> None:
         self.settings, self.database, self.store = settings, database, store
         self.schedule, self.clock = schedule, clock
-        self.sources, self.providers = sources, providers
+        self.sources, self.scoring, self.providers = sources, scoring, providers
         self._lock = threading.Lock()
         self._kept: tuple[float, Report] | None = None
 
@@ -165,6 +169,7 @@ class Health:
                 anomalies_open=int(counts[3]),
                 store_bytes=self.store.size_bytes,
                 detectors=int(detectors.one()),
+                scoring=self.scoring.distribution(),
                 tasks=self._task_counts(),
                 sources=tuple(self.sources()),
             )

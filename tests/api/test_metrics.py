@@ -7,7 +7,6 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from lib.api import metrics
 from lib.app import App
 from lib.db.tables import Source, Target
 from lib.frames import Block, to_ms
@@ -95,7 +94,14 @@ def test_a_store_that_cannot_answer_still_gives_the_rest(app: App, client: TestC
     assert "autoops_samples" not in found
 
 
-def test_scoring_time_is_a_histogram(client: TestClient) -> None:
-    metrics.requests().scoring.observe(0.02)
+def test_scoring_time_is_a_histogram(app: App, client: TestClient) -> None:
+    for seconds in (0.02, 0.02, 0.3, 60.0):
+        app.detection.scoring.timings.observe(seconds)
     found = families(client)["autoops_detector_scoring_seconds"]
-    assert found[("autoops_detector_scoring_seconds_count",)] == 1
+
+    def bucket(bound: str) -> float:
+        return found[("autoops_detector_scoring_seconds_bucket", ("le", bound))]
+
+    assert [bucket(bound) for bound in ("0.01", "0.025", "0.25", "0.5", "10", "+Inf")] == [0, 2, 2, 3, 3, 4]
+    assert found[("autoops_detector_scoring_seconds_count",)] == 4
+    assert abs(found[("autoops_detector_scoring_seconds_sum",)] - 60.34) < 1e-9

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from lib.auth.actor import Actor, Role
 from lib.db.tables import Detector, Source, Target, Task, TaskStatus
 from lib.services import health
 from lib.services.health import Health, PartState, Report, version
+from lib.services.timings import Timings
 
 VIEWER = Actor("viewer", Role.VIEWER)
 
@@ -22,6 +24,12 @@ def ask_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def part_of(report: Report, name: str) -> health.Part:
     return next(part for part in report.parts if part.name == name)
+
+
+def health_of(app: App, sources: Callable = list, providers: Callable = list) -> Health:
+    return Health(
+        app.settings, app.database, app.store, app.schedule, app.clock, sources, Timings(), providers
+    )  # fmt: skip
 
 
 def add_source(app: App, name: str, *, enabled: bool = True, error: str = "", lag: timedelta = timedelta(0)) -> None:
@@ -109,7 +117,9 @@ def test_a_nearly_full_disk_is_told_before_it_is_full(app: App, monkeypatch: pyt
 
 def test_a_provider_that_rests_degrades_and_offline_is_always_there(app: App) -> None:
     resting = [SimpleNamespace(name="gemini", state="resting"), SimpleNamespace(name="openai", state="ready")]
-    one = Health(app.settings, app.database, app.store, app.schedule, app.clock, lambda: [], providers=lambda: resting)
+    one = Health(
+        app.settings, app.database, app.store, app.schedule, app.clock, lambda: [], Timings(), providers=lambda: resting
+    )
     part = part_of(one.report(), "providers")
     assert part.state is PartState.DEGRADED and "gemini" in part.message and "openai" not in part.message
     assert part.values["offline"] == "ready"
@@ -139,7 +149,9 @@ def test_a_look_that_hangs_does_not_hang_the_next(app: App, monkeypatch: pytest.
         release.wait(10)
         return []
 
-    one = Health(app.settings, app.database, app.store, app.schedule, app.clock, hang)
+    one = Health(
+        app.settings, app.database, app.store, app.schedule, app.clock, hang, Timings(), app.assistant.fallback.status
+    )
     thread = threading.Thread(target=one.report)
     thread.start()
     assert hanging.wait(10)
