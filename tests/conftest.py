@@ -74,11 +74,15 @@ def signed_in(app: App, role: Role) -> str:
 def open_page(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable:
     """open_page("pages/observe/explore.py", role=Role.VIEWER) runs one page alone; role=None is a stranger,
     role="guest" someone looking around."""
+    from streamlit.runtime.context import ContextProxy
     from streamlit.testing.v1 import AppTest
 
     from lib.ui import runtime
 
     monkeypatch.setattr(runtime, "app", lambda: app)
+    # Without a server AppTest answers each question about the browser with a mock, which is true and no cookie.
+    for name, value in (("cookies", {}), ("headers", {}), ("ip_address", None)):
+        monkeypatch.setattr(ContextProxy, name, value)
 
     def open_(path: str, role: object = None, query: dict[str, str] | None = None, timeout: float = 30) -> AppTest:
         page = AppTest.from_file(str(ROOT / path), default_timeout=timeout)

@@ -8,7 +8,6 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from lib.auth.actor import Actor, ActorKind, Permission
-from lib.settings import ROOT
 from lib.ui import guard, runtime, sign_in, state
 from lib.ui.text import plain
 
@@ -77,7 +76,6 @@ def _pages(who: Actor | None) -> dict[str, list[StreamlitPage]]:
                 visibility="visible" if who and who.may(permission) and url != ACCOUNT else "hidden",
             )
             for path, title, icon, url, permission in entries
-            if (ROOT / path).exists()
         ]
         for section, entries in PAGES.items()
     }
