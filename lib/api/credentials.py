@@ -24,6 +24,11 @@ def key_of(request: Request) -> str:
     return request.headers.get("x-api-key", "").strip()
 
 
+def brought(request: Request) -> bool:
+    """Whether a request says who it is from, true or not; probes, which ask every second, do not."""
+    return bool(key_of(request) or request.cookies.get(COOKIE))
+
+
 def actor_of(request: Request, app: App) -> Actor:
     """Raises Unauthenticated for strangers, and for a key or session that is no longer good.
 

@@ -62,7 +62,7 @@ def routes(get_app: Callable[[], App]) -> list[BaseRoute]:
             return JSONResponse(body, 503, {"Cache-Control": "no-store"})
         report = app.health.report()
         try:
-            detail = credentials.actor_of(request, app).kind is not ActorKind.GUEST
+            detail = credentials.brought(request) and credentials.actor_of(request, app).kind is not ActorKind.GUEST
         except Unauthenticated:
             detail = False
         return JSONResponse(report.as_json(detail), 200 if report.able else 503, {"Cache-Control": "no-store"})

@@ -189,12 +189,12 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     }
     router = APIRouter(prefix="/v1", dependencies=documented, responses=described)
 
-    @router.get("/status", summary="How the app fares, and what it holds")
+    @router.get("/status", tags=["Operate"], summary="How the app fares, and what it holds")
     def status(actor: Actor = Depends(caller)) -> Status:
         report, figures = get_app().health.status(actor)
         return _status(report.as_json(detail=True), figures)
 
-    @router.get("/metrics", summary="The metrics that are stored")
+    @router.get("/metrics", tags=["Observe"], summary="The metrics that are stored")
     def metrics(
         limit: Annotated[int, Query(ge=1, le=PAGE)] = 200,
         offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
@@ -205,7 +205,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         items = [MetricRow(**row | {"first": _moment(row["first"]), "last": _moment(row["last"])}) for row in rows]
         return MetricList(items=items, total=len(table))
 
-    @router.get("/anomalies", summary="What detectors found, newest first")
+    @router.get("/anomalies", tags=["Observe"], summary="What detectors found, newest first")
     def anomalies(
         window: Annotated[str, Query(max_length=80, description="24h, 7d, or ISO 8601 start/end.")] = "24h",
         host: Annotated[str | None, Query(max_length=256)] = None,

@@ -97,7 +97,7 @@ def test_pages_and_documentation_work_under_the_content_policy(server: str, page
     page.on("console", note_error)
     page.on("request", note_request)
     page.goto(f"{server}/api/docs")
-    page.wait_for_selector("#operations-default-anomalies_v1_anomalies_get", timeout=15_000)
+    page.wait_for_selector("#operations-Observe-anomalies_v1_anomalies_get", timeout=15_000)
     page.goto(server)
     page.wait_for_selector("[data-testid=stApp] button", timeout=15_000)
     assert errors == []
