@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -105,3 +107,13 @@ def test_scoring_time_is_a_histogram(app: App, client: TestClient) -> None:
     assert [bucket(bound) for bound in ("0.01", "0.025", "0.25", "0.5", "10", "+Inf")] == [0, 2, 2, 3, 3, 4]
     assert found[("autoops_detector_scoring_seconds_count",)] == 4
     assert abs(found[("autoops_detector_scoring_seconds_sum",)] - 60.34) < 1e-9
+
+
+def test_every_metric_the_guide_names_is_given_out(app: App, client: TestClient) -> None:
+    add_source(app, "shop")
+    client.get("/api/v1/nothing")
+    given = client.get("/metrics").text + client.get("/metrics").text  # the first one counts itself
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "api.md").read_text()
+    named = set(re.findall(r"\bautoops_[a-z_]+", guide))
+    assert len(named) > 10
+    assert not {name for name in named if not re.search(rf"^{name}(_count)?[ {{]", given, re.MULTILINE)}
