@@ -15,7 +15,7 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -90,27 +90,30 @@ def write(folder: Path, name: str, columns: list[Column], labels: dict) -> int:
             "divisor": pa.array([c.scale[1] for c in columns], pa.int64()),
             "offset_ms": pa.array([c.offset_ms for c in columns], pa.int32()),
             "step_ms": pa.array([c.step_ms for c in columns], pa.int32()),
-        }
-    )
-    samples = pa.table(
-        {
-            "series": np.repeat(np.arange(len(columns), dtype=np.int32), [c.tick.size for c in columns]),
-            "tick": np.concatenate([c.tick for c in columns]).astype(np.int64),
-            "value": np.concatenate([c.value for c in columns]).astype(np.int64),
+            "samples": pa.array([c.tick.size for c in columns], pa.int32()),
         }
     )
     paths = [folder / f"{name}.series.parquet", folder / f"{name}.samples.parquet", folder / f"{name}.labels.json"]
     pq.write_table(series, paths[0], compression="zstd", compression_level=19)
-    pq.write_table(
-        samples,
+    schema = pa.schema([("series", pa.int32()), ("tick", pa.int64()), ("value", pa.int64())])
+    with pq.ParquetWriter(
         paths[1],
+        schema,
         compression="zstd",
         compression_level=19,
         use_dictionary=False,
-        column_encoding=dict.fromkeys(samples.column_names, "DELTA_BINARY_PACKED"),
+        column_encoding=dict.fromkeys(schema.names, "DELTA_BINARY_PACKED"),
         write_statistics=False,
-        row_group_size=2**22,
-    )
+    ) as file:
+        # A row group a host, so that a reader needs the memory of one host at a time.
+        for _, group in groupby(enumerate(columns), lambda one: one[1].labels.get("instance", "")):
+            members = list(group)
+            arrays = [
+                np.repeat(np.array([n for n, _ in members], np.int32), [c.tick.size for _, c in members]),
+                np.concatenate([c.tick for _, c in members]).astype(np.int64),
+                np.concatenate([c.value for _, c in members]).astype(np.int64),
+            ]
+            file.write_table(pa.table(arrays, schema=schema), row_group_size=2**24)
     paths[2].write_text(json.dumps(labels, indent=1) + "\n")
     return sum(path.stat().st_size for path in paths)
 

@@ -73,20 +73,23 @@ def blocks(name: str, now: datetime, shift: int | None = None) -> list[Block]:
     shift = shift_ms(name, now) if shift is None else shift
     base_ms = int(_labels(name)["origin_ms"]) + shift
     since_ms = to_ms(now - KEPT)
-    series = pq.read_table(_file(name, "series.parquet")).to_pydict()
-    # Serial: two cores gain nothing on a file this small, and a thread pool would stay behind.
-    samples = pq.read_table(_file(name, "samples.parquet"), use_threads=False)
-    which, tick, value = (samples.column(column).to_numpy() for column in ("series", "tick", "value"))
-    edges = np.searchsorted(which, np.arange(len(series["series"]) + 1))
-    out = []
-    for i, metric in enumerate(series["metric"]):
-        part = slice(edges[i], edges[i + 1])
-        ts_ms = base_ms + series["offset_ms"][i] + tick[part] * series["step_ms"][i]
-        kept = slice(int(np.searchsorted(ts_ms, since_ms)), None)
-        if ts_ms[kept].size:
-            floats = value[part][kept] * float(series["multiplier"][i]) / float(series["divisor"][i])
-            out.append(Block(metric, json.loads(series["labels"][i]), ts_ms[kept], floats))
-    return out
+    known = pq.read_table(_file(name, "series.parquet"), use_threads=False).to_pylist()
+    out: list[Block] = []
+    with pq.ParquetFile(_file(name, "samples.parquet")) as file:
+        for number in range(file.num_row_groups):
+            # A host at a time: read at once, the whole would stay with Arrow's allocator, 120 MB of it.
+            group = file.read_row_group(number, columns=["tick", "value"], use_threads=False)
+            tick, value = (group.column(column).to_numpy() for column in ("tick", "value"))
+            begin = 0
+            while begin < tick.size:
+                series = known[len(out)]
+                part = slice(begin, begin + series["samples"])
+                begin = part.stop
+                ts_ms = tick[part] * series["step_ms"] + (base_ms + series["offset_ms"])
+                kept = int(np.searchsorted(ts_ms, since_ms))
+                floats = value[part][kept:] * float(series["multiplier"]) / float(series["divisor"])
+                out.append(Block(series["metric"], json.loads(series["labels"]), ts_ms[kept:].copy(), floats))
+    return [block for block in out if block.ts_ms.size]
 
 
 def incidents(name: str, now: datetime, shift: int | None = None) -> list[Incident]:
