@@ -122,7 +122,9 @@ def load_secrets() -> None:
 def _serve(options: argparse.Namespace) -> int:
     _refuse_if_held(Settings())
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "Home.py")]
-    command += ["--server.port", str(options.port)] if options.port else []
+    if options.port:
+        command += ["--server.port", str(options.port)]
+        os.environ.setdefault("AUTOOPS_PUBLIC_URL", f"http://localhost:{options.port}")  # what printed links lead to
     command += ["--server.address", options.address] if options.address else []
     os.chdir(ROOT)  # Streamlit looks for .streamlit/ here
     if os.name == "posix":

@@ -272,3 +272,15 @@ def test_no_origin_may_read_by_default(client: TestClient) -> None:
 def test_unauthenticated_writes_never_count_as_guests(app: App, client: TestClient) -> None:
     assert client.post("/api/v1/status").status_code == 405
     assert client.get("/api/v1/status", headers={"Authorization": "Bearer "}).status_code == 200  # no key at all
+
+
+def test_a_made_up_forwarded_address_does_not_start_the_count_anew(app: App, no_guests: None) -> None:
+    app.settings.api_rate_per_minute = 3
+    client = TestClient(Starlette(routes=server.routes(lambda: app)))
+
+    def ask(number: int) -> int:
+        return client.get("/api/v1/status", headers={"X-Forwarded-For": f"10.0.0.{number}"}).status_code
+
+    assert [ask(number) for number in range(4)] == [401, 401, 401, 429]
+    app.settings.trusted_proxies = 1
+    assert ask(9) == 401
