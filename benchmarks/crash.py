@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,13 @@ def verify(path: Path, acknowledged: Path) -> tuple[int, int, int, int]:
     return acked, lost, doubled, torn + set_aside
 
 
+def _wait_for_more(acknowledged: Path, process: BaseProcess) -> None:
+    """Until the collector has acknowledged a batch of its own, or ended."""
+    before = acknowledged.stat().st_size if acknowledged.exists() else 0
+    while process.is_alive() and (not acknowledged.exists() or acknowledged.stat().st_size == before):
+        time.sleep(0.002)
+
+
 def kill(kills: int, directory: Path, seed: int = 0) -> Outcome:
     """Kill a collector so many times in one directory, looking at the file after about every second time."""
     # A server that has imported everything forks each collector: a life then costs milliseconds, not a second.
@@ -104,8 +112,12 @@ def kill(kills: int, directory: Path, seed: int = 0) -> Outcome:
         acknowledged = path.with_suffix(".acknowledged")
         process = processes.Process(target=collect, args=(path, acknowledged, seed * 1_000_000 + life))
         process.start()
-        # One in five dies while opening, the others somewhere among some dozen batches and checkpoints.
-        time.sleep(chance.uniform(0, 0.03) if chance.random() < 0.2 else chance.uniform(0.03, 0.25))
+        # One in five dies while opening, the others somewhere among the dozens of batches and checkpoints that follow.
+        if chance.random() < 0.2:
+            time.sleep(chance.uniform(0, 0.03))
+        else:
+            _wait_for_more(acknowledged, process)
+            time.sleep(chance.uniform(0, 0.2))
         died_early = process.exitcode
         process.kill()
         process.join()

@@ -217,27 +217,20 @@ class Samples:
     ) -> tuple[list[int], list[Series]]:
         """The id of each block's series, and the series that had to be made for it."""
         known = self.store.catalog.ids
-        ids: list[int] = []
-        new: dict[catalog.Key, int] = {}
-        made: list[Series] = []
-        missing: list[int] = []
-        for position, block in enumerate(blocks):
-            series_id = known.get((source_id, block.metric, frozenset(block.labels.items())))
-            if series_id is None:
-                missing.append(position)
-            ids.append(series_id or 0)
-        for position in missing:
-            block = blocks[position]
-            metric, labels = catalog.storable(block.metric), catalog.normal(block.labels)
-            key = catalog.key_of(source_id, metric, labels)
-            if key in known:
-                ids[position] = known[key]
-            elif key in new:
-                ids[position] = new[key]
-            else:
-                new[key] = made_id = _next_id(cursor)
-                ids[position] = made_id
-                made.append(catalog.make_series(made_id, source_id, metric, labels))
+        ids = [known.get((source_id, block.metric, frozenset(block.labels.items())), 0) for block in blocks]
+        # What was not found as it came may be known, or come twice, in its normal form.
+        unsure = {}
+        for position in [position for position, series_id in enumerate(ids) if not series_id]:
+            metric, labels = catalog.storable(blocks[position].metric), catalog.normal(blocks[position].labels)
+            unsure[position] = catalog.key_of(source_id, metric, labels), metric, labels
+        new = {key: (metric, labels) for key, metric, labels in unsure.values() if key not in known}
+        fresh = dict(zip(new, _next_ids(cursor, len(new)), strict=True))
+        for position, (key, _, _) in unsure.items():
+            ids[position] = known.get(key) or fresh[key]
+        made = [
+            catalog.make_series(series_id, source_id, *named)
+            for series_id, named in zip(fresh.values(), new.values(), strict=True)
+        ]
         if made:
             cursor.register("incoming_series", _series_table(made))
             cursor.execute("INSERT INTO series SELECT id, source_id, metric, labels, host, kind FROM incoming_series")
@@ -341,8 +334,10 @@ def _insert(
     return int(rows[0][0])
 
 
-def _next_id(cursor: duckdb.DuckDBPyConnection) -> int:
-    return int(cursor.execute("SELECT nextval('series_ids')").fetchall()[0][0])
+def _next_ids(cursor: duckdb.DuckDBPyConnection, count: int) -> list[int]:
+    if not count:
+        return []
+    return [row[0] for row in cursor.execute("SELECT nextval('series_ids') FROM range(?)", [count]).fetchall()]
 
 
 def _move_watermark(cursor: duckdb.DuckDBPyConnection, source_id: int, target: str, until: datetime) -> None:
