@@ -86,7 +86,7 @@ _FLOWS = {"network_received", "network_sent", "disk_read", "disk_written"}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
     "- what was the worst anomaly yesterday?\n"
-    "- which hosts had anomalies in the last 24 hours?\n"
+    "- which hosts had anomalies today?\n"
     "- peak CPU on all hosts this morning, and when?\n"
     "- 95th percentile of memory usage last Tuesday\n"
     "- how many metrics are there?\n"
@@ -99,10 +99,15 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     """What is asked. A Reply where something is unknown, unclear, not possible or not understood."""
     if parsed.refusal:
         return Reply(parsed.refusal)
-    if chosen := _chosen(parsed, context):
+    if Sign.METRICS in parsed.signs and parsed.rest and not parsed.cannot and not parsed.things:
+        # "is there a metric about temperature?" is a search, and finding nothing is its answer.
+        parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
+    obstacle = _obstacle(parsed, known)
+    # What is unknown on its own ("space") may be the answer to a question back.
+    if (obstacle is None or parsed.rest) and (chosen := _chosen(parsed, context)):
         return chosen
-    if stop := _obstacle(parsed, known):
-        return stop
+    if obstacle is not None:
+        return obstacle
     if parsed.options and not parsed.signs & {Sign.METRICS, Sign.ANOMALY, Sign.HEALTH}:
         # What was asked of the thing is kept for when one of the options is chosen.
         asked = _request(replace(parsed, things=parsed.options[:1], options=()), context, known, now)
@@ -124,8 +129,8 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
     if parsed.unknown_metric:
         return Reply(f"No metric {code(parsed.unknown_metric)} is stored.{_near(parsed.unknown_metric, known)}")
     if parsed.unknown_host:
-        near = nearest(parsed.unknown_host, list(known.hosts))
-        hint = f" The nearest are: {', '.join(map(code, near))}." if near else f" There are {len(known.hosts)} hosts."
+        hosts = nearest(parsed.unknown_host, list(known.hosts))
+        hint = f" The nearest are: {', '.join(map(code, hosts))}." if hosts else f" There are {len(known.hosts)} hosts."
         return Reply(f"No host {code(parsed.unknown_host)} is stored.{hint}")
     if parsed.cannot:
         return Reply(parsed.cannot)
@@ -162,7 +167,7 @@ def _chosen(parsed: Parsed, context: Context) -> Request | None:
     """The answer to a question back: one of the options, by its words or its place."""
     if not context.options or context.pending is None or parsed.cannot:
         return None
-    picked: list[str] = [option for option in context.options if option in parsed.things]
+    picked = [option for option in context.options if option in parsed.things]
     spoken = re.findall(r"[a-z0-9]+", parsed.text.lower())
     words = [word for word in spoken if word not in ("the", "one", "i", "mean")]
     if not picked and 0 < len(words) <= 4:
@@ -171,7 +176,11 @@ def _chosen(parsed: Parsed, context: Context) -> Request | None:
             picked.append(context.options[places[words[0]]])
         else:
             picked += [o for o in context.options if set(words) & _words_of(o)]
-    return replace(context.pending, things=(picked[0],)) if len(picked) == 1 else None
+    if len(picked) != 1 or parsed.signs & (_STATISTICS - {Sign.LATEST}):
+        return None
+    chosen = replace(context.pending, things=(picked[0],), hosts=parsed.hosts or context.pending.hosts)
+    windows = tuple(found.window for found in parsed.times if found.window is not None)
+    return replace(chosen, windows=windows[:2], time_given=True) if windows else chosen
 
 
 def _words_of(option: str) -> set[str]:
@@ -185,7 +194,7 @@ def _words_of(option: str) -> set[str]:
 def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) -> Request | Reply:
     signs, last = parsed.signs, context.request
     if not parsed.things and not parsed.hosts and not parsed.times:
-        if signs and signs <= {Sign.THANKS, Sign.FOLLOW}:
+        if Sign.THANKS in signs and signs <= {Sign.THANKS, Sign.FOLLOW}:
             return Request(Intent.THANKS)
         if signs and signs <= {Sign.GREETING, Sign.THANKS}:
             return Request(Intent.GREETING)
@@ -194,7 +203,8 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
     windows, given = _windows(parsed, now)
     request = Request(
         Intent.STATISTIC,
-        things=parsed.things,
+        # An anomaly may be in any of the things a word can mean.
+        things=parsed.things or parsed.options,
         hosts=parsed.hosts,
         labels=parsed.labels,
         windows=windows,
@@ -226,7 +236,9 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
             request, intent=Intent.METRICS, things=(), search=" ".join(parsed.words), counting=Sign.COUNT in signs
         )
     if not parsed.things:
-        return _without_thing(request, parsed, context)
+        return _without_thing(replace(request, things=()), parsed, context)
+    if Sign.COUNT in signs and not signs & {Sign.SAMPLES, Sign.SERIES} and any(t in MEASURES for t in parsed.things):
+        return Reply(f"I cannot count that; of {title(parsed.things[0], known)} I know values, extremes and when.")
     if Sign.FOLLOW in signs and last is not None and last.intent is Intent.STATISTIC:
         request = _inherited(request, parsed, last)
     return _statistic(request, parsed, last if Sign.FOLLOW in signs else None, known)
@@ -240,10 +252,14 @@ def _windows(parsed: Parsed, now: datetime) -> tuple[tuple[Window, ...], bool]:
 def _without_thing(request: Request, parsed: Parsed, context: Context) -> Request | Reply:
     """Hosts to list, or a follow-up to what was asked before."""
     signs, last = parsed.signs, context.request
-    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST}
+    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST} or {Sign.EACH_HOST, Sign.LIST} <= signs
     if last is not None and last.intent is Intent.STATISTIC and not (Sign.HOSTS in signs and Sign.LIST in signs):
         says = parsed.hosts or parsed.times or parsed.labels or signs & _STATISTICS or parsed.quantile is not None
-        if says or signs & {Sign.WHEN, Sign.WHICH_HOST, Sign.EACH_HOST, Sign.FOLLOW, Sign.COMPARE} or parsed.top:
+        if (
+            says
+            or signs & {Sign.WHEN, Sign.WHICH_HOST, Sign.WHO, Sign.EACH_HOST, Sign.FOLLOW, Sign.COMPARE}
+            or parsed.top
+        ):
             merged = _inherited(replace(request, things=last.things), parsed, last)
             return _statistic(merged, parsed, last, None)
     if last is not None and last.intent in (Intent.METRICS, Intent.HOSTS, Intent.SPAN) and Sign.FOLLOW in signs:
@@ -267,7 +283,7 @@ def _without_thing(request: Request, parsed: Parsed, context: Context) -> Reques
 
 
 def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
-    everyone = Sign.EACH_HOST in parsed.signs or Sign.WHICH_HOST in parsed.signs
+    everyone = bool(parsed.signs & {Sign.EACH_HOST, Sign.WHICH_HOST, Sign.WHO})
     return replace(
         request,
         things=request.things or last.things,
@@ -281,9 +297,7 @@ def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
 def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vocabulary | None) -> Request:
     signs = parsed.signs
     moment = any(f.kind in (TimeKind.MOMENT, TimeKind.NOW) for f in parsed.times)
-    which_host = Sign.WHICH_HOST in signs or (
-        Sign.HOSTS in signs and bool(signs & {Sign.MAX, Sign.MIN}) and bool(parsed.top)
-    )
+    which_host = bool(signs & {Sign.WHICH_HOST, Sign.WHO}) or parsed.top is not None
     when = Sign.WHEN in signs
     extremes = signs & {Sign.MAX, Sign.MIN, Sign.WORST}
     lowest = Sign.MIN in signs and not signs & {Sign.MAX, Sign.WORST}
@@ -293,7 +307,10 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic, quantile = "quantile", parsed.quantile
     elif Sign.MEDIAN in signs:
         statistic = "median"
-    elif Sign.INCREASE in signs or (Sign.HOW_MUCH in signs and flow and request.time_given and not moment):
+    elif Sign.INCREASE in signs or (
+        signs & {Sign.HOW_MUCH, Sign.MOST} and flow and request.time_given and not moment and Sign.MEAN not in signs
+    ):
+        # How much came through, not how fast.
         statistic = "increase"
     elif Sign.SAMPLES in signs and Sign.COUNT in signs:
         statistic = "count"
@@ -348,7 +365,7 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
     if signs & {Sign.WORST, Sign.MAX}:
         order, one = (order if Sign.LONGEST in signs and Sign.WORST not in signs else "worst"), True
     request = replace(request, anomaly_order=order, one=one and not parsed.top)
-    if signs & {Sign.WHICH_HOST, Sign.EACH_HOST} or (Sign.HOSTS in signs and not parsed.hosts):
+    if signs & {Sign.WHICH_HOST, Sign.WHO, Sign.EACH_HOST} or (Sign.HOSTS in signs and not parsed.hosts):
         return replace(
             request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=Sign.COUNT in signs
         )

@@ -9,6 +9,7 @@ from typing import Any
 # Controls, and the marks that reverse or hide what follows.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 _CODE_WORD = re.compile(r"[(\"'*_]*`[^`\s]+`[)\"'*_.,;:!?]*")
+_PLAIN_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9]*(?: [A-Za-z0-9()/-]+){0,9}")
 _CITATION = re.compile(r"\[\d{1,3}\](?![(\[:])")
 # Renderers find addresses in the finished text, so a backslash does not stop them; inside a code span nothing does.
 _ADDRESS = re.compile(r"(?i)(://|www\.|mailto:|javascript:|data:|\w@\w)")
@@ -23,6 +24,12 @@ def code(text: object, limit: int = 120) -> str:
     if len(words) > limit:
         words = words[: limit - 1] + "…"
     return f"`{words}`" if words else "``"
+
+
+def name(text: object) -> str:
+    """A title from the data: as plain words where it is nothing else, as a code span otherwise."""
+    words = str(text)
+    return words if _PLAIN_WORDS.fullmatch(words) else code(words)
 
 
 class Inert:

@@ -42,6 +42,8 @@ class Sign(StrEnum):
     SEVERITY = "severity"
     HOW_MUCH = "how much"
     SAMPLES = "samples"
+    MOST = "most"
+    WHO = "who"
 
 
 def _compiled(pairs: list[tuple[str, object]]) -> list[tuple[re.Pattern[str], object]]:
@@ -75,14 +77,16 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (rf"swap(?: space)?{_USE}", "swap_used"),
         (rf"{_MEMORY}{_USE}", "memory_used"),
         (
-            r"(?:free|available|unused) (?:disk(?: space)?|storage)|disk space (?:available|free|left)|"
+            r"(?:free|available|unused) (?:disk(?: space)?|storage)|disk space (?:is |was |remains "
+            r")?(?:available|free|left)|"
             r"(?:disk|storage) "
-            r"(?:available|free|left)",
+            r"(?:is |was )?(?:available|free|left)",
             "node_filesystem_avail_bytes",
         ),
         (r"(?:total )?disk (?:size|capacity)|file ?system size", "node_filesystem_size_bytes"),
         (
-            rf"(?:disks?|disc) (?:space|full(?:ness)?|fill level){_USE}|(?:file ?systems?|storage){_USE}",
+            rf"(?:disks?|disc) (?:space|full(?:ness)?|fill level|usage|used|use){_USE}|(?:file ?systems?|"
+            rf"storage){_USE}",
             "disk_space_used",
         ),
         (r"full(?:est)? (?:are |is |was |were )?(?:the |its )?(?:disks?|storage|file ?systems?)", "disk_space_used"),
@@ -120,6 +124,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (r"receive|received|downloaded?", "network_received"),
         (r"send|sent|transmit|transmitted|uploaded?", "network_sent"),
         (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
+        (r"full(?:est)?|filled up|filling up", "disk_space_used"),
         (r"busy|busiest|loaded", "cpu_busy"),
     ]
 )
@@ -127,6 +132,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
 _HOST = r"(?:hosts?|machines?|servers?|nodes?|instances?|boxe?s?|systems?|computers?|vms?)"
 _ANOMALY = (
     r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|alerts?|something (?:wrong|unusual|strange|odd)"
+    r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
     r"went wrong|go wrong"
     r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
@@ -135,7 +141,8 @@ _ANOMALY = (
 SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignment]
     [
         (
-            r"(?:is|are) (?:all|everything|things) (?:ok|okay|fine|well|good|healthy)|healthy|health|ok|"
+            r"(?:is|are) (?:all|everything|things) (?:ok|okay|fine|well|good|healthy)|healthy|unhealthy|"
+            r"health|slow|sluggish|broken|failing|struggling|misbehaving|ok|"
             r"okay|fine|all right|all well",
             Sign.HEALTH,
         ),
@@ -148,7 +155,8 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         (r"hi|hello|hey|good (?:morning|afternoon|evening|day)|howdy|greetings", Sign.GREETING),
         (r"thanks?(?: you)?(?: (?:very|so) much)?|thx|cheers|great|perfect|cool|nice", Sign.THANKS),
         (
-            r"since when|how far back|how (?:old|fresh|recent|up to date|much (?:history|data))|"
+            r"since when|how far back|how (?:old|fresh|recent|up to date|much (?:history|data (?:is there|"
+            r"is stored|do (?:you|we) have|have (?:you|we))))|"
             r"what (?:time )?(?:range|span|period)"
             r"|(?:oldest|earliest|first|newest|latest|most recent|last) (?:samples?|data ?points?|data)"
             r"|when (?:did|does|do) (?:the )?(?:data|history|collection|recording) (?:start|begin|end)"
@@ -180,23 +188,26 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         ),
         (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
         (r"critical|major|minor", Sign.SEVERITY),
-        (r"(?:newest|latest|most recent|last) (?=anomal|incident|problem|issue|alert|one)", Sign.NEWEST),
-        (r"(?:oldest|earliest|first) (?=anomal|incident|problem|issue|alert|one)", Sign.OLDEST),
+        (r"(?:newest|latest|most recent|last)(?= (?:anomal|incident|problem|issue|alert|one))", Sign.NEWEST),
+        (r"(?:oldest|earliest|first)(?= (?:anomal|incident|problem|issue|alert|one))", Sign.OLDEST),
         (r"longest|how long", Sign.LONGEST),
+        (r"what(?:'s| is) (?:happening|going on|up)(?: with| on)?", Sign.ANOMALY),
         (
             r"still (?:going on|open|ongoing|active|running)|ongoing|going on|open|active|unresolved|in progress",
             Sign.OPEN,
         ),
         (_ANOMALY, Sign.ANOMALY),
-        (r"on average|averages?|avg|mean|typical|typically|usual|usually|averaged", Sign.MEAN),
+        (r"on average|averages?|avg|mean|typical|typically|averaged", Sign.MEAN),
+        (r"most", (Sign.MAX, Sign.MOST)),
+        (r"least", (Sign.MIN, Sign.MOST)),
         (r"median|middle value", Sign.MEDIAN),
         (
             r"how high|max(?:imum|ima|imal)?|peak(?:ed|s|ing)?|highest|largest|biggest|greatest|top|"
-            r"spike[ds]?|spiking|most|hottest|high"
+            r"spike[ds]?|spiking|hottest|high"
             r"|maxed out|heaviest|strongest|hardest|worst",
             Sign.MAX,
         ),
-        (r"how low|min(?:imum|ima|imal)?|lowest|smallest|least|quietest|low|bottom|trough|dip(?:ped)?", Sign.MIN),
+        (r"how low|min(?:imum|ima|imal)?|lowest|smallest|quietest|low|bottom|trough|dip(?:ped)?", Sign.MIN),
         (
             r"summar(?:y|ies|ise|ize)|stat(?:s|istics)|overview|describe|tell me about|behave[ds]?|"
             r"how (?:was|were|did|has|have)|looked? like"
@@ -210,9 +221,10 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         ),
         (r"(?:at )?(?:what|which) time|when(?: exactly)?|at which moment", Sign.WHEN),
         (
-            rf"(?:which|what|on which|on what) (?:of the |one of the |of my |of our |\w+ )?{_HOST}|where|who",
+            rf"(?:which|what|on which|on what) (?:of the |one of the |of my |of our |\w+ )?{_HOST}",
             Sign.WHICH_HOST,
         ),
+        (r"where|who", Sign.WHO),
         (
             rf"(?:by|per|each|for each|for every|every|across|on each|on every|for all|all|of all|on all|over all)"
             rf" (?:the |of the |our |my )?{_HOST}|fleet|everywhere|host by host|all of them",
@@ -222,7 +234,11 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         (r"time series|series", Sign.SERIES),
         (r"samples?|data ?points?|measurements? taken", Sign.SAMPLES),
         (_HOST, Sign.HOSTS),
-        (r"compare[ds]?|comparison|versus|vs\.?|difference(?: between)?|compared (?:to|with)|against", Sign.COMPARE),
+        (
+            r"compare[ds]?|comparison|versus|vs\.?|difference(?: between)?|compared (?:to|with)|against|"
+            r"higher|lower|busier|more",
+            Sign.COMPARE,
+        ),
         (
             r"current(?:ly)?|latest|newest|most recent|last value|last reading|value|reading|live|"
             r"real[- ]?time|up to date",
@@ -257,15 +273,18 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
         (
             r"above|below|exceed(?:s|ed|ing)?|more than|less than|greater|over \d+|under \d+|at least|"
             r"at most|threshold|how often|"
-            r"crossed?|percentage of (?:the )?time|times did|longer than|higher than|lower than",
-            "I cannot count how often or how long a value was beyond a limit; ask for its maximum, a percentile or when it "
+            r"crossed?|percentage of (?:the )?time|times did|longer than|(?:higher|lower) than (?=\d)",
+            "I cannot count how often or how long a value was beyond a limit; ask for its maximum, a percentile "
+            "or when it "
             "peaked.",
         ),
         (
             r"correlat(?:e|es|ed|ion|ions)|related to|depends? on|influence[ds]?|trend(?:s|ing)?|"
             r"season(?:al|ality)|slope|standard deviation|"
-            r"variance|stddev|deviation|ratio|percent change|change[ds]? by|growth rate|mode|skew(?:ness)?|normal for",
-            "I cannot compute that here; I know latest, mean, median, percentiles, minimum, maximum, when, and growth of "
+            r"variance|stddev|deviation|ratio|percent change|change[ds]? by|growth rate|mode|skew(?:ness)?|"
+            r"usual|usually|unusually|normal|normally|ordinary|expected",
+            "I cannot compute that here; I know latest, mean, median, percentiles, minimum, maximum, when, and "
+            "growth of "
             "counters.",
         ),
         (
@@ -289,16 +308,16 @@ STOP = frozenset(
     could curious currently data day detected did do does doesn't doing don't done during each either else ever
     exactly experience experienced far figure figures find for found from gave gb get gets getting gib give
     given gmt go goes gone got had happen happening happens has have having her here his hit hits how hows i i'd
-    i'm if in individually into is it it's its itself just kb kib kind know let lets level levels like look
-    looking looks made make many may mb me mean measured mib might mine moment monitoring more much must my
-    namely nearly need now number numbers observed occur occurred occurs of off often on once one ones only or
-    other our ours out over overall own part per percent percentage period please possible prometheus question
-    quick quickly quite rate rates rather reach reached reaches reaching reading readings really recorded report
-    reported respectively right roughly s same saw say second see seen shall she should show showed shows so
-    some spent such system take tb tell than that that's the their them then there there's these they thing
-    things this tho those though through tib time times to today together too total two under unit units until
-    up upon us use used uses using utc values very via want wanted was we went were what what's whats when where
-    whether which while who whole whose with within without wondering would yet you your yours
+    i'm if in individually into is it it's its itself just kb kib kind know last lasted lasts let lets level
+    levels like look looking looks made make many may mb me mean measured mib might mine moment monitoring more
+    much must my namely nearly need now number numbers observed occur occurred occurs of off often on once one
+    ones only or other our ours out over overall own part per percent percentage period please possible
+    prometheus question quick quickly quite rate rates rather reach reached reaches reaching reading readings
+    really recorded report reported respectively right roughly s same saw say second see seen shall she should
+    show showed shows so some spent such system take tb tell than that that's the their them then there there's
+    these they thing things this tho those though through tib time times to today together too total two under
+    unit units until up upon us use used uses using utc values very via want wanted was we went were what what's
+    whats when where whether which while who whole whose with within without wondering would yet you your yours
     """.split()  # noqa: SIM905
 )
 

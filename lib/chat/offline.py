@@ -168,14 +168,14 @@ class _Answering:
                 first = False
 
     def _found(self, asked: Request, host: str, span: Any, got: list[Result]) -> Iterator[Event]:
-        metric = next((MEASURES[t].metrics[0] if t in MEASURES else t for t in asked.things), "")
+        metrics = [MEASURES[t].metrics[0] if t in MEASURES else t for t in asked.things]
         yield from self._ask(
             "anomalies",
             got,
             period=times.iso(span),
             order=asked.anomaly_order,
             host=host,
-            metric=metric,
+            metrics=list(dict.fromkeys(metrics)),
             severity=asked.severity,
             open_only=asked.open_only or None,
             top=min(asked.top or 20, 50),

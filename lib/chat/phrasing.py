@@ -8,6 +8,7 @@ from typing import Any
 
 from lib.chat.dialog import Request
 from lib.chat.escape import code, inert
+from lib.chat.escape import name as named
 from lib.chat.tools.anomalies import WORST
 from lib.chat.tools.data import Outcome, Result
 from lib.frames import Window
@@ -50,7 +51,7 @@ def statistic(request: Request, result: Result, name: str, n: int, now: datetime
     """The answer to a request for a statistic of one thing over one window."""
     span = result.window or request.windows[0]
     if request.statistic == "increase":
-        return _increase(result, name, n, span)
+        return _increase(request, result, name, n, span)
     if request.statistic == "count":
         return f"{name} has {result.samples:,} samples [{n}] {window(span)}, from {result.total} series [{n}]."
     if request.which_host:
@@ -108,7 +109,7 @@ def _age(row: Mapping[str, Any], span: Window, now: datetime) -> str:
 def _several(request: Request, result: Result, name: str, n: int, span: Window, now: datetime) -> str:
     values, unit = result.values, result.unit
     hosts = values.get("hosts", 0)
-    over = f"{result.total} series on {hosts} hosts" if result.total != hosts else f"{hosts} hosts"
+    over = f"{hosts} hosts" if result.total == hosts else f"{result.total} series on {_noun(hosts, 'host')}"
     words, column = _said(request)
     if request.statistic == "latest":
         head = f"{name}, latest of {over} [{n}], the highest first:"
@@ -141,9 +142,9 @@ def _at_host(values: Mapping[str, Any], which: str) -> str:
 
 
 def _row(row: Mapping[str, Any], column: str, unit: str, n: int) -> str:
-    named = " ".join(code(part) for part in (row.get("host"), row.get("series")) if part) or "no host"
+    place = " ".join(code(part) for part in (row.get("host"), row.get("series")) if part) or "no host"
     when = f" at {moment(row[f'{column}_at'])}" if f"{column}_at" in row else ""
-    return f"{named}: {amount(row[column], unit)} [{n}]{when}"
+    return f"{place}: {amount(row[column], unit)} [{n}]{when}"
 
 
 def _ranked(request: Request, result: Result, name: str, n: int, span: Window, now: datetime) -> str:
@@ -165,9 +166,16 @@ def _ranked(request: Request, result: Result, name: str, n: int, span: Window, n
     return "\n".join([head, "", *lines])
 
 
-def _increase(result: Result, name: str, n: int, span: Window) -> str:
+def _increase(request: Request, result: Result, name: str, n: int, span: Window) -> str:
     total = _value(result.values["increase"], result, n)
     plain = name.replace(" (rate per second)", "")
+    if request.which_host and len(result.rows) > 1:
+        first = result.rows[0]
+        most = "least" if request.lowest else "most"
+        return (
+            f"{code(first['host'])} had the {most} of {result.total} hosts [{n}] {window(span)}: {plain} came to "
+            f"{_value(first['increase'], result, n)}."
+        )
     if len(result.rows) == 1:
         host = f" on {code(result.rows[0]['host'])}" if result.rows[0]["host"] else ""
         return f"{plain}{host} came to {total} in total {window(span)}."
@@ -223,6 +231,10 @@ def span(request: Request, result: Result, n: int, named: Sequence[str]) -> str:
     return f"There is data{about} from {moment(min(firsts))} to {moment(max(lasts))}: {length} [{n}]."
 
 
+def _noun(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _counted(count: int, noun: str, n: int) -> str:
     return f"**{count:,}** [{n}] {noun}{'' if count == 1 else 's'}"
 
@@ -246,7 +258,7 @@ def anomaly_line(row: Mapping[str, Any], n: int) -> str:
 def _sentence(row: Mapping[str, Any]) -> str:
     start, peak = moment(row["start_at"]), moment(row["peak_at"])
     lasted = f"goes on since {start}" if row["end_at"] is None else f"lasted from {start} to {moment(row['end_at'])}"
-    about = code(row["title"]) if row["title"] else "Several series"
+    about = named(row["title"]) if row["title"] else "Several series"
     where = f" on {code(row['host'])}" if row["host"] else ""
     return f"{about}{where}. It {lasted}, with its peak at {peak}."
 
@@ -315,7 +327,8 @@ def explanation(result: Result, n: int) -> str:
         text.append(f"What contributed most to anomaly **#{row['id']}** [{n}]:\n")
     for one in result.rows[:_MOST_LINES]:
         unit = str(one.get("unit") or "")
-        line = f"- {code(one.get('title') or one.get('metric') or 'a series')}: share {amount(one.get('share'), 'ratio')} [{n}]"
+        about = named(one.get("title") or one.get("metric") or "a series")
+        line = f"- {about}: share {amount(one.get('share'), 'ratio')} [{n}]"
         if one.get("actual") is not None and one.get("expected") is not None:
             line += f", {amount(one['actual'], unit)} [{n}] where {amount(one['expected'], unit)} [{n}] was expected"
         text.append(line)

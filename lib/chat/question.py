@@ -27,10 +27,11 @@ _QUERY = re.compile(
     re.IGNORECASE,
 )
 _QUANTILES = (
+    (re.compile(r"\b(0?\.\d+)[- ]quantile\b"), 1.0),
+    (re.compile(r"\bquantile (?:of )?(0?\.\d+)\b"), 1.0),
     (re.compile(r"\bp(\d{1,2}(?:\.\d+)?)\b"), 100.0),
     (re.compile(r"\b(\d{1,2}(?:\.\d+)?)(?:st|nd|rd|th)? ?%?[- ]?(?:percentile|quantile)\b"), 100.0),
     (re.compile(r"\b(?:percentile|quantile) (\d{1,2}(?:\.\d+)?)\b"), 100.0),
-    (re.compile(r"\b(?:quantile )?(0\.\d+)(?: quantile)?\b"), 1.0),
 )
 _TOP = re.compile(
     r"\b(?:top|first|worst|best|highest|lowest|busiest|biggest) (\d{1,2}|three|five|ten)\b"
@@ -112,11 +113,14 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     hosts = _hosts(masked, known)
     quantile = _quantile(masked)
     anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
-    top = next((int(_WORDS.get(n, n)) for m in masked.take(_TOP) if (n := m[1] or m[2])), None)
+    ranked = next(iter(masked.take(_TOP)), None)
+    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2]) else None
+    _correct(masked, known)
     things, loose, thing_words = _things(masked)
     times = _times(masked, now)
-    _correct(masked, known)
     signs, severity, held = _signs(masked)
+    if ranked:
+        signs.add(Sign.MIN if ranked[0].startswith("lowest") else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
     rest = [word for word, _, _ in masked.tokens() if word not in STOP]
@@ -264,15 +268,17 @@ def _correct(masked: _Masked, known: Vocabulary) -> None:
     for word, begin, end in reversed(masked.tokens()):
         if len(word) < 5 or not word.isalpha() or word in STOP or word in names or word in SYNONYMS or _is_sign(word):
             continue
-        near = difflib.get_close_matches(word, _SPELT, n=1, cutoff=0.84)
+        near = difflib.get_close_matches(word, _SPELT, n=1, cutoff=0.82)
         if near:
             masked.text = masked.text[:begin] + near[0] + masked.text[end:]
 
 
-_SPELT = (
-    "anomaly anomalies average averages maximum minimum median percentile latest current highest lowest metrics hosts "
-    "machines servers explain worst biggest longest incidents problems summary compare statistics caused"
-).split()  # noqa: SIM905
+_SPELT = """
+    anomaly anomalies average averages maximum minimum median percentile latest current highest lowest metrics hosts
+    machines servers explain worst biggest longest incidents problems summary compare statistics caused yesterday today
+    tomorrow usage memory network received traffic processor utilization monday tuesday wednesday thursday friday
+    saturday sunday morning afternoon evening night hours minutes filesystem between
+    """.split()  # noqa: SIM905
 
 
 def _is_sign(word: str) -> bool:
@@ -361,6 +367,7 @@ def _matched(
             content, options = [], ()
             parsed = replace(parsed, things=(named[0],) if len(named) == 1 else ())
             options = tuple(named) if len(named) > 1 else ()
+            parsed = replace(parsed, words=tuple(spoken))
     return replace(parsed, options=() if parsed.things and not loose else options, rest=tuple(content))
 
 

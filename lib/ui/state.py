@@ -36,13 +36,17 @@ def leave() -> None:
     st.session_state[_LEFT] = True
 
 
-def has_left() -> bool:
-    """Whether this tab signed out, so that the cookie is to be cleared too."""
-    return bool(st.session_state.get(_LEFT))
+def just_left() -> bool:
+    """Whether this tab signed out and the cookie is still to be cleared; True once."""
+    return bool(st.session_state.pop(_LEFT, False))
 
 
 def look_around() -> None:
     st.session_state[_GUEST] = True
+
+
+def stop_looking() -> None:
+    st.session_state.pop(_GUEST, None)
 
 
 def is_guest() -> bool:
@@ -52,3 +56,28 @@ def is_guest() -> bool:
 def forget_library_notes() -> None:
     for key in _LIBRARY:
         st.session_state.pop(key, None)
+
+
+def guest_chat() -> list:
+    """What a guest asked and was answered: nothing of it is stored elsewhere."""
+    return st.session_state.setdefault("guest_chat", [])
+
+
+def pick(question: str) -> None:
+    """Remember a question that was clicked, until `picked` hands it out."""
+    st.session_state["chat_pick"] = question
+
+
+def picked() -> str:
+    """The question that was clicked, once."""
+    return st.session_state.pop("chat_pick", "")
+
+
+def chat_began(question: str) -> None:
+    """An answer is being written; unless `chat_ended` follows, the reader stopped it."""
+    st.session_state["chat_open"] = question
+
+
+def chat_ended() -> str:
+    """The question whose answer was still being written, if any."""
+    return st.session_state.pop("chat_open", "")

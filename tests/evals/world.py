@@ -1,4 +1,4 @@
-"""A small deterministic history: four hosts, two and a half days, a fault on one of them, anomalies as a detector saves them."""
+"""A small deterministic history: four hosts, two and a half days, a fault, anomalies as a detector saves them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ class Arguments(BaseModel):
         description="Like 'yesterday', 'last 6 hours', or two ISO moments joined by a slash.",
     )
     host: str = Field("", max_length=200, description="Only this host. Empty: all.")
-    metric: str = Field("", max_length=200, description="Only those this metric contributed most to.")
+    metrics: list[str] = Field(
+        default_factory=list, max_length=20, description="Only those these metrics caused most of."
+    )
     severity: str = Field("", max_length=20, description="Only this severity.")
     open_only: bool = Field(False, description="Only those still going on.")
     top: int = Field(10, ge=1, le=ROW_CAP, description="How many rows to return.")
@@ -49,7 +51,7 @@ def run(data: Data, asked: Arguments) -> Result:
     window = times.window_of(asked.period, data.now)
     if window is None:
         return Result(Outcome.ERROR, f"The period {asked.period!r} is not understood, or lies in the future.")
-    shown = {k: v for k, v in asked.model_dump().items() if k != "period" and v not in ("", False)}
+    shown = {k: v for k, v in asked.model_dump().items() if k != "period" and v not in ("", False, [])}
     query = f'anomalies(period="{times.iso(window)}", ' + ", ".join(f"{k}={_quoted(v)}" for k, v in shown.items()) + ")"
     about: dict[str, Any] = {
         "window": window,
@@ -61,9 +63,10 @@ def run(data: Data, asked: Arguments) -> Result:
     if asked.host and asked.host not in set(data.hosts()["host"]):
         return Result(Outcome.ERROR, f"No host {asked.host!r} is stored.")
     frame = data.anomalies(window, asked.host or None)
-    for column in ("metric", "severity"):
-        if wanted := getattr(asked, column):
-            frame = frame[frame[column] == wanted]
+    if asked.metrics:
+        frame = frame[frame["metric"].isin(asked.metrics)]
+    if asked.severity:
+        frame = frame[frame["severity"] == asked.severity]
     if asked.open_only:
         frame = frame[frame["end_ts"].isna()]
     if frame.empty:

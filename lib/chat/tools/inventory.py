@@ -40,7 +40,9 @@ def _metrics(data: Data, asked: Arguments, query: str) -> Result:
         catalogue = catalogue.assign(series=[int(counts[m]) for m in catalogue["metric"]], hosts=1)
     words = re.findall(r"[a-z0-9]+", asked.search.lower())
     if words:
-        catalogue = catalogue[[all(word in name.lower() for word in words) for name in catalogue["metric"]]]
+        catalogue = catalogue[
+            [all(re.sub("s$", "", word) in name.lower() for word in words) for name in catalogue["metric"]]
+        ]
     if catalogue.empty:
         what = f" with {asked.search!r} in its name" if words else ""
         return Result(

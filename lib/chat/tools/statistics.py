@@ -66,7 +66,7 @@ def run(data: Data, asked: Arguments) -> Result:
         "formula": formula,
         "source": ", ".join(measure.metrics),
         "unit": measure.unit,
-        "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts},
+        "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts, "metric": measure.metrics[0]},
     }
     if frame.empty:
         return _nothing(data, measure, series, window, about)
@@ -159,7 +159,7 @@ def _increase(
         "formula": f"increase({measure.metrics[0]}), summed by host",
         "source": ", ".join(measure.metrics),
         "unit": measure.unit.removesuffix("/s") if measure.unit != "ratio" else "s",
-        "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts},
+        "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts, "metric": measure.metrics[0]},
     }
     if not rows:
         return _nothing(data, measure, series, window, about)

@@ -1,0 +1,101 @@
+"""What is right, computed from the stored blocks with pandas alone: nothing of the project's own arithmetic."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from lib.frames import Block
+
+LINE = ["host", "part", "ts", "value"]
+
+
+def moment(text: str) -> pd.Timestamp:
+    return pd.Timestamp(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+class Truth:
+    """Frames of (host, part, ts, value) for each thing a golden question asks about."""
+
+    def __init__(self, blocks: tuple[Block, ...]) -> None:
+        rows = []
+        for block in blocks:
+            labels = dict(block.labels)
+            frame = pd.DataFrame({"ts": pd.to_datetime(block.ts_ms, unit="ms", utc=True), "value": block.value})
+            extra = {key: labels.get(key, "") for key in ("cpu", "mode", "device", "mountpoint")}
+            rows.append(frame.assign(metric=block.metric, host=labels["instance"], **extra))
+        self.all = pd.concat(rows, ignore_index=True)
+
+    def metric(self, name: str, start: str, end: str, **where: str) -> pd.DataFrame:
+        frame = self.all[self.all["metric"] == name]
+        for key, value in where.items():
+            frame = frame[frame[key] == value]
+        return frame[(frame["ts"] >= moment(start)) & (frame["ts"] < moment(end))]
+
+    def rate(self, name: str, start: str, end: str, **where: str) -> pd.DataFrame:
+        """Per series, inside the window only: increase a second, with the value itself after a reset."""
+        frame = self.metric(name, start, end, **where).sort_values("ts")
+        keys = ["host", "cpu", "mode", "device", "mountpoint"]
+        grouped = frame.groupby(keys)
+        step = grouped["value"].diff()
+        seconds = grouped["ts"].diff().dt.total_seconds()
+        step = step.where(step >= 0, frame["value"])
+        return frame.assign(value=step / seconds)[seconds.notna()]
+
+    def thing(self, name: str, start: str, end: str, **where: str) -> pd.DataFrame:
+        """host, part, ts, value of a measure or a metric, in the unit an answer uses."""
+        if name == "cpu_busy":
+            idle = self.rate("node_cpu_seconds_total", start, end, mode="idle")
+            frame = idle.groupby(["host", "ts"], as_index=False)["value"].mean()
+            frame["value"] = 100 * (1 - frame["value"])
+        elif name == "cpu_iowait":
+            wait = self.rate("node_cpu_seconds_total", start, end, mode="iowait")
+            frame = wait.groupby(["host", "ts"], as_index=False)["value"].mean()
+            frame["value"] *= 100
+        elif name == "memory_used":
+            left = self.metric("node_memory_MemAvailable_bytes", start, end)[["host", "ts", "value"]]
+            whole = self.metric("node_memory_MemTotal_bytes", start, end)[["host", "ts", "value"]]
+            frame = left.merge(whole, on=["host", "ts"])
+            frame["value"] = 100 * (1 - frame["value_x"] / frame["value_y"])
+        elif name == "disk_space_used":
+            left = self.metric("node_filesystem_avail_bytes", start, end, **where)
+            whole = self.metric("node_filesystem_size_bytes", start, end, **where)
+            frame = left.merge(whole, on=["host", "mountpoint", "ts"])
+            frame["value"] = 100 * (1 - frame["value_x"] / frame["value_y"])
+            frame = frame.rename(columns={"mountpoint": "part"})
+        elif name in ("network_received", "network_sent"):
+            metric = f"node_network_{'receive' if name == 'network_received' else 'transmit'}_bytes_total"
+            frame = self.rate(metric, start, end, device="eth0")
+        elif name in ("disk_read", "disk_written"):
+            frame = self.rate(f"node_{name}_bytes_total", start, end)
+        elif name == "disk_busy":
+            frame = self.rate("node_disk_io_time_seconds_total", start, end)
+            frame = frame.assign(value=frame["value"] * 100)
+        elif name.endswith("_total"):
+            frame = self.rate(name, start, end, **where)
+        else:
+            frame = self.metric(name, start, end, **where)
+        if "part" not in frame:
+            frame = frame.assign(part="")
+        return frame[LINE].sort_values("ts", ignore_index=True)
+
+    def value(self, frame: pd.DataFrame, statistic: str) -> float:
+        values = frame["value"].to_numpy()
+        if statistic == "latest":
+            newest = frame.loc[frame.groupby(["host", "part"])["ts"].idxmax()]
+            return float(newest["value"].max())
+        if statistic.startswith("p"):
+            return float(np.percentile(values, float(statistic[1:])))
+        return float({"mean": np.mean, "min": np.min, "max": np.max, "median": np.median}[statistic](values))
+
+    def when(self, frame: pd.DataFrame, statistic: str) -> pd.Timestamp:
+        at = frame["value"].idxmin() if statistic == "min" else frame["value"].idxmax()
+        return frame.loc[at, "ts"]
+
+    def increase(self, metric: str, start: str, end: str, host: str | None, **where: str) -> float:
+        frame = self.rate(metric, start, end, **where)
+        if host:
+            frame = frame[frame["host"] == host]
+        return float((frame["value"] * 60).sum())
