@@ -85,7 +85,9 @@ def _account(who: Actor, pages: dict[str, list[StreamlitPage]]) -> None:
     with st.container(key="account"):
         if who.kind is ActorKind.GUEST:
             st.caption(":material/visibility: Looking around as a guest: everything can be seen, nothing changed.")
-            st.button("Sign in", icon=":material/login:", key="guest_sign_in", on_click=state.leave, width="stretch")
+            st.button(
+                "Sign in", icon=":material/login:", key="guest_sign_in", on_click=state.stop_looking, width="stretch"
+            )
             return
         account = next(page for page in pages["Operate"] if page.url_path == ACCOUNT)
         choice = st.menu_button(

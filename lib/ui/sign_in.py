@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from lib.auth.sessions import COOKIE
 from lib.auth.tickets import Purpose
 from lib.errors import AppError
 from lib.ui import guard, runtime, state
@@ -46,7 +45,7 @@ def draw(refusal: str = "") -> None:
                 ":material/key: First start? Whoever started AutoOps finds a one-time administrator link where it was "
                 "started, or sets `AUTOOPS_ADMIN_PASSWORD`."
             )
-    if state.has_left() and st.context.cookies.get(COOKIE):
+    if state.just_left():
         _request("auth/leave")
 
 

@@ -250,6 +250,9 @@ def choose_metrics(app: App, actor: Actor, status: SourceStatus) -> None:
         "Metrics to collect", list(counts), key=f"chosen_{status.id}", filter_mode="contains",
         format_func=lambda name: f"{name} · {counts.get(name, 0):,} series",
     )  # fmt: skip
+    if everything:
+        shown = pd.DataFrame({"metric": list(counts), "series": list(counts.values())})
+        st.dataframe(shown, hide_index=True, height="auto", key=f"found_{status.id}", alt="Metrics and their series")
     cap = st.number_input(
         "Most series of one metric", 0, 1_000_000, 0, key=f"cap_{status.id}", help="0: as set for the app."
     )
