@@ -17,6 +17,7 @@ from lib.prometheus.read import Reader
 # Prometheus' first release was in 2012; nothing older needs to be looked for.
 _EARLIEST = datetime(2012, 1, 1, tzinfo=UTC)
 _PRECISE_ENOUGH = timedelta(hours=1)
+_PATIENCE_S = 15.0  # in all, for what takes many questions
 _SAID = 500  # names shown at most
 
 
@@ -61,7 +62,7 @@ def probe(reader: Reader, clock: Callable[[], datetime]) -> Probe:
     version = ask("its version", lambda: _version(reader))
     metrics = ask("the names of its metrics", lambda: len(reader.connect.all_metrics()))
     series = ask("its number of series", lambda: _series(reader))
-    oldest = ask("its oldest sample", lambda: _oldest(reader, clock())) if metrics else None
+    oldest = ask("its oldest sample", lambda: _oldest(reader, clock(), started + _PATIENCE_S)) if metrics else None
     if metrics and oldest is None and not notes:
         notes.append("The server does not tell its oldest sample.")
     if metrics == 0:
@@ -104,7 +105,7 @@ def _series(reader: Reader) -> int:
         return int(float(reader.connect.custom_query('count({__name__!=""})')[0]["value"][1]))
 
 
-def _oldest(reader: Reader, now: datetime) -> datetime | None:
+def _oldest(reader: Reader, now: datetime, until: float) -> datetime | None:
     """By halving: is there any label before this moment? Needs no sample to be read and no head start."""
 
     def any_before(moment: datetime) -> bool:
@@ -115,6 +116,8 @@ def _oldest(reader: Reader, now: datetime) -> datetime | None:
     if any_before(low + timedelta(days=1)) or not any_before(high):
         return None  # the server does not look at start and end, or has nothing
     while high - low > _PRECISE_ENOUGH:
+        if time.perf_counter() > until:
+            return None  # a slow server: the rest of the answer is worth more than this
         middle = low + (high - low) / 2
         low, high = (low, middle) if any_before(middle) else (middle, high)
     return from_ms(int(high.timestamp() * 1000))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM, Actor, Permission
 from lib.db.database import Database
-from lib.db.tables import Source, SourceKind, Target, Task
+from lib.db.tables import Source, SourceKind, Target, Task, TaskStatus
 from lib.demo.history import Incident
 from lib.errors import AppError, Conflict, Invalid, SourceTooLarge
 from lib.frames import Window, to_ms
@@ -169,6 +170,10 @@ class Collection:
     def remove(self, actor: Actor, source_id: int) -> None:
         """The source with everything collected from it: samples, gaps, anomalies, detectors."""
         actor.require(Permission.MANAGE_SOURCES)
+        for task in self.sources.tasks(source_id, collection_jobs.KIND):
+            if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING):
+                with suppress(Conflict):  # it ended in this moment
+                    self.runner.cancel(task.id or 0)
         with self._held(source_id):
             source = self.sources.remove(source_id)
             self._collector.demo.forget(source_id)

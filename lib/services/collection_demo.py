@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,8 +20,8 @@ log = logging.getLogger(__name__)
 
 # A recording ends where it ends: it is shown as if it had just been made, anew each day.
 _RECORDED_KEPT = timedelta(days=1)
-# Samples a transaction: keeps other writers waiting for a tenth of a second, not for the whole history.
-_BATCH = 250_000
+# Samples a transaction: keeps other writers waiting for a moment, not for the whole history.
+_BATCH = 100_000
 
 # What most node exporters have and most questions are about; taken when a server comes from the environment.
 DEFAULT_METRICS = (
@@ -81,7 +83,10 @@ class DemoFeed:
             self.samples.forget_source(source.id)
             blocks = history.blocks(source.url, now, shift)
             log.info("loading the demo history", extra={"history": source.url, "series": len(blocks)})
-            return self._store(source.id, mark, blocks, shift, now)
+            released = self._store(source.id, mark, blocks, shift, now)
+            del blocks
+            _give_memory_back()
+            return released
         known = self._ahead.get(source.id)
         if known is None or known[0] != shift:
             blocks = [_after(block, to_ms(until)) for block in history.blocks(source.url, now, shift)]
@@ -118,6 +123,15 @@ class DemoFeed:
 
 def history_target(source_id: int) -> Target:
     return Target(source_id=source_id, name="history")
+
+
+def _give_memory_back() -> None:
+    """Loading is the most this process ever holds at once; allocators would keep some 60 MB of it for good."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _until(block: Block, edge_ms: int) -> Block:

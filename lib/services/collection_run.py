@@ -129,16 +129,16 @@ class Collector:
         try:
             if source.kind == SourceKind.PROMETHEUS:
                 return self._prometheus(source, targets)
-            with self._present(source.id):
+            with self._present(source):
                 return self._local(source, targets)
         except _RemovedError:
             return Outcome()
 
     @contextmanager
-    def _present(self, source_id: int) -> Iterator[None]:
+    def _present(self, source: Source) -> Iterator[None]:
         """Hold the source, and be sure that it is still there."""
-        with self.holds(source_id):
-            if not self.sources.exists(source_id):
+        with self.holds(source.id or 0):
+            if not self.sources.exists(source.id or 0, source.created_at):
                 raise _RemovedError
             yield
 
@@ -228,7 +228,7 @@ class Collector:
         if mark and mark > start:
             start = mark - timedelta(seconds=max(_LATE_S, 2 * source.interval_s))
         elif mark:
-            with self._present(source.id):
+            with self._present(source):
                 self.gaps.record(source.id, target.name, Window(mark, start), NOT_COLLECTED)
         if start >= end:  # the clock went back: nothing to read until it has caught up
             notes.succeeded(target, target.series_count)
@@ -236,7 +236,7 @@ class Collector:
         window = Window(start, end)
         matrix = reader.whole(wanted, window, source.interval_s)
         blocks, refused = self._valid(matrix, end)
-        with self._present(source.id):
+        with self._present(source):
             appended = self.samples.append(source.id, blocks, (target.name, end))
             self.gaps.mark_filled(source.id, target.name, window, self.clock())
         outcome.written += appended.written
@@ -252,7 +252,7 @@ class Collector:
         mark = self.samples.watermark(source.id, target.name)
         start = mark or end - FRESH
         if start < end:
-            with self._present(source.id):
+            with self._present(source):
                 self.gaps.record(source.id, target.name, Window(start, end), printable(error.message, 200))
         outcome.failed += 1
         notes.failed(target, error.message)
@@ -280,7 +280,7 @@ class Collector:
                 log.warning("gap not filled", extra={"target": target.name, "reason": error.message})
                 continue
             blocks, _ = self._valid(matrix, end)
-            with self._present(source.id):
+            with self._present(source):
                 appended = self.samples.append(source.id, blocks)
                 self.gaps.mark_filled(source.id, target.name, piece, self.clock())
             outcome.written += appended.written

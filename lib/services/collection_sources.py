@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -67,9 +68,11 @@ class Sources:
         with self.database.session() as session:
             return _source(session, source_id)
 
-    def exists(self, source_id: int) -> bool:
+    def exists(self, source_id: int, since: datetime | None = None) -> bool:
+        """since: when it was made, to tell it from a later source that was given its number."""
         with self.database.session() as session:
-            return session.get(Source, source_id) is not None
+            source = session.get(Source, source_id)
+        return source is not None and (since is None or source.created_at == since)
 
     def targets(self, source_id: int | None = None) -> list[Target]:
         query = select(Target).order_by(col(Target.source_id), col(Target.name))

@@ -90,8 +90,9 @@ st.fragment(overview, run_every=5.0)()
 statuses = app.collection.status(actor)
 if manages:
     kinds = {s.kind for s in statuses}
-    with st.expander("Connect a Prometheus", icon=":material/add:", expanded=not statuses, key="connect"):
-        sources.enter(app, actor, SourceDraft(""), "new", None, added)
+    fresh = f"new{len(statuses)}"  # empty and closed again once a source was added
+    with st.expander("Connect a Prometheus", icon=":material/add:", expanded=not statuses, key=f"connect_{fresh}"):
+        sources.enter(app, actor, SourceDraft(""), fresh, None, added)
     if {SourceKind.PROMETHEUS, SourceKind.DEMO} <= kinds:
         with st.popover("Remove the demo", icon=":material/delete:", key="ask_demo"):
             st.markdown("Remove both demo histories with the anomalies and detectors on them? Your own sources stay.")

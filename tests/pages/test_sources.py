@@ -86,13 +86,13 @@ def test_failing_source_says_why_inertly(open_page, source, server, app, clock) 
 
 def test_operator_connects_a_server_after_testing_it(open_page, app, server) -> None:
     page = open_page(PAGE, Role.OPERATOR)
-    page.text_input(key="new_name").input("Fresh")
-    page.text_input(key="new_url").input(server.url).run()
-    page.button(key="new_test").click().run()
+    page.text_input(key="new0_name").input("Fresh")
+    page.text_input(key="new0_url").input(server.url).run()
+    page.button(key="new0_test").click().run()
     assert "Reachable" in page.success[0].value
     assert {m.label: m.value for m in page.metric}["Metrics"] == "3"
     assert not app.collection.status(SYSTEM), "Test keeps nothing"
-    page.button(key="new_save").click().run()
+    page.button(key="new0_save").click().run()
     assert not page.exception and not page.error
     [status] = app.collection.status(SYSTEM)
     assert status.name == "Fresh" and status.url == server.url
@@ -105,9 +105,9 @@ def test_operator_connects_a_server_after_testing_it(open_page, app, server) -> 
 )
 def test_bad_urls_are_refused_with_words(open_page, app, url, said) -> None:
     page = open_page(PAGE, Role.ADMIN)
-    page.text_input(key="new_name").input("Bad")
-    page.text_input(key="new_url").input(url).run()
-    for key in ("new_test", "new_save"):
+    page.text_input(key="new0_name").input("Bad")
+    page.text_input(key="new0_url").input(url).run()
+    for key in ("new0_test", "new0_save"):
         page.button(key=key).click().run()
         assert said in page.error[0].value
     assert not app.collection.status(SYSTEM)

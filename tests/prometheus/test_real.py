@@ -52,6 +52,18 @@ def scraped(app: App, source: Source, metric: str, at_least: int = 1) -> None:
     raise AssertionError(f"Prometheus never scraped {metric}")
 
 
+def settled(reader: Reader, metric: str) -> Window:
+    """A span with samples that no scrape under way can add to."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        end = utcnow().replace(microsecond=0) - timedelta(seconds=2)
+        window = Window(end - timedelta(minutes=1), end)
+        if reader.samples(Wanted(metric), window).samples:
+            return window
+        time.sleep(0.1)
+    raise AssertionError(f"no samples of {metric}")
+
+
 def test_a_scraped_sample_is_in_the_store_within_two_intervals(app: App, source: Source, prometheus: str) -> None:
     scraped(app, source, "node_load1")
     app.collection.add_metrics(SYSTEM, source.id, ["node_load1", "node_cpu_seconds_total", "up"])
@@ -92,8 +104,7 @@ def test_samples_are_those_the_package_reads_itself(app: App, source: Source, pr
     from prometheus_api_client import PrometheusConnect
 
     scraped(app, source, "node_cpu_seconds_total")
-    end = utcnow().replace(microsecond=0)
-    window = Window(end - timedelta(minutes=2), end)
+    window = settled(reader, "node_cpu_seconds_total")
     ours = reader.samples(Wanted("node_cpu_seconds_total"), window)
     theirs = PrometheusConnect(prometheus).get_metric_range_data(
         "node_cpu_seconds_total", start_time=window.start, end_time=window.end
@@ -113,8 +124,8 @@ def test_samples_are_those_the_package_reads_itself(app: App, source: Source, pr
 
 def test_windows_that_touch_share_no_sample_and_miss_none(app: App, source: Source, reader: Reader) -> None:
     scraped(app, source, "node_load1")
-    end = utcnow().replace(microsecond=0)
-    start = end - timedelta(minutes=1)
+    window = settled(reader, "node_load1")
+    start, end = window.start, window.end
     [whole] = reader.samples(Wanted("node_load1"), Window(start, end))
     edge = from_ms(int(whole.ts_ms[-1]))
     halves = [reader.samples(Wanted("node_load1"), w) for w in (Window(start, edge), Window(edge, end))]

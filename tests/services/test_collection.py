@@ -322,6 +322,16 @@ def test_backfill_is_cancelled_within_two_seconds(running, source, server, clock
     assert count(running, source.id) == 0
 
 
+def test_removing_a_source_ends_its_backfill(running, source, server, clock) -> None:
+    asked = threading.Event()
+    server.fault = lambda request: (asked.set(), time.sleep(3), request.answer())
+    task = running.collection.backfill(OPERATOR, source.id, Window(clock() - timedelta(days=3), clock()))
+    assert asked.wait(20)
+    running.collection.remove(OPERATOR, source.id)
+    assert running.runner.wait(task.id, 5).status == TaskStatus.CANCELLED
+    assert not running.samples.find(source_id=source.id)
+
+
 def test_backfill_leaves_out_what_the_server_does_not_accept(running, source, server, clock) -> None:
     error = b'{"status":"error","error":"no such thing"}'
     server.fault = lambda r: r.send(error) if r.is_read and "node_load1" in r.query["query"] else r.answer()
