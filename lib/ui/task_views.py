@@ -32,8 +32,8 @@ ICONS: dict[TaskStatus, tuple[str, Colour]] = {
     TaskStatus.CANCELLED: (":material/block:", "gray"),
     TaskStatus.INTERRUPTED: (":material/bolt:", "orange"),
 }
-# Names of widgets, and of what the address carries.
-PICKER, OPEN, IN_URL = "tasks_choice", "tasks_open", "task"
+# The buttons of the table, and the name of the chosen task in the address.
+OPEN, IN_URL = "tasks_open", "task"
 # Enough to follow a job; the download has all.
 LAST_LINES = 500
 PANE = 380
@@ -63,22 +63,21 @@ def facts(task: Task, now: datetime) -> str:
 
 
 def picker(tasks: Sequence[Task]) -> Task:
-    """The task whose details are shown: that of `?task=12`, else one that runs, else the newest."""
+    """The task whose details are shown: that of `?task=12`, else one that runs, else the newest.
+
+    The address alone holds the choice. A value set from here into a widget would be undone by a redraw that was
+    under way, and this page is drawn again and again.
+    """
     labels = {str(task.id): f"{task.id} · {task.title or task.kind}" for task in tasks}
     asked = st.query_params.get(IN_URL)
-    if asked in labels and PICKER not in st.session_state:
-        st.session_state[PICKER] = asked
-
-    def remember() -> None:
-        choose(st.session_state[PICKER])
-
-    chosen = st.selectbox(
+    chosen = asked if asked in labels else None
+    key = f"tasks_choice_{chosen}"
+    st.selectbox(
         "Task",
         list(labels),
-        index=None,
-        # Not bound to the address: that would put the title there, and break the link when it is cut.
-        key=PICKER,
-        on_change=remember,
+        index=list(labels).index(chosen) if chosen else None,
+        key=key,
+        on_change=lambda: _choose(st.session_state[key]),
         format_func=lambda one: labels.get(one, one),
         placeholder="What runs now, or the newest",
         filter_mode="contains",
@@ -87,8 +86,7 @@ def picker(tasks: Sequence[Task]) -> Task:
     return next((task for task in tasks if str(task.id) == chosen), next(running, tasks[0]))
 
 
-def choose(task_id: str | None) -> None:
-    """Show this task, and put it into the address so that a link shows it too."""
+def _choose(task_id: str | None) -> None:
     if task_id is None:
         st.query_params.pop(IN_URL, None)
     else:
@@ -99,8 +97,7 @@ def _open(ids: list[str]) -> None:
     """The button of a row. The ids are those on screen when it was drawn: the list may have grown since."""
     click = st.session_state[OPEN]
     if click is not None and click.row < len(ids):
-        st.session_state[PICKER] = ids[click.row]
-        choose(ids[click.row])
+        _choose(ids[click.row])
 
 
 def table(tasks: Sequence[Task], now: datetime) -> None:
@@ -109,8 +106,8 @@ def table(tasks: Sequence[Task], now: datetime) -> None:
     frame = pd.DataFrame(
         {
             "status": [f"{SIGNS[TaskStatus(task.status)]} {task.status.capitalize()}" for task in tasks],
-            "task": [task.title or task.kind for task in tasks],
             "open": ["Open"] * len(tasks),
+            "task": [task.title or task.kind for task in tasks],
             "progress": [round(100 * task.progress) for task in tasks],
             "took": ["–" if seconds is None else duration(seconds) for seconds in took],
             "message": [task.error or ("" if task.finished_at else task.message) for task in tasks],
@@ -124,13 +121,13 @@ def table(tasks: Sequence[Task], now: datetime) -> None:
         frame,
         column_config={
             "status": st.column_config.TextColumn("Status", width=112),  # its longest word, whatever is on screen
-            "task": st.column_config.TextColumn("Task", width="medium"),
+            "task": "Task",
             "open": st.column_config.ButtonColumn(
                 "Details", width="small", type="tertiary", key=OPEN, on_click=_open, args=(ids,)
             ),
             "progress": st.column_config.ProgressColumn("Progress", format="%d%%", min_value=0, max_value=100),
             "took": st.column_config.TextColumn("Took", width=80, help="Running time, without waiting in the queue."),
-            "message": st.column_config.TextColumn("Last words", width="large"),
+            "message": st.column_config.TextColumn("Last words", width="medium"),
             "started": tables.moment("Started"),
             "by": "By",
             "id": st.column_config.NumberColumn("Number", format="%d"),

@@ -19,12 +19,12 @@ def active(counts: dict[TaskStatus, int]) -> bool:
 
 
 def view(live: bool) -> None:
-    """Everything below the title: drawn again every second while something runs or waits."""
+    """Everything below the title: drawn again every two seconds while something runs or waits."""
     guard.require(Permission.VIEW)
     now = app.clock()
     counts = app.jobs.counts(actor)
     if active(counts) != live:
-        st.rerun(scope="app")  # begin or end the drawing every second
+        st.rerun(scope="app")  # begin or end drawing again and again
     status = st.segmented_control(
         "Status", list(TaskStatus), key="status", bind="query-params", format_func=str.capitalize, wrap=True
     )
@@ -87,7 +87,7 @@ st.title("Tasks", icon=":material/task:")
 try:
     counts = app.jobs.counts(actor)
     if any(counts.values()):
-        st.fragment(view, run_every=1.0 if active(counts) else None)(active(counts))
+        st.fragment(view, run_every=2.0 if active(counts) else None)(active(counts))
     else:
         st.info(
             "Backfilling a source and training a detector run as tasks. Start one, and watch it here.",
