@@ -29,44 +29,25 @@ def show_link(link: str, username: str) -> None:
     st.code(link, language=None, wrap_lines=True)
 
 
-@st.dialog("Add a user", on_dismiss="rerun")
-def add_user() -> None:
-    with st.form("add_user_form", border=False):
-        username = st.text_input("User name", key="add_username")
-        role = st.selectbox("Role", list(Role), key="add_role", format_func=role_label)
-        help_ = "Leave empty for a one-time link: they choose their own."
-        password = st.text_input("Password", type="password", key="add_password", help=help_)
-        sent = st.form_submit_button("Add user", type="primary", icon=":material/person_add:")
-    if sent:
-        with refusal.shown():
-            link = administration.create_user(actor, username, role, password)
-            st.success(f"{plain(username)} was added.", icon=":material/check:")
-            if link:
-                show_link(link, username)
-
-
-@st.dialog("Delete this user?")
-def delete_user(person: Person) -> None:
-    st.markdown(
-        f"**{plain(person.username)}** loses sessions, API keys and conversations. The audit log keeps the name. "
-        "Disabling keeps everything and can be taken back."
-    )
-    if st.button("Delete", type="primary", icon=":material/delete:", key="confirm_delete"):
-        with refusal.shown():
-            administration.delete_user(actor, person.id)
-            st.rerun()
-
-
 def state_of(person: Person) -> str:
     if person.disabled:
         return "✕ disabled"
     return "✓ active" if person.has_password else "… has not chosen a password"
 
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    st.title("Users", width="stretch")
-    if st.button("Add user", type="primary", icon=":material/person_add:", key="add_user"):
-        add_user()
+st.title("Users")
+with st.popover("Add user", icon=":material/person_add:", key="add_user"), st.form("add_user_form", border=False):
+    new_name = st.text_input("User name", key="add_username")
+    new_role = st.selectbox("Role", list(Role), key="add_role", format_func=role_label)
+    help_ = "Leave empty for a one-time link: they choose their own."
+    new_password = st.text_input("Password", type="password", key="add_password", help=help_)
+    add = st.form_submit_button("Add", type="primary", icon=":material/person_add:")
+if add:
+    with refusal.shown():
+        link = administration.create_user(actor, new_name, new_role, new_password)
+        st.success(f"{plain(new_name)} was added.", icon=":material/check:")
+        if link:
+            show_link(link, new_name)
 
 people = administration.users(actor)
 st.dataframe(
@@ -90,7 +71,8 @@ st.dataframe(
 st.caption(f"As of {stamp(app.clock())}. Everything done here is in the audit log.")
 
 st.subheader("Change a user", anchor=False)
-person = st.selectbox("User", people, key="user", format_func=lambda one: one.username)
+by_id = {person.id: person for person in people}
+person = by_id[st.selectbox("User", list(by_id), key="user", format_func=lambda id_: by_id[id_].username)]
 with st.container(horizontal=True, vertical_alignment="bottom"):
     role = st.selectbox(
         "Role", list(Role), person.role - 1, key=f"role_{person.id}_{person.role}", format_func=role_label
@@ -115,5 +97,12 @@ with st.container(horizontal=True):
         with refusal.shown():
             administration.set_disabled(actor, person.id, not person.disabled)
             st.rerun()
-    if st.button("Delete", icon=":material/delete:", key="delete"):
-        delete_user(person)
+    with st.popover("Delete", icon=":material/delete:", key="delete"):
+        st.markdown(
+            f"**{plain(person.username)}** loses sessions, API keys and conversations; the audit log keeps the name. "
+            "Disabling keeps everything and can be taken back."
+        )
+        if st.button("Delete for good", type="primary", key="confirm_delete"):
+            with refusal.shown():
+                administration.delete_user(actor, person.id)
+                st.rerun()

@@ -1,0 +1,53 @@
+"""The settings page: what is configured, without secrets, and what may be changed now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from pydantic import SecretStr
+
+from lib.app import App
+from lib.auth.actor import Role
+from lib.settings import LlmMode, Settings
+
+PAGE = "pages/operate/settings.py"
+
+
+def test_every_setting_is_shown_and_no_secret(app: App, open_page: Callable) -> None:
+    app.settings.gemini_api_key = SecretStr("AIzaVerySecretIndeed")
+    page = open_page(PAGE, role=Role.ADMIN)
+    table = page.dataframe[0].value
+    assert len(table) == len(Settings.model_fields)
+    assert "AIza" not in table.to_string()
+    assert "correct horse" not in table.to_string()
+    assert table.set_index("Setting")["Value"]["GEMINI_API_KEY"] == "set, hidden"
+
+
+def test_changes_count_at_once_and_can_be_taken_back(app: App, open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.ADMIN)
+    page.toggle(key="set_guests").set_value(False)
+    page.number_input(key="set_interval").set_value(60.0)
+    next(button for button in page.button if button.label == "Save").click().run()
+    assert not page.exception
+    assert (app.settings.guests, app.settings.collect_interval_s, app.settings.llm_mode) == (False, 60, LlmMode.OFFLINE)
+    origin = page.dataframe[0].value.set_index("Setting")["From"]
+    assert (origin["AUTOOPS_GUESTS"], origin["AUTOOPS_COLLECT_INTERVAL_S"]) == ("changed here", "changed here")
+    page.button(key="reset_settings").click().run()
+    assert (app.settings.guests, app.settings.collect_interval_s) == (True, 15)
+
+
+def test_search_narrows_and_nothing_found_says_so(open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.ADMIN)
+    page.text_input(key="settings_search").set_value("lockout").run()
+    assert len(page.dataframe[0].value) == 2
+    page.text_input(key="settings_search").set_value("no such thing").run()
+    assert "No setting matches" in page.info[0].value
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST, Role.OPERATOR, "guest", None])
+def test_others_are_refused(role: Role | str | None, open_page: Callable) -> None:
+    page = open_page(PAGE, role=role)
+    assert len(page.error) == 1
+    assert not page.dataframe
+    assert not page.toggle
