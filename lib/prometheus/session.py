@@ -108,6 +108,11 @@ class SourceSession(requests.Session):
             return None
         return (self.server_time - now).total_seconds() + time.monotonic() - self._server_time_at
 
+    def close(self) -> None:
+        """Its own adapter is mounted nowhere, so nobody else would close its connections."""
+        self._adapter.close()
+        super().close()
+
     def abort(self) -> None:
         """End the request in flight and refuse further ones."""
         self._aborted.set()

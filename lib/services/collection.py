@@ -52,7 +52,7 @@ class Collection:
         self.on_collected: list[Callable[[int, Window], None]] = []
         self.sources = Sources(settings, database)
         self._stopping = threading.Event()
-        self._held = Holds()
+        self._held, self._runs = Holds(), Holds()  # held while storing, and for a whole run
         self._collector = Collector(settings, database, self.sources, samples, clock, self._held, self._stopping)
         self._pool: ThreadPoolExecutor | None = None
         self._guard = threading.Lock()  # of the three below
@@ -393,10 +393,11 @@ class Collection:
     def _collect(self, source_id: int) -> Outcome:
         """One run of one source, then word to whoever listens, then when the next one is due."""
         began = time.monotonic()
-        if not self.sources.exists(source_id):
-            return Outcome()
-        source = self.sources.get(source_id)
-        outcome = self._collector.collect(source)
+        with self._runs(source_id):
+            if not self.sources.exists(source_id):
+                return Outcome()
+            source = self.sources.get(source_id)
+            outcome = self._collector.collect(source)
         with self._guard:
             failures = self._failures.get(source_id, 0) + 1 if outcome.error else 0
             self._failures[source_id] = failures
@@ -431,7 +432,7 @@ class Collection:
         lag = max(lags) if lags else None
         with self._guard:
             busy = source_id in self._busy
-        missing = (gaps["end"].clip(upper=now) - gaps["start"]).dt.total_seconds().clip(lower=0)
+        missing = [(min(g.end, now) - g.start).total_seconds() for g in gaps.itertuples()]
         return SourceStatus(
             id=source_id,
             name=source.name,
@@ -444,7 +445,7 @@ class Collection:
             last_success=max(successes) if successes else None,
             last_error=error or next((t.last_error for t in active if t.last_error), ""),
             open_gaps=len(gaps),
-            missing_s=float(missing.max()) if len(gaps) else 0.0,
+            missing_s=max([0.0, *missing]),
             series=sum(t.series for t in known),
             busy=busy,
             targets=tuple(known),

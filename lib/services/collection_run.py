@@ -263,13 +263,11 @@ class Collector:
         """Ask again for what was missed, oldest first, a day of a target at a time."""
         assert source.id is not None
         by_name = {t.name: t for t in targets}
-        pieces = [
-            (by_name[row.target], piece)
-            for row in self.gaps.open(source.id).itertuples()
-            if row.target in by_name
-            for piece in days(Window(row.start.to_pydatetime(), min(row.end.to_pydatetime(), end)))[:_PIECES_A_RUN]
-            if row.start.to_pydatetime() < end
-        ]
+        pieces: list[tuple[Target, Window]] = []
+        for row in self.gaps.open(source.id).itertuples():
+            first, last = row.start.to_pydatetime(), min(row.end.to_pydatetime(), end)
+            if row.target in by_name and first < last and len(pieces) < _PIECES_A_RUN:
+                pieces += [(by_name[row.target], piece) for piece in days(Window(first, last))]
         for target, piece in pieces[:_PIECES_A_RUN]:
             if time.monotonic() >= until:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +16,7 @@ from lib import errors
 from lib.app import App
 from lib.auth.actor import SYSTEM
 from lib.db.tables import Source
-from lib.frames import Window
+from lib.frames import Window, from_ms
 from lib.services.collection_sources import Auth, SourceDraft
 from lib.services.collection_status import SourceState, SourceStatus
 from tests.faults.conftest import FaultServer, Request
@@ -461,9 +462,52 @@ def test_one_heavy_metric_does_not_hold_up_the_others(
     assert "took longer" in by_name["heavy"].last_error and not by_name["node_load1"].last_error
 
 
-def test_stopping_ends_a_request_in_flight(app: App, server: FaultServer, source: Source, clock: object) -> None:
-    import threading
+def test_runs_at_the_same_time_lose_and_double_nothing(
+    app: App, server: FaultServer, source: Source, clock: object
+) -> None:
+    turns, begun = iter(range(10_000)), clock()
 
+    def chaos(request: Request) -> None:
+        match next(turns) % 7:
+            case 2:
+                request.send(b"", 500)
+            case 4:
+                truncated(request)
+            case 5:
+                request.close_connection = True
+            case _:
+                request.answer()
+
+    app.collection.add_metrics(SYSTEM, source.id, ["node_load1"])
+    server.fault = chaos
+    stumbles: list[Exception] = []
+
+    def again_and_again(work: Callable[[], object]) -> None:
+        for _ in range(12):
+            try:
+                work()
+            except Exception as error:
+                stumbles.append(error)
+
+    works = [lambda: collect(app, source), lambda: collect(app, source), lambda: status(app), app.collection.tick]
+    threads = [threading.Thread(target=again_and_again, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        clock.advance(seconds=45)
+        time.sleep(0.05)
+    server.fault = None
+    for _ in range(3):
+        clock.advance(seconds=15)
+        assert collect(app, source) is None
+    assert not stumbles
+    assert app.collection._collector.gaps.open(source.id).empty
+    first = begun - timedelta(hours=1)
+    expected = sum(first <= from_ms(round(t * 1000)) < clock() for t, _ in server.series["node_load1"][0][1])
+    assert count(app, source) == 2 * expected
+
+
+def test_stopping_ends_a_request_in_flight(app: App, server: FaultServer, source: Source, clock: object) -> None:
     server.fault = hang
     clock.advance(minutes=1)
     run = threading.Thread(target=collect, args=(app, source))

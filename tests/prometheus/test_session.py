@@ -1,9 +1,11 @@
 """What only shows below PrometheusConnect; the faults themselves are in tests/faults."""
 
+import gc
 import http.server
 import threading
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from lib.errors import SourceDown, UrlRefused
@@ -92,6 +94,18 @@ def test_one_connection_serves_many_requests(server: object) -> None:
         for _ in range(5):
             reader.connect.custom_query("1")
     assert len({address for address, _, _ in server.seen}) == 1
+
+
+def test_closing_ends_the_connections(server: object) -> None:
+    gc.disable()
+    try:
+        for _ in range(5):
+            with Reader(Endpoint(f"http://127.0.0.1:{server.server_port}"), Limits(), Guard()) as reader:
+                reader.connect.custom_query("1")
+        ours = [c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr[1] == server.server_port]
+    finally:
+        gc.enable()
+    assert not [c for c in ours if c.status == psutil.CONN_ESTABLISHED]
 
 
 def test_aborted_session_stays_closed(server: object) -> None:
