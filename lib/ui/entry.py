@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from lib.errors import AppError
 from lib.settings import Settings
@@ -34,6 +35,9 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     """
     import anyio.to_thread
 
+    # A folder called pages/ makes Streamlit look for pages there until the first script has run; whoever came first by
+    # a deep link would be told that there is no such page.
+    PagesManager.uses_pages_directory = False
     # Links are printed with the port that was asked for, unless a setting says how the world sees us.
     settings()
     os.environ.setdefault("AUTOOPS_PUBLIC_URL", f"http://localhost:{st.get_option('server.port')}")

@@ -38,7 +38,15 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="module", autouse=True)
 def administrator(server: Server, browser: Browser) -> None:
-    """The first start: the printed link opens the door once, and a password is chosen."""
+    """The first start: a cold server knows its pages, the printed link opens the door once, a password is chosen."""
+    early = browser.new_context()
+    page = early.new_page()
+    page.goto(f"{server.url}/users")
+    expect(page.get_by_role("button", name="Look around")).to_be_visible()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    early.close()
+
     printed = re.search(rf"{server.url}/auth/enter\?ticket=\S+", server.log.read_text())
     assert printed, server.log.read_text()
     link = printed.group(0)
