@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lib.errors import SourceAnswer, SourceBusy, SourceTooLarge
-from lib.frames import from_ms
 from lib.prometheus.parse import printable
 from lib.prometheus.read import Reader
 
@@ -112,7 +111,7 @@ def _oldest(reader: Reader, now: datetime, until: float) -> datetime | None:
         params = {"start": f"{_EARLIEST.timestamp():.0f}", "end": f"{moment.timestamp():.0f}"}
         return bool(reader.connect.get_label_names(params=params))
 
-    low, high = _EARLIEST, now
+    low, high = _EARLIEST, now + timedelta(minutes=5)  # its clock may be ahead
     if any_before(low + timedelta(days=1)) or not any_before(high):
         return None  # the server does not look at start and end, or has nothing
     while high - low > _PRECISE_ENOUGH:
@@ -120,4 +119,4 @@ def _oldest(reader: Reader, now: datetime, until: float) -> datetime | None:
             return None  # a slow server: the rest of the answer is worth more than this
         middle = low + (high - low) / 2
         low, high = (low, middle) if any_before(middle) else (middle, high)
-    return from_ms(int(high.timestamp() * 1000))
+    return min(high, now)
