@@ -36,13 +36,14 @@ MIN_POINTS = 300
 PARTS = ("forest", "pca_residual", "autoregression", "relations", "strongest")
 # The forest is the centre: it alone weighs as much as two of the others.
 WEIGHTS = (0.3, 0.2, 0.1, 0.2, 0.2)
-CLIP = 20.0
+CLIP = 20.0  # of scaled features
+TAME = 5.0  # of residuals, see `tamed`
 COMPONENTS = 40
 TREES, TREE_ROWS = 100, 2048
 # The last part of training calibrates what the first part taught; the same rows for both would flatter.
-HELD_OUT = 0.3
+HELD_OUT, SHORT, BLOCKS = 0.3, 2000, 24
 # Rows this strange before anything was learnt are left out of learning, at most this share of them.
-TRIM_SCORE, TRIM_USUAL, TRIM_SHARE = 6.0, 4.0, 0.35
+TRIM_SCORE, TRIM_USUAL, TRIM_SHARE = 6.0, 3.0, 0.35
 SMOOTH = 3  # steps the parts' scores are averaged over: one odd sample is not an event
 
 
@@ -139,7 +140,7 @@ class Detector:
         white = centred @ self.axes.T
         left = centred - white @ self.axes
         forest = self.forest.score(white / self.lengths)
-        residual = np.clip(features.residual, -CLIP, CLIP)
+        residual = tamed(features.residual)
         surprise = np.clip(self.autoregression.residual(residual.T).T, -CLIP, CLIP)
         broken = np.clip(self.relations.residual(residual), -CLIP, CLIP)
         raw = np.stack(
@@ -227,7 +228,7 @@ def _fit(series: Sequence[Series], frame: pd.DataFrame, seed: int, progress: Cal
     plan = channel_plans.plan(series, table)
     channels = channel_plans.assemble(plan, table)
     present = np.isfinite(channels.values).any(axis=0)
-    spec = Spec.for_rows(int(present.sum()))
+    spec = Spec.for_rows(int(present.sum()), grid.step_ms)
     progress(0.2, f"{len(plan.channels)} channels from {len(series)} series")
     usable, base = _usable(channels, present, spec)
     features = build(channels, spec, base)
@@ -242,9 +243,10 @@ def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.nda
     base = baselines.fit(channels.ts_ms, channels.values, present, grid.step_ms, spec.level_window)
     with np.errstate(invalid="ignore"):
         residual = (channels.values - base.expected(channels.ts_ms, channels.values)) / base.spread_at(channels.ts_ms)
-    strange = move("mean", _strongest(np.clip(residual, -CLIP, CLIP)), SMOOTH)
+    strange = move("mean", _strongest(tamed(residual)), SMOOTH)
     strange = np.where(present, np.nan_to_num(strange), 0.0)
-    usual, most = np.quantile(strange[present], (0.6, 1 - TRIM_SHARE))
+    # The quieter part of the rows says what usual is, however many incidents the others hold.
+    usual, most = np.quantile(strange[present], (0.4, 1 - TRIM_SHARE))
     limit = max(TRIM_SCORE, TRIM_USUAL * float(usual), float(most))
     near = move("max", (strange > limit).astype(float), 2 * SMOOTH + 1)
     out = np.append(near[SMOOTH:], np.zeros(SMOOTH)) > 0
@@ -269,10 +271,9 @@ def _learn(
     warm = usable.copy()
     warm[: min(spec.windows[-1], usable.size // 4)] = False
     rows = np.flatnonzero(warm)
-    cut = rows[int(len(rows) * (1 - HELD_OUT))]
     teach, check = warm.copy(), warm.copy()
-    teach[cut:] = False
-    check[:cut] = False
+    teach[_held_out(rows)] = False
+    check[teach] = False
 
     centre = baselines.quantile(features.values[:, teach], 0.5)
     centre = np.where(np.isfinite(centre), centre, 0.0)
@@ -287,7 +288,7 @@ def _learn(
         n_estimators=TREES, max_samples=min(TREE_ROWS, len(white)), contamination="auto", random_state=seed, n_jobs=1
     ).fit(white)
     progress(0.75, f"Isolation Forest of {TREES} trees")
-    residual = np.clip(features.residual, -CLIP, CLIP)
+    residual = tamed(features.residual)
     draft = Detector(
         channels.plan,
         spec,
@@ -324,6 +325,15 @@ def _learn(
     return Fitted(detector, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
 
 
+def _held_out(rows: np.ndarray) -> np.ndarray:
+    """The rows that calibrate: the end of a long history, as what is scored later comes after it; blocks spread over a
+    short one, whose end has seen too little to stand for the rest."""
+    if len(rows) >= SHORT:
+        return rows[int(len(rows) * (1 - HELD_OUT)) :]
+    block = np.arange(len(rows)) * BLOCKS // max(len(rows), 1)
+    return rows[block % 3 == 2]
+
+
 def fuse(probability: np.ndarray) -> np.ndarray:
     """probability: shape (5, n). The weighted sum of the parts' evidence, shape (n,), higher is stranger."""
     return -(np.array(WEIGHTS)[:, None] * np.log10(probability)).sum(axis=0)
@@ -356,6 +366,14 @@ def _reach(channels: Channels) -> np.ndarray:
         if np.isin(seen, (0.0, 1.0)).mean() > 0.99:
             row[:] = 0.0, 1.0
     return reach
+
+
+def tamed(residual: np.ndarray) -> np.ndarray:
+    """Residuals as they are up to five spreads, beyond that by their logarithm: heavy tails are kept from drowning
+    everything, yet a hundred spreads stay more than twenty."""
+    size = np.abs(residual)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(size > TAME, np.sign(residual) * TAME * (1 + np.log(size / TAME)), residual)
 
 
 def _strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:

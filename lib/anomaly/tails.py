@@ -9,7 +9,7 @@ import numpy as np
 # Below this quantile the training scores speak for themselves; above it an exponential tail takes over, because
 # what is rare in training is too rare to count.
 KNEE = 0.95
-LEAST = 1e-12
+LEAST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tail:
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """P(a normal moment scores at least this high); NaN scores give 1."""
         s = np.where(np.isfinite(scores), scores, -np.inf)
-        counted = (self.scores.size - np.searchsorted(self.scores, s, side="left") + 0.5) / (self.scores.size + 1)
+        counted = 1.0 - np.interp(s, self.scores, (np.arange(self.scores.size) + 0.5) / self.scores.size, left=0.0)
         with np.errstate(over="ignore", invalid="ignore"):
             beyond = (1 - KNEE) * np.exp(-np.maximum(s - self.knee, 0) / self.decay)
         return np.clip(np.where(s > self.knee, beyond, np.maximum(counted, 1 - KNEE)), LEAST, 1.0)

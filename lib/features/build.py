@@ -20,12 +20,14 @@ GROUP = -1  # the channel number of features that belong to the group as a whole
 
 @dataclass(frozen=True)
 class Spec:
-    """windows: steps of the rolling statistics. spans: of the EWMAs. lags: of the differences."""
+    """windows: steps of the rolling statistics. spans: of the EWMAs. lags: of the differences. days: of history,
+    which decides whether the hour and the weekday can mean anything yet."""
 
     windows: tuple[int, ...] = (12, 48, 288)
     spans: tuple[int, ...] = (12, 48)
     lags: tuple[int, ...] = (1, 12)
     level_window: int = 288
+    days: float = 30.0
 
     @property
     def lookback(self) -> int:
@@ -33,19 +35,31 @@ class Spec:
         return max(*self.windows, self.level_window + 1, *(7 * s for s in self.spans), *self.lags)
 
     @classmethod
-    def for_rows(cls, n: int) -> Spec:
-        """Windows a history of n steps can fill several times over."""
-        longest = max(24, n // 6)
-        windows = tuple(w for w in (12, 48, 288) if w <= longest)
-        spans = tuple(s for s in (12, 48) if s <= longest)
-        return cls(windows, spans, (1, 12), min(288, longest))
+    def for_rows(cls, n: int, step_ms: int) -> Spec:
+        """Windows a history of n steps can fill 25 times over: with fewer, the next turn of a slow feature is one
+        that training has not seen, and looks like news."""
+        windows = tuple(w for w in (12, 48, 288) if w <= max(12, n // 25))
+        spans = tuple(s for s in (12, 48) if s <= max(12, n // 25))
+        return cls(windows, spans, (1, 12), min(288, max(24, n // 6)), (n * step_ms) / DAY_MS)
 
     def to_json(self) -> dict[str, Any]:
-        return {"windows": self.windows, "spans": self.spans, "lags": self.lags, "level_window": self.level_window}
+        return {
+            "windows": self.windows,
+            "spans": self.spans,
+            "lags": self.lags,
+            "level_window": self.level_window,
+            "days": self.days,
+        }
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Spec:
-        return cls(tuple(given["windows"]), tuple(given["spans"]), tuple(given["lags"]), int(given["level_window"]))
+        return cls(
+            tuple(given["windows"]),
+            tuple(given["spans"]),
+            tuple(given["lags"]),
+            int(given["level_window"]),
+            float(given["days"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -84,20 +98,18 @@ def build(channels: Channels, spec: Spec, baseline: Baseline) -> Features:
     titles = [c.title for c in channels.plan.channels]
     names = [f"{title}|{name}" for name, _ in parts for title in titles]
     owner = np.tile(np.arange(len(titles)), len(parts))
-    clock = _clock(ts)
+    clock = _clock(ts, spec.days)
     names += [f"group|{name}" for name in clock]
-    values = np.concatenate([rows for _, rows in parts] + [np.stack(list(clock.values()))])
+    values = np.concatenate([rows for _, rows in parts] + [row[None, :] for row in clock.values()])
     channel = np.concatenate([owner, np.full(len(clock), GROUP)])
     return Features(tuple(names), channel, values, expected, residual)
 
 
-def _clock(ts_ms: np.ndarray) -> dict[str, np.ndarray]:
+def _clock(ts_ms: np.ndarray, days: float) -> dict[str, np.ndarray]:
     """Hour and weekday as points on circles, so that Sunday's midnight is next to Monday's."""
-    hour = 2 * np.pi * (ts_ms % DAY_MS) / DAY_MS
-    week = 2 * np.pi * ((ts_ms + 3 * DAY_MS) % (7 * DAY_MS)) / (7 * DAY_MS)
-    return {
-        "hour_sin": np.sin(hour),
-        "hour_cos": np.cos(hour),
-        "weekday_sin": np.sin(week),
-        "weekday_cos": np.cos(week),
-    }
+    made: dict[str, np.ndarray] = {}
+    for name, length_ms, offset_ms, takes in (("hour", DAY_MS, 0, 3), ("weekday", 7 * DAY_MS, 3 * DAY_MS, 14)):
+        if days >= takes:
+            angle = 2 * np.pi * ((ts_ms + offset_ms) % length_ms) / length_ms
+            made |= {f"{name}_sin": np.sin(angle), f"{name}_cos": np.cos(angle)}
+    return made

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.anomaly import detector as detectors
+from lib.anomaly.autoregression import RidgeAR
+from lib.anomaly.detector import MIN_POINTS, Detector
+from lib.anomaly.events import Rule, decide
+from lib.anomaly.relations import Relations
+from lib.errors import NotEnoughData
+from lib.features import channels
+from lib.features.grid import tabulate
+from lib.frames import Series
+
+
+def score(detector: Detector, made):
+    return detector.score(channels.assemble(detector.plan, tabulate(made.series, made.frame, detector.plan.grid)))
+
+
+def inject(made, kind: str, at: int, length: int) -> None:
+    rows = slice(at, at + length)
+    if kind == "level":
+        made.values[0, rows] += 4
+        made.values[2, rows] += 12
+    elif kind == "broken relation":
+        made.values[2, rows] = 25.0
+    elif kind == "errors":
+        extra = np.zeros(made.ts_ms.size)
+        extra[rows] = 20 * 300
+        made.values[5] += np.cumsum(extra)
+    elif kind == "flat":
+        made.values[:, rows] = made.values[:, at : at + 1]
+
+
+def covers(events, first: int, length: int) -> bool:
+    return any(e.first <= first + length and e.last >= first for e in events)
+
+
+@pytest.mark.parametrize("kind", ["level", "errors", "flat", "broken relation"])
+def test_fault_after_training_is_found_and_little_else(host, kind: str) -> None:
+    trained = host(days=10, seed=1)
+    fitted = detectors.fit(trained.series, trained.frame)
+    made = host(days=14, seed=1)
+    fault = 12 * 288 + 150
+    inject(made, kind, fault, 24)
+    scored = score(fitted.detector, made)
+    found, _ = decide(scored, Rule(), 300, since=10 * 288)
+    assert covers(found, fault, 24), [(e.first, e.last, e.evidence) for e in found]
+    assert len([e for e in found if not (e.first <= fault + 48 and e.last >= fault)]) <= 2
+
+
+def test_incidents_inside_the_training_span_are_found_in_it(host) -> None:
+    made = host(days=14, seed=3)
+    faults = [700, 1500, 2900, 3600]
+    for at in faults:
+        inject(made, "level", at, 20)
+    fitted = detectors.fit(made.series, made.frame)
+    found, _ = decide(fitted.scored, Rule(), 300, since=48)
+    assert fitted.metrics["left_out_as_strange"] >= 40
+    assert all(covers(found, at, 20) for at in faults)
+    assert len(found) <= len(faults) + 2
+
+
+def test_clean_history_raises_few_alarms_and_confidence_is_not_flattered(host) -> None:
+    trained = host(days=10, seed=1)
+    fitted = detectors.fit(trained.series, trained.frame)
+    unseen = host(days=24, seed=99)
+    scored = score(fitted.detector, unseen)
+    later = slice(10 * 288, None)
+    found, _ = decide(scored, Rule(), 300, since=10 * 288)
+    assert len(found) <= 3  # in 14 days
+    confident = scored.confidence[later]
+    # Of normal moments about one in a hundred is as strange as the strangest hundredth of calibration.
+    assert (confident >= 0.99).mean() < 0.03
+    assert np.nanmedian(confident) < 0.85
+
+
+def test_scores_beat_a_random_control(host) -> None:
+    from sklearn.metrics import average_precision_score
+
+    trained = host(days=10, seed=1)
+    fitted = detectors.fit(trained.series, trained.frame)
+    made = host(days=14, seed=1)
+    truth = np.zeros(made.ts_ms.size, dtype=bool)
+    for at in (3000, 3300, 3700):
+        inject(made, "level", at, 20)
+        truth[at : at + 20] = True
+    scored = score(fitted.detector, made)
+    later = slice(10 * 288, None)
+    ours = average_precision_score(truth[later], np.nan_to_num(scored.evidence[later]))
+    control = average_precision_score(truth[later], np.random.default_rng(0).random(truth[later].size))
+    # The moments after a fault still carry it in rolling features and count against us here.
+    assert ours > 0.5
+    assert control < 0.15
+
+
+def test_newest_moments_score_as_the_whole_history_does(host) -> None:
+    made = host(days=7)
+    detector = detectors.fit(made.series, made.frame).detector
+    whole = score(detector, made)
+    together = channels.assemble(detector.plan, tabulate(made.series, made.frame, detector.plan.grid))
+    part = detector.score(together.rows(slice(-(detector.lookback + 12), None)))
+    assert part.evidence[-12:] == pytest.approx(whole.evidence[-12:], rel=1e-3)
+
+
+def test_arrays_bring_it_back_bit_for_bit(host) -> None:
+    made = host(days=3)
+    fitted = detectors.fit(made.series, made.frame)
+    again = Detector.from_arrays(fitted.detector.arrays(), fitted.detector.plan, fitted.detector.spec)
+    assert np.array_equal(score(again, made).evidence, score(fitted.detector, made).evidence, equal_nan=True)
+
+
+def test_training_twice_gives_the_same_detector(host) -> None:
+    made = host(days=3)
+    one, two = (detectors.fit(made.series, made.frame).detector.arrays() for _ in range(2))
+    assert all(np.array_equal(one[k], two[k]) for k in one)
+
+
+def test_too_few_points_says_how_many_there_are_and_how_many_it_takes(host) -> None:
+    made = host(days=0.5)
+    with pytest.raises(NotEnoughData, match=rf"144 usable points.*at least {MIN_POINTS}") as refused:
+        detectors.fit(made.series, made.frame)
+    assert refused.value.values == {"points": 144, "needed": MIN_POINTS}
+
+
+def test_the_least_there_may_be_is_enough(host) -> None:
+    made = host(days=MIN_POINTS / 288 + 0.02)
+    assert detectors.fit(made.series, made.frame).metrics["points"] >= MIN_POINTS
+
+
+def test_constant_and_missing_series_are_refused_with_the_reason() -> None:
+    n = 400
+    ts = pd.Series(pd.date_range("2026-03-01", periods=n, freq="60s", tz="UTC"))
+    series = [Series(1, 1, "still", {}, "h", "gauge"), Series(2, 1, "gone", {}, "h", "gauge")]
+    still = pd.DataFrame({"series_id": 1, "ts": ts, "value": 5.0})
+    with pytest.raises(NotEnoughData, match="constant"):
+        detectors.fit(series, still)
+    with pytest.raises(NotEnoughData, match="0 usable points"):
+        detectors.fit(series, pd.DataFrame({"series_id": 2, "ts": ts, "value": np.nan}))
+    with pytest.raises(NotEnoughData, match="two samples"):
+        detectors.fit(series, still[:0])
+
+
+def test_one_series_alone_can_be_watched() -> None:
+    rng = np.random.default_rng(0)
+    n = 2000
+    value = rng.normal(10, 1, n)
+    value[1800:1815] = 40
+    ts = pd.Series(pd.date_range("2026-03-01", periods=n, freq="60s", tz="UTC"))
+    frame = pd.DataFrame({"series_id": 1, "ts": ts, "value": value})
+    fitted = detectors.fit([Series(1, 1, "load", {}, "h", "gauge")], frame)
+    found, _ = decide(fitted.scored, Rule(), 60, since=48)
+    assert covers(found, 1800, 15)
+
+
+def test_a_series_that_appears_midway_and_a_gap_do_not_break_it(host) -> None:
+    made = host(days=7)
+    made.values[1, :1000] = np.nan
+    frame = made.frame.dropna()
+    frame = frame[(frame["ts"] < made_ts(made, 1200)) | (frame["ts"] > made_ts(made, 1300))]
+    fitted = detectors.fit(made.series, frame)
+    assert np.isnan(fitted.scored.evidence[1250])
+    assert np.isfinite(fitted.scored.evidence[1400])
+
+
+def made_ts(made, row: int) -> pd.Timestamp:
+    return pd.Timestamp(int(made.ts_ms[row]), unit="ms", tz="UTC")
+
+
+def test_autoregression_is_surprised_by_a_jump_and_not_by_its_own_pattern() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.cumsum(rng.normal(0, 0.1, (1000, 2)), axis=0)
+    model = RidgeAR.fit(rows, np.ones(1000, dtype=bool))
+    rows[900, 0] += 5
+    residual = np.abs(model.residual(rows))
+    assert np.median(residual[:900]) < 2
+    assert residual[900, 0] > 10
+
+
+def test_relations_notice_what_no_channel_shows_alone() -> None:
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 1, 3000)
+    rows = np.stack([common, common, common]) + rng.normal(0, 0.1, (3, 3000))
+    model = Relations.fit(rows, np.ones(3000, dtype=bool))
+    rows[2, 2500:2540] = rng.normal(0, 1, 40) + 0.8
+    residual = np.abs(model.residual(rows))
+    assert residual[:, 2520:2540].max() > 2 * np.quantile(residual[:, :2400], 0.99)
