@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, delete, select
 
+from lib.auth.address import network_of
 from lib.db.database import Database
 from lib.db.tables import SignInFailure
 from lib.errors import TooMany
@@ -31,7 +32,9 @@ class Lockout:
                     locked
                     for locked in (
                         self._locked_until(session, col(SignInFailure.username) == username[:64]),
-                        self._locked_until(session, col(SignInFailure.address) == address[:64]) if address else None,
+                        self._locked_until(session, col(SignInFailure.address) == network_of(address))
+                        if address
+                        else None,
                     )
                     if locked
                 ),
@@ -43,7 +46,7 @@ class Lockout:
                     f"Too many failed sign-ins. Try again in {_spoken(wait_s)}, at {until:%H:%M:%S} UTC.",
                     retry_after_s=wait_s,
                 )
-            failure = SignInFailure(at=now, username=username[:64], address=address[:64])
+            failure = SignInFailure(at=now, username=username[:64], address=network_of(address))
             session.add(failure)
             session.flush()
             return int(failure.id or 0)
@@ -55,7 +58,10 @@ class Lockout:
             session.exec(
                 delete(SignInFailure).where(
                     (col(SignInFailure.id) == attempt)
-                    | ((col(SignInFailure.username) == username[:64]) & (col(SignInFailure.address) == address[:64]))
+                    | (
+                        (col(SignInFailure.username) == username[:64])
+                        & (col(SignInFailure.address) == network_of(address))
+                    )
                 )
             )
 

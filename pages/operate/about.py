@@ -13,7 +13,7 @@ from lib.ui.text import stamp
 actor = guard.require()
 app = runtime.app()
 
-st.title("About AutoOps")
+st.title("About AutoOps", icon=":material/info:")
 st.markdown(
     "AutoOps pulls metrics from Prometheus, learns how your machines usually behave, marks what is unusual with the "
     "reason in words, and answers questions about it. Everything runs in one process on your own machine; nothing "
@@ -32,7 +32,7 @@ facts = {
     "Guests": "may look around" if app.administration.guests_allowed() else "may not come in",
 }
 st.dataframe(
-    pd.DataFrame({"": list(facts), " ": list(facts.values())}),
+    pd.DataFrame({"what": list(facts), "value": list(facts.values())}),
     hide_index=True,
     key="about_facts",
     alt="Versions and modes of this installation",

@@ -11,7 +11,7 @@ actor = guard.require()
 app = runtime.app()
 administration, now = app.administration, app.clock()
 
-st.title("Account")
+st.title("Account", icon=":material/person:")
 if actor.kind is not ActorKind.USER:
     st.info("You are looking around as a guest. Sign in to have an account of your own.", icon=":material/login:")
     st.stop()

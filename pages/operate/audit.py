@@ -16,7 +16,7 @@ administration, now = app.administration, app.clock()
 SPANS = {"Last hour": 1, "Last day": 24, "Last 7 days": 168, "Last 30 days": 720, "All time": None}
 SHOWN = 500
 
-st.title("Audit log")
+st.title("Audit log", icon=":material/history:")
 entries_tab, failures_tab = st.tabs(["Entries", "Failed sign-ins"], key="audit_tabs")
 
 with entries_tab:

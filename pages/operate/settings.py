@@ -19,7 +19,7 @@ MODES = {
 }
 SOURCES = {"default": "default", "environment": "environment", "here": "changed here"}
 
-st.title("Settings")
+st.title("Settings", icon=":material/settings:")
 overview = configuration.overview(actor)
 changed = {entry.name for entry in overview if entry.source == "here"}
 

@@ -35,19 +35,20 @@ def state_of(person: Person) -> str:
     return "✓ active" if person.has_password else "… has not chosen a password"
 
 
-st.title("Users")
-with st.popover("Add user", icon=":material/person_add:", key="add_user"), st.form("add_user_form", border=False):
-    new_name = st.text_input("User name", key="add_username")
-    new_role = st.selectbox("Role", list(Role), key="add_role", format_func=role_label)
-    help_ = "Leave empty for a one-time link: they choose their own."
-    new_password = st.text_input("Password", type="password", key="add_password", help=help_)
-    add = st.form_submit_button("Add", type="primary", icon=":material/person_add:")
-if add:
-    with refusal.shown():
-        link = administration.create_user(actor, new_name, new_role, new_password)
-        st.success(f"{plain(new_name)} was added.", icon=":material/check:")
-        if link:
-            show_link(link, new_name)
+st.title("Users", icon=":material/group:")
+with st.popover("Add user", icon=":material/person_add:", key="add_user"):
+    with st.form("add_user_form", border=False):
+        new_name = st.text_input("User name", key="add_username")
+        new_role = st.selectbox("Role", list(Role), key="add_role", format_func=role_label)
+        help_ = "Leave empty for a one-time link: they choose their own."
+        new_password = st.text_input("Password", type="password", key="add_password", help=help_)
+        add = st.form_submit_button("Add", type="primary", icon=":material/person_add:")
+    if add:
+        with refusal.shown():
+            link = administration.create_user(actor, new_name, new_role, new_password)
+            st.success(f"{plain(new_name)} was added.", icon=":material/check:")
+            if link:
+                show_link(link, new_name)
 
 people = administration.users(actor)
 st.dataframe(
