@@ -54,7 +54,7 @@ def _readings(given: float) -> list[float]:
     """What one number may be said as: itself, in percent, in larger units. Few, or anything would fit something."""
     size = abs(given)
     readings = [given]
-    if size <= 1:
+    if 0 < size < 1:
         readings.append(given * 100)
     divisors = (*_KILO_TO_TERA, *_MINUTE_HOUR_DAY)
     return readings + [given / divisor for divisor in divisors if size / divisor >= 0.5]
@@ -71,8 +71,10 @@ def _given(results: Iterable[Any]) -> set[float]:
         elif isinstance(value, str):
             known.update(_value(m) for m in _NUMBER.finditer(value))
         elif isinstance(value, dict):
-            for inner in value.values():
-                walk(inner)
+            for key, inner in value.items():
+                # Constants of a formula are no findings.
+                if key != "formula":
+                    walk(inner)
         elif isinstance(value, list | tuple):
             known.add(float(len(value)))
             for inner in value:
