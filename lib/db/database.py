@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, event
@@ -16,8 +14,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlmodel import Session, create_engine
 
 from lib.errors import AppError, Invalid, StoreCorrupt, StoreError, StoreFull, StoreReadOnly, Unavailable
-
-log = logging.getLogger(__name__)
 
 # What SQLite says when the file is not, or no longer, a database.
 _DAMAGE = ("malformed", "not a database", "disk i/o error", "database corruption")
@@ -124,14 +120,12 @@ class Database:
 
     def _quarantined(self, reason: str) -> StoreCorrupt:
         """Move the damaged file aside, with the log that belongs to it, and say where."""
+        from lib.store.quarantine import set_aside
+
         assert self.path is not None
         self.engine.dispose()
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-        for suffix in ("", "-wal", "-shm"):
-            part = self.path.with_name(self.path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        log.error("app data damaged", extra={"path": str(self.path), "moved_to": str(aside), "reason": reason})
+        parts = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        aside = set_aside(self.path, [part for part in parts if part.exists()], reason) / self.path.name
         return StoreCorrupt(
             f"App data in {self.path} is damaged ({reason}); it was moved to {aside}. Users, sources and settings were "
             f"in it: put a backup in its place, or start again to begin without them. Samples are not touched.",
