@@ -71,7 +71,7 @@ def run(quick: bool, arguments: list[str]) -> Iterator[Figure]:
         note(f"{history.samples:,} samples behind {url}")
         package_way(url, history, Path(folder) / "warm-up.duckdb", days=1)  # the server's caches, for both alike
         naive, ours = [], []
-        for number in range(ROUNDS if quick else 3):  # in turns, so that what else the machine does falls on both
+        for number in range(ROUNDS):  # in turns, so that what else the machine does falls on both
             naive.append(naive_way(url, history, Path(folder) / f"naive-{number}.duckdb"))
             ours.append(package_way(url, history, Path(folder) / f"ours-{number}.duckdb"))
             note(f"{ours[-1][1]:,} samples: naive {naive[-1][0]:.2f} s, ours {ours[-1][0]:.3f} s")

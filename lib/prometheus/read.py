@@ -7,7 +7,7 @@ expression there is nothing raw to read, and evaluating it at the collection int
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from lib.errors import SourceAnswer, SourceTooLarge
 from lib.frames import Block, Window, from_ms, to_ms
 from lib.prometheus.guard import Guard
 from lib.prometheus.parse import Matrix
-from lib.prometheus.query import Endpoint, Limits, Wanted, days, quoted, selector
+from lib.prometheus.query import DAY, Endpoint, Limits, Wanted, days, quoted, selector
 from lib.prometheus.session import SourceSession
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _MAX_STEPS = 10_000  # Prometheus refuses more than 11,000 points a series
 _SHORTEST = timedelta(minutes=10)  # a window below this is not halved further
+_GOOD_SIZE = 250_000  # samples an answer: fewer cost more in trips than in bytes, more only memory
+_MOST_DAYS = 8
 _NAMES_A_COUNT = 40  # keeps the URL of one counting query well below 8 kB
 
 
@@ -75,16 +77,18 @@ class Reader:
         return Matrix([_within(block, wanted.name, start, end) for block in found], found.warnings)
 
     def history(self, wanted: Iterable[Wanted], window: Window, step_s: float = 15.0) -> Iterator[Part]:
-        """Target by target, day by day; the next piece is under way while the caller stores the last."""
-        pieces = [(w, day) for w in wanted for day in days(window)]
+        """Target by target, a day or, where days are small, some days at a time; the next piece is under way while
+        the caller stores the last."""
+        plan = _plan(wanted, window)
+        asked = plan.send(None)
         with ThreadPoolExecutor(1, thread_name_prefix="source-ahead") as ahead:
-            waiting = [ahead.submit(self.whole, w, day, step_s) for w, day in pieces[:1]]
-            for number, (one, day) in enumerate(pieces):
-                matrix = waiting.pop().result()
-                if number + 1 < len(pieces):
-                    waiting.append(ahead.submit(self.whole, *pieces[number + 1], step_s))
+            under_way = ahead.submit(self.whole, *asked, step_s) if asked else None
+            while asked and under_way:
+                part = Part(*asked, under_way.result())
+                asked = plan.send(part)
+                under_way = ahead.submit(self.whole, *asked, step_s) if asked else None
                 try:
-                    yield Part(one, day, matrix)
+                    yield part
                 except BaseException:
                     self.session.abort()  # nobody wants the piece under way any more
                     raise
@@ -158,6 +162,19 @@ class Reader:
             warnings += found.warnings
             blocks += found
         return _merged(wanted.name, blocks, warnings)
+
+
+def _plan(wanted: Iterable[Wanted], window: Window) -> Generator[tuple[Wanted, Window] | None, Part | None, None]:
+    """What to ask next, told what came last: a day first, then as many as make a good size. None: that was all."""
+    for one in wanted:
+        left, at_once = days(window), 1
+        while left:
+            piece, left = left[:at_once], left[at_once:]
+            part = yield one, Window(piece[0].start, piece[-1].end)
+            if part:
+                a_day = part.matrix.samples / (part.window.span / DAY)
+                at_once = max(1, min(_MOST_DAYS, int(_GOOD_SIZE / max(a_day, 1.0))))
+    yield None
 
 
 def _re2_literal(text: str) -> str:

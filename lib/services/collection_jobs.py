@@ -157,7 +157,7 @@ class _Meter:
         self.context.progress(*self._said)
 
     def add(self, part: Part) -> None:
-        self.done += 1
+        self.done += len(days(part.window))
         self.samples += part.matrix.samples
         day = part.window.start.strftime("%Y-%m-%d")
         self._said = (
