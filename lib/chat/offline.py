@@ -15,6 +15,7 @@ from lib.chat.measures import MEASURES
 from lib.chat.question import Vocabulary, parse
 from lib.chat.tools.data import Data, Outcome, Result
 
+NOTHING_STORED = "Nothing is stored yet. Connect a source on the Sources page; then ask again, or ask *help*."
 # Questions further back than this no longer matter to "and for web-03?".
 _REMEMBERED = 12
 
@@ -37,7 +38,10 @@ def answer(text: str, history: Sequence[Turn], data: Data, ledger: Ledger | None
     context = _context(history, known)
     asked = resolve(parse(text, known, data.now), context, known, data.now)
     if isinstance(asked, Reply):
-        yield Text(asked.text)
+        yield Text(asked.text if known.metrics else NOTHING_STORED)
+        return
+    if not known.metrics and asked.intent not in (Intent.HELP, Intent.GREETING, Intent.THANKS):
+        yield Text(NOTHING_STORED)
         return
     yield from _Answering(data, known, ledger or Ledger(data)).to(asked)
 
@@ -185,6 +189,8 @@ class _Answering:
         if result.outcome is Outcome.ERROR:
             return phrasing.missing(result, None)
         if result.outcome is Outcome.NO_DATA:
+            if not result.values.get("detectors"):
+                return phrasing.missing(result, self._number)
             return phrasing.no_anomalies(asked, result.window or asked.windows[0], self._number)
         if asked.intent is Intent.ANOMALY_COUNT:
             return phrasing.anomaly_count(asked, result, self._number)

@@ -52,4 +52,5 @@ def bind(exploration: Exploration, detection: Detection, actor: Actor, now: date
         read=read,
         anomalies=anomalies,
         explain=explain,
+        detectors=lambda: len(detection.detectors(actor)),
     )

@@ -48,27 +48,33 @@ def engine(status: AssistantStatus) -> None:
         st.caption(":material/lock: Answered by the offline engine: nothing leaves this machine. Times are UTC.")
 
 
-def starters(app: App, actor: Actor) -> dict[str, str]:
-    """Label -> question: what the address carries first (asked only on a click), then what the data can answer."""
+def starters(app: App, actor: Actor) -> list[str]:
+    """What the address carries first (asked only on a click), then what the data can answer."""
     made: list[str] = []
     if asked := st.query_params.get(QUESTION, "").strip()[:500]:
         made.append(asked)
     anomaly = st.query_params.get(ANOMALY, "")
     if anomaly.isascii() and anomaly.isdigit() and len(anomaly) < 16:
         made += [f"Why is anomaly {anomaly} one?"]
-    return {plain(question, 120): question for question in dict.fromkeys([*made, *app.assistant.suggestions(actor)])}
+    return list(dict.fromkeys([*made, *app.assistant.suggestions(actor)]))
 
 
 def pick_starter(app: App, actor: Actor) -> str | None:
     """Questions to begin with; the one that was clicked, once."""
-    labelled = starters(app, actor)
 
     def take() -> None:
         # Taken out of the widget, so that the same click is not an answer again on the next run.
-        state.pick(labelled.get(st.session_state["chat_starters"] or "", ""))
+        state.pick(st.session_state["chat_starters"] or "")
         st.session_state["chat_starters"] = None
 
-    st.pills("Try one of these", list(labelled), key="chat_starters", width="stretch", on_change=take)
+    st.pills(
+        "Try one of these",
+        starters(app, actor),
+        key="chat_starters",
+        width="stretch",
+        on_change=take,
+        format_func=lambda question: plain(question, 120),
+    )
     return state.picked() or None
 
 

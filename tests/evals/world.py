@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lib.app import App
+from lib.db.tables import Detector
 from lib.frames import Block
 from lib.store.findings import Anomaly, Findings
 
@@ -32,6 +33,8 @@ def build_world(app: App) -> World:
     """Fill an app's store."""
     blocks = tuple(_blocks())
     app.samples.append(SOURCE_ID, blocks)
+    with app.database.session() as session:
+        session.add(Detector(source_id=SOURCE_ID, host="web-03", name="web-03"))
     saved = Findings(app.store).save_anomalies(_anomalies(app))
     return World(app, blocks, tuple(saved))
 

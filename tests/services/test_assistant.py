@@ -166,6 +166,13 @@ def test_empty_store_says_so_and_suggests_help(app: App) -> None:
         assert isinstance(events[-1], Done) and said(events)
 
 
+def test_nobody_looked_is_not_the_same_as_nothing_found(app: App, clock: FakeClock) -> None:
+    times = np.arange(10) * 60_000 + to_ms(clock.now - timedelta(minutes=10))
+    app.samples.append(1, [Block("node_load1", {"instance": "web-01"}, times, np.arange(10.0))])
+    text = said(ask(app, GUEST, "how many anomalies were there yesterday?"))
+    assert "No detector is trained" in text and "**0**" not in text
+
+
 def test_every_suggestion_has_an_answer(filled: App) -> None:
     suggestions = filled.assistant.suggestions(GUEST)
     assert len(suggestions) >= 5

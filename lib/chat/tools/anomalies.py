@@ -71,12 +71,11 @@ def run(data: Data, asked: Arguments) -> Result:
         frame = frame[frame["end_ts"].isna()]
     if frame.empty:
         where = f" on {asked.host}" if asked.host else ""
-        return Result(
-            Outcome.NO_DATA,
-            f"No anomaly{where} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC.",
-            values={"count": 0},
-            **about,
-        )
+        message = f"No anomaly{where} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC."
+        detectors = data.detectors()
+        if not detectors:
+            message = "No detector is trained, so nobody has looked for anomalies. Train one on the Anomalies page."
+        return Result(Outcome.NO_DATA, message, values={"count": 0, "detectors": detectors}, **about)
     rows = _sorted([_row(row, data.now) for row in frame.to_dict("records")], asked.order)
     hosts = frame["host"].value_counts()
     about["links"] = {"anomaly_ids": [row["id"] for row in rows[:20]], "hosts": about["links"]["hosts"]}

@@ -32,7 +32,7 @@ class Data:
     find(metric, host): series. read(series, window): samples of them.
     anomalies(window, host): id, host, series_id, title, metric, unit, start_ts, end_ts, peak_ts, score, confidence,
     severity, actual, expected, low, high, sentence; those that overlap the window.
-    explain(anomaly_id): the same fields of one, and contributors; raises NotFound.
+    explain(anomaly_id): the same fields of one, and contributors; raises NotFound. detectors: how many look for any.
     """
 
     now: datetime
@@ -42,6 +42,7 @@ class Data:
     read: Callable[[Sequence[Series], Window], Reading]
     anomalies: Callable[[Window, str | None], pd.DataFrame]
     explain: Callable[[int], Mapping[str, Any]]
+    detectors: Callable[[], int]
 
 
 class Outcome(StrEnum):
