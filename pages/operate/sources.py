@@ -47,10 +47,8 @@ def detail(status: SourceStatus) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(status.name), width="stretch")
         if manages:
-            label, icon = (
-                ("Switch off", ":material/pause:") if status.enabled else ("Switch on", ":material/play_arrow:")
-            )
-            if st.button(label, key=f"switch_{status.id}", icon=icon):
+            icon = ":material/pause:" if status.enabled else ":material/play_arrow:"
+            if st.button(f"Switch {'off' if status.enabled else 'on'}", key=f"switch_{status.id}", icon=icon):
                 app.collection.enable(actor, status.id, not status.enabled)
                 st.rerun()
             sources.remove(app, actor, status)
