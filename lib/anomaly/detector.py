@@ -279,7 +279,9 @@ def _learn(
     centre = np.where(np.isfinite(centre), centre, 0.0)
     spread = _feature_scale(features, channels, teach)
     scaled = scale(features.values, centre, spread)
-    reducer = PCA(n_components=min(COMPONENTS, scaled.shape[1], int(teach.sum()) // 4), svd_solver="covariance_eigh")
+    reducer = PCA(
+        n_components=min(COMPONENTS, scaled.shape[1] // 2, int(teach.sum()) // 4), svd_solver="covariance_eigh"
+    )
     reducer.fit(scaled[teach])
     lengths = np.sqrt(np.maximum(reducer.explained_variance_, 1e-9))
     white = (scaled[teach] - reducer.mean_) @ reducer.components_.T / lengths

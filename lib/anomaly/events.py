@@ -10,9 +10,10 @@ import numpy as np
 from lib.anomaly.detector import PARTS, Scored
 from lib.features.kernels import move
 
-# Rolling features remember an incident for as long as their window; a moment whose own values are no stranger than
-# one in twenty is over, whatever they say.
-_OVER = 1.3
+# Rolling features remember an incident for as long as their window. A moment takes part in it itself while its own
+# values are as strange as one in twenty, or the relations between channels (averaged over a few steps) as one in 1,000;
+# to open an event takes one in a hundred.
+_ALONE, _ALONE_TO_OPEN, _TOGETHER = 1.3, 2.0, 3.0
 
 
 class Severity(StrEnum):
@@ -33,7 +34,7 @@ class Rule:
     the threshold rises with it when normal has moved.
     """
 
-    open_at: float = 3.5
+    open_at: float = 3.3
     keep_at: float = 2.0
     open_for: int = 2
     merge: int = 6
@@ -76,34 +77,35 @@ def decide(scored: Scored, rule: Rule, step_s: float, since: int = 0) -> tuple[l
     with np.errstate(invalid="ignore"):
         high = np.nan_to_num(evidence, nan=-1.0) >= threshold
         low = np.nan_to_num(evidence, nan=-1.0) >= threshold - (rule.open_at - rule.keep_at)
-    opens = move("min", high.astype(float), rule.open_for, rule.open_for) == 1.0
+    present, enough = _present(scored.parts, _ALONE), _present(scored.parts, _ALONE_TO_OPEN)
+    low &= move("max", present.astype(float), rule.merge + 1) == 1.0
+    opens = (move("min", high.astype(float), rule.open_for, rule.open_for) == 1.0) & (
+        move("max", enough.astype(float), rule.open_for) == 1.0
+    )
     seen = np.flatnonzero(np.isfinite(evidence))
+    newest = int(seen[-1]) if seen.size else -1
     spans: list[list[int]] = []
     row = since
-    starts = np.flatnonzero(opens)
-    quiet = np.flatnonzero(~low)
-    while True:
-        at = np.searchsorted(starts, row)
-        if at == starts.size:
-            break
+    starts, quiet, strange = np.flatnonzero(opens), np.flatnonzero(~low), np.flatnonzero(present)
+    while (at := int(np.searchsorted(starts, row))) < starts.size:
         opened = int(starts[at])
-        first = opened - rule.open_for + 1
-        end_at = np.searchsorted(quiet, opened)
-        last = int(quiet[end_at]) - 1 if end_at < quiet.size else len(evidence) - 1
+        first = max(opened - rule.open_for + 1, since)
+        end_at = int(np.searchsorted(quiet, opened))
+        row = int(quiet[end_at]) if end_at < quiet.size else len(evidence)
+        last = max(int(strange[np.searchsorted(strange, row) - 1]), opened)
         if spans and first - spans[-1][1] <= rule.merge:
             spans[-1][1] = last
         else:
-            spans.append([max(first, since), last])
-        row = last + 1
-    newest = int(seen[-1]) if seen.size else -1
-    present = -np.log10(scored.parts[PARTS.index("strongest")]) >= _OVER
-    trimmed = [(a, _end(present, a, b)) for a, b in spans]
-    return [_event(scored, a, b, b + rule.merge >= newest, step_s) for a, b in trimmed], threshold
+            spans.append([first, last])
+        row = max(row, opened + 1)
+    return [_event(scored, a, b, b + rule.merge >= newest, step_s) for a, b in spans], threshold
 
 
-def _end(present: np.ndarray, first: int, last: int) -> int:
-    strange = np.flatnonzero(present[first : last + 1])
-    return first + int(strange[-1]) if strange.size else last
+def _present(parts: np.ndarray, least: float) -> np.ndarray:
+    """Moments that are strange themselves, not only by what rolling features still remember."""
+    evidence = -np.log10(parts)
+    alone, together = evidence[PARTS.index("strongest")], evidence[PARTS.index("relations")]
+    return (alone >= least) | (together >= _TOGETHER)
 
 
 def _event(scored: Scored, first: int, last: int, still: bool, step_s: float) -> Event:

@@ -11,7 +11,7 @@ from lib.features.kernels import move
 
 DAY_MS = 86_400_000
 # A usual day takes a few days to see; telling weekends apart takes two of them.
-MIN_DAYS, MIN_DAYS_WEEKEND = 3.0, 14.0
+MIN_DAYS, MIN_DAYS_SPREAD, MIN_DAYS_WEEKEND = 3.0, 7.0, 14.0  # fewer, and one incident is most of what there is
 SLOTS = 96  # of a quarter of an hour
 
 
@@ -136,7 +136,7 @@ def _spread(ts_ms: np.ndarray, residual: np.ndarray, days: float) -> np.ndarray:
     """Robust size of the residual; by time of day where history allows, never under half of the whole day's."""
     whole = robust_scale(residual)
     spread = np.repeat(whole[:, None], SLOTS, axis=1)
-    if days >= MIN_DAYS:
+    if days >= MIN_DAYS_SPREAD:
         slot = ((ts_ms % DAY_MS) * SLOTS // DAY_MS).astype(int)
         reach = 6  # slots either side: three hours together
         by_slot = [
@@ -148,9 +148,9 @@ def _spread(ts_ms: np.ndarray, residual: np.ndarray, days: float) -> np.ndarray:
 
 
 def robust_scale(rows: np.ndarray) -> np.ndarray:
-    """A standard deviation outliers do not move, per row: from quartiles, or from the 5 to 95% span of spiky rows."""
-    low, q1, q3, high = (quantile(rows, q) for q in (0.05, 0.25, 0.75, 0.95))
-    scale = np.maximum((q3 - q1) / 1.349, 0.5 * (high - low) / 3.29)
+    """A standard deviation outliers do not move, per row: from quartiles, or from the 10 to 90% span of spiky rows."""
+    low, q1, q3, high = (quantile(rows, q) for q in (0.1, 0.25, 0.75, 0.9))
+    scale = np.maximum((q3 - q1) / 1.349, 0.5 * (high - low) / 2.563)
     # Rows that hardly ever move: the plain deviation, else something small but not nothing.
     with np.errstate(invalid="ignore"):
         plain = bn.nanstd(rows, axis=1)

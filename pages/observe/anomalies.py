@@ -4,7 +4,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import anomaly_charts, anomaly_view, charts, controls, guard, links, runtime
+from lib.ui import anomaly_charts, anomaly_view, charts, controls, guard, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
@@ -77,7 +77,6 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         selection_mode="multi",
         key="severity",
         bind="query-params",
-        format_func=lambda name: f"{anomaly_view.SIGNS[name][0]} {name}",
     )
 found = app.detection.anomalies(actor, window, source_id=source_id, host=host, severity=severity or None)
 chosen = anomaly_view.asked() or anomaly_view.first_choice(found)

@@ -48,7 +48,8 @@ def test_fault_after_training_is_found_and_little_else(host, kind: str) -> None:
     scored = score(fitted.detector, made)
     found, _ = decide(scored, Rule(), 300, since=10 * 288)
     assert covers(found, fault, 24), [(e.first, e.last, e.evidence) for e in found]
-    assert len([e for e in found if not (e.first <= fault + 48 and e.last >= fault)]) <= 2
+    # Rolling features remember a fault for a few hours; what follows it closely is an echo, not another alarm.
+    assert len([e for e in found if not fault - 1 <= e.first <= fault + 144]) <= 1
 
 
 def test_incidents_inside_the_training_span_are_found_in_it(host) -> None:

@@ -70,7 +70,7 @@ def test_threshold_follows_drift_from_the_past_only() -> None:
 
 def test_aftermath_of_rolling_features_is_cut_off() -> None:
     given = scored([0, 5, 5, 4, 4, 4, 0, 0, 0, 0])
-    given.parts[PARTS.index("strongest"), 3:] = 0.5
+    given.parts[:, 3:] = 0.5
     assert [(e.first, e.last) for e in decide(given, RULE, 60)[0]] == [(1, 2)]
 
 
