@@ -17,6 +17,7 @@ from lib.profiling import metric as metrics_
 from lib.profiling import series as series_
 from lib.profiling.gaps import GAP_FACTOR, break_lines
 from lib.profiling.profiles import MetricProfile, SeriesProfile
+from lib.profiling.rates import rate
 from lib.profiling.times import unix_ms
 from lib.profiling.titles import short_titles
 from lib.profiling.units import unit_of
@@ -154,26 +155,15 @@ class Exploration:
                 "narrow them by host or label."
             )
         series = self.samples.find(ids=list(series_ids))
-        extent = self.readings.extent([one.id for one in series], window)
-        samples = int(extent["count"].sum())
-        step_ms = self._step_ms(extent, max_points)
-        lines: list[ChartLine] = []
-        titles = short_titles(series)
-        intervals = dict(zip(extent["series_id"], extent["interval_s"].fillna(0.0), strict=True))
-        for counters in (False, True):
-            ids = [one.id for one in series if (one.kind == "counter") is counters]
-            if not ids:
-                continue
-            if step_ms:
-                frame = self.readings.buckets(ids, window, step_ms, counters=counters)
-            else:
-                frame = self.readings.points(ids, window, counters=counters)
-            parts = dict(iter(frame.groupby("series_id", sort=False)))
-            lines += [
-                _line(one, titles[one.id], parts[one.id], step_ms, intervals.get(one.id, 0.0))
-                for one in series
-                if one.id in parts and (one.kind == "counter") is counters
-            ]
+        few = self.readings.few([one.id for one in series], window, max_points)
+        if few is not None:
+            lines, step_ms = self._every_reading(series, few), 0
+            samples, non_finite = len(few), int((~np.isfinite(few["value"])).sum())
+        else:
+            extent = self.readings.extent([one.id for one in series], window)
+            step_ms = _step_ms(extent, max_points)
+            lines = self._buckets(series, window, step_ms, extent)
+            samples, non_finite = int(extent["count"].sum()), int(extent["non_finite"].sum())
         units = {unit_of(one.metric, one.kind) for one in series}
         return ChartData(
             lines=tuple(lines),
@@ -182,7 +172,7 @@ class Exploration:
             step_s=step_ms / 1000,
             rate=any(one.kind == "counter" for one in series),
             samples=samples,
-            non_finite=int(extent["non_finite"].sum()),
+            non_finite=non_finite,
             as_of=self.clock(),
         )
 
@@ -193,11 +183,11 @@ class Exploration:
         actor.require(Permission.VIEW)
         series = {one.id: one for one in self.samples.find(ids=list(series_ids))}
         ids = [series_id for series_id in dict.fromkeys(series_ids) if series_id in series]
+        kinds = {counters: [i for i in ids if (series[i].kind == "counter") is counters] for counters in (False, True)}
         parts = [
-            self.readings.statistics(
-                [i for i in ids if (series[i].kind == "counter") is counters], window, counters=counters
-            )
-            for counters in (False, True)
+            self.readings.statistics(of_kind, window, counters=counters)
+            for counters, of_kind in kinds.items()
+            if of_kind or not counters
         ]
         table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
         missing = self.readings.missing(ids, window)
@@ -307,25 +297,51 @@ class Exploration:
         last = max(one.last for one in stats if one.last)
         return Window(first, last + timedelta(milliseconds=1))
 
-    def _step_ms(self, extent: pd.DataFrame, max_points: int) -> int:
-        """Bucket width so that all lines together stay within `max_points`; 0 when every reading fits."""
-        if int(extent["count"].sum()) <= max_points:
-            return 0
-        # Few points a line would hide what moves: below this, more points are the smaller evil.
-        budget = max(40, max_points // len(extent))
-        span_s = (extent["last"].max() - extent["first"].min()).total_seconds()
-        return next((step for step in STEPS_S if span_s / step < budget), STEPS_S[-1]) * 1000
+    def _every_reading(self, series: Sequence[Series], frame: pd.DataFrame) -> list[ChartLine]:
+        titles, parts = short_titles(series), dict(iter(frame.groupby("series_id", sort=False)))
+        lines = []
+        for one in series:
+            if one.id not in parts:
+                continue
+            ts_ms, value = unix_ms(parts[one.id]["ts"]), parts[one.id]["value"].to_numpy(dtype=np.float64)
+            if one.kind == "counter":
+                ts_ms, value, _ = rate(ts_ms, value)
+            else:
+                ts_ms, value = ts_ms[np.isfinite(value)], value[np.isfinite(value)]
+            if ts_ms.size:
+                ts_ms, value = break_lines(ts_ms, value)
+                lines.append(ChartLine(one, titles[one.id], ts_ms, value))
+        return lines
+
+    def _buckets(self, series: Sequence[Series], window: Window, step_ms: int, extent: pd.DataFrame) -> list[ChartLine]:
+        titles = short_titles(series)
+        intervals = dict(zip(extent["series_id"], extent["interval_s"].fillna(0.0), strict=True))
+        parts: dict[int, pd.DataFrame] = {}
+        for counters in (False, True):
+            ids = [one.id for one in series if (one.kind == "counter") is counters]
+            if ids:
+                frame = self.readings.buckets(ids, window, step_ms, counters=counters)
+                parts.update(iter(frame.groupby("series_id", sort=False)))
+        return [
+            _bucket_line(one, titles[one.id], parts[one.id], step_ms, intervals[one.id])
+            for one in series
+            if one.id in parts
+        ]
 
 
-def _line(series: Series, title: str, frame: pd.DataFrame, step_ms: int, interval_s: float) -> ChartLine:
-    ts_ms = unix_ms(frame["ts"])
-    if not step_ms:
-        ts_ms, value = break_lines(ts_ms, frame["value"].to_numpy(dtype=np.float64))
-        return ChartLine(series, title, ts_ms, value)
+def _step_ms(extent: pd.DataFrame, max_points: int) -> int:
+    """Bucket width so that all lines together stay within `max_points`."""
+    # Few points a line would hide what moves: below this, more points are the smaller evil.
+    budget = max(40, max_points // len(extent))
+    span_s = (extent["last"].max() - extent["first"].min()).total_seconds()
+    return next((step for step in STEPS_S if span_s / step < budget), STEPS_S[-1]) * 1000
+
+
+def _bucket_line(series: Series, title: str, frame: pd.DataFrame, step_ms: int, interval_s: float) -> ChartLine:
     columns = (frame[name].to_numpy(dtype=np.float64) for name in ("mean", "min", "max"))
     # One empty bucket is a gap where a bucket is wide enough to hold one; elsewhere it may be one missed sample.
     factor = 1.5 if step_ms >= GAP_FACTOR * interval_s * 1000 else GAP_FACTOR
-    ts_ms, value, low, high = break_lines(ts_ms + step_ms // 2, *columns, factor=factor)
+    ts_ms, value, low, high = break_lines(unix_ms(frame["ts"]) + step_ms // 2, *columns, factor=factor)
     return ChartLine(series, title, ts_ms, value, low, high)
 
 

@@ -66,6 +66,17 @@ class Readings:
             window,
         )
 
+    def few(self, ids: Sequence[int], window: Window, limit: int) -> pd.DataFrame | None:
+        """series_id, ts, value as stored, sorted, when there are at most `limit`; else None. One quick look."""
+        frame = self._frame(
+            """SELECT series_id, ts, value FROM samples WHERE series_id IN (SELECT unnest($ids::INTEGER[]))
+                AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS LIMIT $limit""",
+            ids,
+            window,
+            limit=limit + 1,
+        )
+        return frame.sort_values(["series_id", "ts"], ignore_index=True) if len(frame) <= limit else None
+
     def points(self, ids: Sequence[int], window: Window, *, counters: bool) -> pd.DataFrame:
         """series_id, ts, value: every reading."""
         return self._frame(
@@ -136,8 +147,9 @@ class Readings:
         counts = dict(rows)
         return tuple(counts.get(minute, 0) for minute in range(minutes))
 
-    def _frame(self, query: str, ids: Sequence[int], window: Window) -> pd.DataFrame:
-        parameters: dict[str, Any] = {"ids": list(ids), "start": naive(window.start), "end": naive(window.end)}
+    def _frame(self, query: str, ids: Sequence[int], window: Window, **more: Any) -> pd.DataFrame:
+        edges = {"start": naive(window.start), "end": naive(window.end)}
+        parameters: dict[str, Any] = {"ids": list(ids), **edges, **more}
         if "$factor" in query:
             parameters["factor"] = self.gap_factor
         with self.store.read() as cursor:

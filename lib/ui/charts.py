@@ -74,29 +74,24 @@ def layout(
     """
     if legend is None:
         legend = sum(1 for trace in figure.data if trace.showlegend is not False) > 1
-    axis: dict[str, Any] = {
-        "gridcolor": _GRID,
-        "linecolor": _AXIS,
-        "zerolinecolor": _AXIS,
-        "zeroline": False,
-        "automargin": True,
-    }
+    axis: dict[str, Any] = {"gridcolor": _GRID, "linecolor": _AXIS, "zerolinecolor": _AXIS, "zeroline": False}
     figure.update_layout(
         title={"text": label(title), "font": {"size": 15}, "x": 0, "xanchor": "left"} if title else None,
         meta={"alt": alt},
         height=height,
         colorway=list(PALETTE),
-        margin={"l": 8, "r": 8, "t": 44 if title else 16, "b": 8},
+        # Fixed margins: automatic ones make the browser draw twice.
+        margin={"l": 52 + 7 * len(_suffix(unit)), "r": 12, "t": 44 if title else 12, "b": 78 if legend else 44},
         hovermode="x unified",
         hoverlabel={"namelength": 60},
         dragmode="zoom",
         showlegend=legend,
-        legend={"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0, "font": {"size": 12}},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"size": 12}},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis, **_ticks(unit))
+    figure.update_xaxes(axis)
+    figure.update_yaxes({**axis, **_ticks(unit)})
     return figure
 
 

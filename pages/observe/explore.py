@@ -39,7 +39,6 @@ def view() -> None:
     try:
         data = app.exploration.chart(actor, ids, window)
         anomalies = app.detection.anomalies(actor, window)
-        table = app.exploration.statistics(actor, ids, window)
     except AppError as error:
         st.error(error.message)
         return
@@ -59,7 +58,8 @@ def view() -> None:
     if marks:
         noun = "anomaly" if len(marks) == 1 else "anomalies"
         links.to("pages/observe/anomalies.py", f"{len(marks)} {noun} marked ▼", icon=":material/warning:")
-    draw_table(data, table)
+    # The browser draws the chart while the numbers are computed.
+    draw_table(data, app.exploration.statistics(actor, ids, window))
     draw_exports(metric, ids, window, data.samples)
 
 
