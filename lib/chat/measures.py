@@ -21,7 +21,7 @@ _NOT_TELLING = {"__name__", "job", "instance", "host", "hostname", "nodename", "
 
 @dataclass(frozen=True)
 class Part:
-    """Series a formula needs: a metric and the label values that fit. rated: taken as increase a second."""
+    """Series a formula needs: a metric and patterns its labels fit. rated: taken as increase a second."""
 
     metric: str
     where: Mapping[str, str] | None = None
@@ -32,7 +32,7 @@ class Part:
         labels = series.labels
         return (
             series.metric == self.metric
-            and all(labels.get(k) == v for k, v in (self.where or {}).items())
+            and all(re.fullmatch(v, labels.get(k, "")) for k, v in (self.where or {}).items())
             and not any(re.fullmatch(v, labels.get(k, "")) for k, v in (self.without or {}).items())
         )
 
@@ -47,11 +47,21 @@ class Measure:
     formula: str
     parts: tuple[Part, ...]
     combine: Callable[..., np.ndarray]
-    across: str = ""  # how series of one host become one: mean, sum, or '' for each on its own
+    across: str = ""  # 'sum': series of one host become one; '': each on its own
+    # The first part is some of the series of the second: hosts that have only those tell nothing of a share.
+    share: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part.metric for part in self.parts))
+
+
+_CPU = "node_cpu_seconds_total"
+
+
+def _share(some: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 100.0 * some / whole
 
 
 def _share_used(left: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -59,15 +69,20 @@ def _share_used(left: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return 100.0 * (1.0 - left / whole)
 
 
-def _mode(key: str, title: str, mode: str) -> Measure:
+def _mode(key: str, title: str, modes: str, left_over: bool = False) -> Measure:
+    """Modes' share of all of a host's processor time, however many cores its series stand for."""
+    some = (
+        f'sum by (host) (rate({_CPU}{{mode{"=~" if "|" in modes else "="}"{modes}"}})) / sum by (host) (rate({_CPU}))'
+    )
     return Measure(
         key,
         title,
         "%",
-        f'100 * avg by (host) (rate(node_cpu_seconds_total{{mode="{mode}"}}))',
-        (Part("node_cpu_seconds_total", {"mode": mode}, rated=True),),
-        lambda share: 100.0 * share,
-        "mean",
+        f"100 * (1 - {some})" if left_over else f"100 * {some}",
+        (Part(_CPU, {"mode": modes}, rated=True), Part(_CPU, rated=True)),
+        _share_used if left_over else _share,
+        "sum",
+        share=True,
     )
 
 
@@ -87,15 +102,8 @@ def _summed(key: str, title: str, metric: str, without: dict[str, str] | None = 
 MEASURES: dict[str, Measure] = {
     measure.key: measure
     for measure in (
-        Measure(
-            "cpu_busy",
-            "CPU busy",
-            "%",
-            '100 * (1 - avg by (host) (rate(node_cpu_seconds_total{mode="idle"})))',
-            (Part("node_cpu_seconds_total", {"mode": "idle"}, rated=True),),
-            lambda idle: 100.0 * (1.0 - np.minimum(idle, 1.0)),
-            "mean",
-        ),
+        # Detectors name it alike and mean the same: waiting for a disk is not being busy.
+        _mode("cpu_busy", "CPU busy", "idle|iowait", left_over=True),
         _mode("cpu_user", "CPU in user mode", "user"),
         _mode("cpu_system", "CPU in system mode", "system"),
         _mode("cpu_iowait", "CPU waiting for I/O", "iowait"),
@@ -154,6 +162,8 @@ def values(measure: Measure, series: Sequence[Series], samples: pd.DataFrame) ->
     series: candidates, of which those that fit a part are used. samples: series_id, ts, value. series_id: of the
     first part, for links.
     """
+    if measure.share:
+        series = _with_a_whole(measure, series)
     aligned = [_aligned(part, series, samples, measure.across) for part in measure.parts]
     frame = aligned[0]
     for index, other in enumerate(aligned[1:], 1):
@@ -164,6 +174,12 @@ def values(measure: Measure, series: Sequence[Series], samples: pd.DataFrame) ->
         value=measure.combine(*(column.to_numpy(np.float64) for column in columns)) if len(frame) else np.empty(0)
     )
     return frame[np.isfinite(frame["value"])].sort_values(_KEYS, kind="stable", ignore_index=True)
+
+
+def _with_a_whole(measure: Measure, series: Sequence[Series]) -> list[Series]:
+    some, whole = measure.parts
+    known = {one.host for one in series if whole.fits(one) and not some.fits(one)}
+    return [one for one in series if one.host in known]
 
 
 def _aligned(part: Part, series: Sequence[Series], samples: pd.DataFrame, across: str) -> pd.DataFrame:
@@ -186,10 +202,13 @@ def _aligned(part: Part, series: Sequence[Series], samples: pd.DataFrame, across
         return pd.DataFrame({"host": [], "part": [], "series_id": [], "ts": [], "value": []})
     frame = pd.concat(pieces, ignore_index=True)
     if across:
+        # A moment at which one of the series is missing would give too small a sum.
+        complete = {host: sum(piece["host"].iloc[0] == host for piece in pieces) for host in set(frame["host"])}
         frame["part"] = ""
         frame = frame.groupby(_KEYS, as_index=False, sort=False).agg(
-            value=("value", across), series_id=("series_id", "min")
+            value=("value", across), series_id=("series_id", "min"), there=("series_id", "size")
         )
+        frame = frame[frame["there"] == frame["host"].map(complete)]
     return frame
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from lib.errors import ProviderError, ProviderRefused, ProviderTimeout, Unavailable
 from lib.llm.gemini import Gemini
 from lib.llm.openai import OpenAI
-from lib.llm.provider import Chunk, Done, Message, MessageRole, Provider, ToolSpec
+from lib.llm.provider import TITLES, Chunk, Done, Message, MessageRole, Provider, ToolSpec
 from lib.settings import LlmMode, Settings
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,9 @@ class Fallback:
         resting = [s for s in self.status() if s.name in names]
         if not resting:
             raise Unavailable("No language model provider is configured; set GEMINI_API_KEY or OPENAI_API_KEY.")
-        told = "; ".join(f"{s.name.title()} is asked again in {s.retry_in_s:.0f} s ({s.last_error})" for s in resting)
+        told = "; ".join(
+            f"{TITLES.get(s.name, s.name)} is asked again in {s.retry_in_s:.0f} s ({s.last_error})" for s in resting
+        )
         raise ProviderError(f"Left alone after failures: {told}", retryable=False)
 
     def status(self) -> list[ProviderStatus]:
@@ -233,6 +235,7 @@ def _pumped(
 
     A thread left behind ends with its own time-out.
     """
+    title = TITLES.get(provider.name, provider.name)
     arrived: queue.SimpleQueue[Chunk | BaseException | None] = queue.SimpleQueue()
     left = threading.Event()
 
@@ -253,14 +256,14 @@ def _pumped(
             try:
                 item = arrived.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
-                raise ProviderTimeout(f"{provider.name.title()} did not answer within the deadline.") from None
+                raise ProviderTimeout(f"{title} did not answer within the deadline.") from None
             if item is None:
                 return
             if isinstance(item, ProviderError):
                 raise item
             if isinstance(item, BaseException):
                 # Unforeseen: its words may hold anything, so only its kind is told.
-                raise ProviderError(f"{provider.name.title()} failed unexpectedly ({type(item).__name__}).")
+                raise ProviderError(f"{title} failed unexpectedly ({type(item).__name__}).")
             until = deadline
             yield item
     finally:

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from lib.errors import ProviderTimeout
 from lib.log import redact
 
+# As people write them.
+TITLES = {"gemini": "Gemini", "openai": "OpenAI"}
+
 
 class MessageRole(StrEnum):
     """Who a message is from."""

@@ -18,7 +18,7 @@ from lib.db.database import Database
 from lib.db.tables import Conversation
 from lib.errors import AppError, ProviderError, Unavailable
 from lib.llm.fallback import Fallback, ProviderStatus, ProviderTest, configured
-from lib.llm.provider import Message, MessageRole
+from lib.llm.provider import TITLES, Message, MessageRole
 from lib.services import assistant_data
 from lib.services.assistant_model import ModelAnswer
 from lib.services.configuration import Configuration
@@ -124,7 +124,7 @@ class Assistant:
         elif self.settings.llm_mode in (LlmMode.GEMINI, LlmMode.OPENAI) and actor.may(Permission.CHAT_REMOTE):
             variable = f"{self.settings.llm_mode.upper()}_API_KEY"
             raise Unavailable(
-                f"{self.settings.llm_mode.title()} is chosen but has no key; set {variable} or switch to auto."
+                f"{TITLES[self.settings.llm_mode]} is chosen but has no key; set {variable} or switch to auto."
             )
         turns = _turns(before)
         for event in offline.answer(question, turns, data, ledger):
@@ -177,7 +177,9 @@ class Assistant:
         actor.require(Permission.CHAT)
         names = self._names(actor)
         standing = {one.name: one for one in self.fallback.status()}
-        places = " or ".join(f"{name.title()} ({standing[name].model} at {standing[name].host})" for name in names)
+        places = " or ".join(
+            f"{TITLES.get(name, name)} ({standing[name].model} at {standing[name].host})" for name in names
+        )
         leaves = ""
         if places:
             leaves = (

@@ -88,7 +88,9 @@ class ModelAnswer:
             self._raw += said
             if not calls or over:
                 if not said.strip():
-                    raise ProviderError(f"{self.provider.title()} kept asking for tools and gave no answer.")
+                    raise ProviderError(
+                        f"{llm.TITLES.get(self.provider, self.provider)} kept asking for tools and gave no answer."
+                    )
                 break
             yield from self._say("\n\n" if said.strip() else "")
             messages.append(Message(MessageRole.ASSISTANT, said, tuple(calls)))

@@ -23,13 +23,36 @@ def samples(**columns: list[float]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def test_cpu_busy_is_what_idle_leaves_over_averaged_over_cores() -> None:
-    idle = [series(n, "node_cpu_seconds_total", kind="counter", cpu=str(n), mode="idle") for n in (1, 2)]
-    user = series(3, "node_cpu_seconds_total", kind="counter", cpu="1", mode="user")
-    frame = samples(s1=[0.0, 10.0, 15.0], s2=[0.0, 5.0, 10.0], s3=[0.0, 1.0, 2.0])
-    got = values(MEASURES["cpu_busy"], [*idle, user], frame)
-    assert got["value"].tolist() == pytest.approx([25.0, 50.0])
+def cpu(number: int, mode: str, host: str = "a", **labels: str) -> Series:
+    return series(number, "node_cpu_seconds_total", host, "counter", mode=mode, **labels)
+
+
+def test_cpu_busy_is_what_idle_and_waiting_leave_of_all_modes() -> None:
+    rows = [cpu(1, "idle", cpu="0"), cpu(2, "idle", cpu="1"), cpu(3, "user", cpu="0"), cpu(4, "iowait", cpu="1")]
+    frame = samples(s1=[0.0, 8.0, 10.0], s2=[0.0, 9.0, 18.0], s3=[0.0, 2.0, 10.0], s4=[0.0, 1.0, 2.0])
+    got = values(MEASURES["cpu_busy"], rows, frame)
+    assert got["value"].tolist() == pytest.approx([10.0, 40.0])
     assert got["host"].tolist() == ["a", "a"] and got["ts"].tolist() == [10_000, 20_000]
+
+
+def test_series_that_stand_for_several_cores_give_the_same_share() -> None:
+    rows = [cpu(1, "idle"), cpu(2, "user"), cpu(3, "iowait")]
+    got = values(MEASURES["cpu_busy"], rows, samples(s1=[0.0, 240.0], s2=[0.0, 60.0], s3=[0.0, 20.0]))
+    assert got["value"].tolist() == pytest.approx([18.75])
+    waiting = values(MEASURES["cpu_iowait"], rows, samples(s1=[0.0, 240.0], s2=[0.0, 60.0], s3=[0.0, 20.0]))
+    assert waiting["value"].tolist() == pytest.approx([6.25])
+
+
+def test_idle_alone_tells_no_share() -> None:
+    rows = [cpu(1, "idle"), cpu(2, "idle", host="b"), cpu(3, "user", host="b")]
+    got = values(MEASURES["cpu_busy"], rows, samples(s1=[0.0, 5.0], s2=[0.0, 5.0], s3=[0.0, 5.0]))
+    assert dict(zip(got["host"], got["value"], strict=True)) == {"b": 50.0}
+
+
+def test_moment_with_a_mode_missing_is_left_out() -> None:
+    rows = [cpu(1, "idle"), cpu(2, "user")]
+    got = values(MEASURES["cpu_busy"], rows, samples(s1=[0.0, 5.0, 10.0, 15.0], s2=[0.0, 5.0, np.nan, 15.0]))
+    assert got["ts"].tolist() == [10_000, 30_000]
 
 
 def test_counter_reset_gives_no_negative_rate() -> None:

@@ -47,13 +47,15 @@ class Truth:
     def thing(self, name: str, start: str, end: str, **where: str) -> pd.DataFrame:
         """host, part, ts, value of a measure or a metric, in the unit an answer uses."""
         if name == "cpu_busy":
-            idle = self.rate("node_cpu_seconds_total", start, end, mode="idle")
-            frame = idle.groupby(["host", "ts"], as_index=False)["value"].mean()
-            frame["value"] = 100 * (1 - frame["value"])
+            every = self.rate("node_cpu_seconds_total", start, end)
+            busy = every.assign(part=every["value"].where(~every["mode"].isin(["idle", "iowait"]), 0.0))
+            frame = busy.groupby(["host", "ts"], as_index=False)[["part", "value"]].sum()
+            frame["value"] = 100 * frame.pop("part") / frame["value"]
         elif name == "cpu_iowait":
-            wait = self.rate("node_cpu_seconds_total", start, end, mode="iowait")
-            frame = wait.groupby(["host", "ts"], as_index=False)["value"].mean()
-            frame["value"] *= 100
+            every = self.rate("node_cpu_seconds_total", start, end)
+            wait = every.assign(part=every["value"].where(every["mode"] == "iowait", 0.0))
+            frame = wait.groupby(["host", "ts"], as_index=False)[["part", "value"]].sum()
+            frame["value"] = 100 * frame.pop("part") / frame["value"]
         elif name == "memory_used":
             left = self.metric("node_memory_MemAvailable_bytes", start, end)[["host", "ts", "value"]]
             whole = self.metric("node_memory_MemTotal_bytes", start, end)[["host", "ts", "value"]]

@@ -89,10 +89,10 @@ def test_conversation_of_another_is_not_shown(open_page: Callable, world: World)
 
 def test_guest_is_answered_and_remembered_for_the_session_only(open_page: Callable, world: World) -> None:
     page = ask(ask(open_page(PAGE, "guest"), "peak cpu on web-03 yesterday"), "and on web-01?")
-    assert "`web-03` was **94.8 %**" in shown(page) and "`web-01` was **27.3 %**" in shown(page)
+    assert "`web-03` was **93.3 %**" in shown(page) and "`web-01` was **26.2 %**" in shown(page)
     assert "conversation" not in page.query_params and not page.exception
     page = next(button for button in page.button if button.label == "New").click().run()
-    assert "94.8" not in shown(page) and page.pills
+    assert "93.3" not in shown(page) and page.pills
 
 
 def test_starter_is_asked_on_a_click_once(open_page: Callable, world: World) -> None:

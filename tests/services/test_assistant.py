@@ -56,7 +56,7 @@ def test_guest_leaves_nothing_behind(filled: App) -> None:
 
 
 def test_guest_history_makes_follow_ups_understood(filled: App, clock: FakeClock) -> None:
-    before = [Entry("user", "peak cpu on web-03 yesterday", clock.now), Entry("assistant", "94.8 % [1]", clock.now)]
+    before = [Entry("user", "peak cpu on web-03 yesterday", clock.now), Entry("assistant", "93.3 % [1]", clock.now)]
     assert "`web-01`" in said(ask(filled, GUEST, "and on web-01?", history=before))
 
 
@@ -229,4 +229,4 @@ def test_a_long_history_of_samples_is_averaged_and_says_so(filled: App, monkeypa
     card = next(e for e in ask(filled, GUEST, "mean cpu on web-01 yesterday") if isinstance(e, Evidence))
     assert "averaged over" in card.formula
     table = card.table[0]
-    assert table["mean"] == pytest.approx(15.0, abs=0.5)
+    assert table["mean"] == pytest.approx(14.0, abs=0.5)

@@ -111,11 +111,11 @@ def results_sent(server: Scripted) -> str:
 
 @pytest.mark.parametrize("name", ["gemini", "openai"])
 def test_model_asks_a_tool_and_phrases_its_result(filled: App, viewer: Actor, name: str) -> None:
-    script = [PEAK, Says(["CPU on web-03 peaked ", "at 94.8 % [1] ", "at 14:03 UTC."])]
+    script = [PEAK, Says(["CPU on web-03 peaked ", "at 93.3 % [1] ", "at 14:03 UTC."])]
     with providers(filled, **{name: script}) as (server,):
         events = ask(filled, viewer)
-        assert "94.8" in results_sent(server) and "evidence_mark" in results_sent(server)
-    assert said(events) == "CPU on web-03 peaked at 94.8 % [1] at 14:03 UTC."
+        assert "93.3" in results_sent(server) and "evidence_mark" in results_sent(server)
+    assert said(events) == "CPU on web-03 peaked at 93.3 % [1] at 14:03 UTC."
     call, card = next(e for e in events if isinstance(e, ToolCall)), next(e for e in events if isinstance(e, Evidence))
     assert call.name == "statistics" and card.number == 1 and "cpu_busy" in card.query
     assert (done(events).provider, done(events).unsupported, done(events).notice) == (name, (), "")
@@ -165,7 +165,7 @@ def test_endless_asking_ends_in_an_offline_answer(filled: App, viewer: Actor, na
         assert len(server.requests) <= (MAX_STEPS + 1) * 3
         assert "exactly this before" in json.dumps(server.requests)
     assert done(events).provider == "offline" and "kept asking" in done(events).notice
-    assert "94.8" in said(events)
+    assert "93.3" in said(events)
     numbers = [event.number for event in events if isinstance(event, Evidence)]
     assert numbers == [1, 2]
 
@@ -180,18 +180,18 @@ def test_any_fault_of_both_ends_in_an_offline_answer_in_time(filled: App, viewer
         began = time.monotonic()
         events = ask(filled, viewer)
         assert time.monotonic() - began < 6
-    assert done(events).provider == "offline" and "94.8 %" in said(events)
+    assert done(events).provider == "offline" and "93.3 %" in said(events)
     assert "offline engine answered instead" in done(events).notice
     assert "SECRET" not in repr(events)
 
 
 @pytest.mark.parametrize("fault", [Fails(503), Hangs(), Cuts()], ids=["503", "hang", "cut"])
 def test_second_provider_takes_over_between_tool_and_words(filled: App, viewer: Actor, fault: Behaviour) -> None:
-    words = Says(["It peaked at 94.8 % [1]."])
+    words = Says(["It peaked at 93.3 % [1]."])
     with providers(filled, gemini=[PEAK, fault], openai=[words]) as (_, second):
         events = ask(filled, viewer)
-        assert "94.8" in json.dumps(second.requests[0])
-    assert (done(events).provider, said(events)) == ("openai", "It peaked at 94.8 % [1].")
+        assert "93.3" in json.dumps(second.requests[0])
+    assert (done(events).provider, said(events)) == ("openai", "It peaked at 93.3 % [1].")
 
 
 def test_break_after_the_first_words_is_said_and_not_kept(filled: App, viewer: Actor) -> None:
@@ -262,14 +262,14 @@ def test_conversation_so_far_is_sent_along(filled: App, viewer: Actor) -> None:
 
 
 def test_stopped_answer_is_kept_as_far_as_it_came(filled: App, viewer: Actor) -> None:
-    with providers(filled, openai=[Hangs("So far 94.8 and then")]):
+    with providers(filled, openai=[Hangs("So far 93.3 and then")]):
         events: Any = filled.assistant.answer(viewer, QUESTION)
         first = next(event for event in events if isinstance(event, Text))
         events.close()
     (row,) = filled.assistant.conversations(viewer)
     entries = filled.assistant.messages(viewer, row.id or 0)
     assert entries[1].stopped and entries[1].text == first.text and entries[1].provider == "openai"
-    assert entries[1].unsupported == ("94.8",)
+    assert entries[1].unsupported == ("93.3",)
 
 
 def test_no_key_reaches_the_database_or_the_status(filled: App, viewer: Actor) -> None:

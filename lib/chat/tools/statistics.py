@@ -179,10 +179,11 @@ def _nothing(data: Data, measure: Measure, series: Sequence[Series], window: Win
     span = ""
     if len(known) and pd.notna(known["last"].max()):
         span = f" There is data from {known['first'].min():%Y-%m-%d %H:%M} to {known['last'].max():%Y-%m-%d %H:%M} UTC."
+    needs = f" It takes series of every kind of {measure.metrics[0]}." if measure.share else ""
     return Result(
         Outcome.NO_DATA,
         f"No samples of {measure.title} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC."
-        f"{span}",
+        f"{span}{needs}",
         **about,
     )
 
