@@ -308,7 +308,11 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
     elif Sign.MEDIAN in signs:
         statistic = "median"
     elif Sign.INCREASE in signs or (
-        signs & {Sign.HOW_MUCH, Sign.MOST} and flow and request.time_given and not moment and Sign.MEAN not in signs
+        signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
+        and flow
+        and request.time_given
+        and not moment
+        and not signs & {Sign.MEAN, Sign.SAMPLES}
     ):
         # How much came through, not how fast.
         statistic = "increase"

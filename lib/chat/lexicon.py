@@ -125,6 +125,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (r"send|sent|transmit|transmitted|uploaded?", "network_sent"),
         (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
         (r"full(?:est)?|filled up|filling up", "disk_space_used"),
+        (r"(?:is|are|was|were) +(?:it +)?(?:up|down|alive|reachable|online)", "up"),
         (r"busy|busiest|loaded", "cpu_busy"),
     ]
 )
@@ -307,7 +308,7 @@ STOP = frozenset(
     around as ask at be been being between both but by byte bytes came can case combined come consume consumed
     could curious currently data day detected did do does doesn't doing don't done during each either else ever
     exactly experience experienced far figure figures find for found from gave gb get gets getting gib give
-    given gmt go goes gone got had happen happening happens has have having her here his hit hits how hows i i'd
+    given gmt go goes gone got had happen happening happens has have having her here his hit how hows i i'd
     i'm if in individually into is it it's its itself just kb kib kind know last lasted lasts let lets level
     levels like look looking looks made make many may mb me mean measured mib might mine moment monitoring more
     much must my namely nearly need now number numbers observed occur occurred occurs of off often on once one
