@@ -33,7 +33,7 @@ def lines(data: ChartData, *, title: str, marks: list[tuple[datetime, datetime, 
     charts.add_spans(figure, marks[:MOST_MARKS])
     alt = (
         f"{title} from {data.window.start:%Y-%m-%d %H:%M} to {data.window.end:%Y-%m-%d %H:%M} UTC, "
-        f"{len(data.lines)} series, {len(marks)} anomalies marked."
+        f"{len(data.lines)} series, anomalies marked: {len(marks)}."
     )
     charts.layout(figure, unit=data.unit, alt=alt, height=420)
     return charts.time_axis(figure, data.window.start, data.window.end, revision)

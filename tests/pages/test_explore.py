@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.app import App
+from lib.auth.actor import Role
+from lib.errors import StoreError
+from lib.frames import Block, to_ms
+from lib.store.findings import Anomaly, Findings
+
+PAGE = "pages/observe/explore.py"
+HOSTILE = "<img src=x onerror=alert(1)> **b** [x](http://evil.example) %{y} =1+1"
+
+
+def fill(app: App, hosts: tuple[str, ...] = ("web-1", "web-2"), count: int = 300) -> None:
+    ts_ms = to_ms(app.clock()) - np.arange(count)[::-1] * 60_000 - 1000
+    blocks = []
+    for number, host in enumerate(hosts):
+        labels = {"instance": host, "job": "node"}
+        blocks.append(Block("node_load1", labels, ts_ms, np.sin(np.arange(count)) + number))
+        for cpu in ("0", "1"):
+            blocks.append(Block("node_cpu_seconds_total", {**labels, "cpu": cpu}, ts_ms, np.arange(count) * 30.0))
+    app.samples.append(1, blocks)
+
+
+def chart(page) -> dict:
+    return json.loads(page.get("plotly_chart")[0].proto.spec)
+
+
+def names(page) -> list[str]:
+    return [trace["name"] for trace in chart(page)["data"] if trace["mode"] == "lines"]
+
+
+def test_stranger_is_sent_to_sign_in(open_page: Callable) -> None:
+    page = open_page(PAGE)
+    assert "Sign in" in page.error[0].value
+    assert not page.title
+
+
+def test_empty_store_names_the_next_step(open_page: Callable) -> None:
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    assert "Connect your Prometheus" in page.info[0].value
+
+
+def test_guest_sees_a_chart_numbers_and_when_they_are_from(app: App, open_page: Callable) -> None:
+    fill(app)
+    page = open_page(PAGE, "guest")
+    assert not page.exception
+    assert page.selectbox(key="metric").value == "node_load1"
+    assert names(page) == ["web-1", "web-2"]
+    table = page.dataframe[0].value
+    assert table["series"].tolist() == ["web-1", "web-2"]
+    assert table["count"].tolist() == [300, 300]
+    assert "As of 2026-03-14 12:00:00 UTC" in page.caption[0].value
+
+
+def test_link_restores_metric_host_labels_and_range(app: App, open_page: Callable) -> None:
+    fill(app)
+    query = {"metric": "node_cpu_seconds_total", "host": "web-2", "label": "cpu=1", "range": "1h"}
+    page = open_page(PAGE, Role.VIEWER, query)
+    assert page.multiselect(key="label").value == ["cpu=1"]
+    assert len(names(page)) == 1
+    assert page.dataframe[0].value["count"].tolist() == [59]
+    assert "rate per second" in page.caption[0].value
+    assert chart(page)["layout"]["yaxis"]["tickformat"] == "~%"
+
+
+def test_changing_the_metric_drops_labels_it_does_not_have(app: App, open_page: Callable) -> None:
+    fill(app)
+    page = open_page(PAGE, Role.VIEWER, {"metric": "node_cpu_seconds_total", "label": "cpu=1"})
+    page.selectbox(key="metric").set_value("node_load1").run()
+    assert not page.exception
+    assert page.multiselect(key="label").value == []
+    assert names(page) == ["web-1", "web-2"]
+
+
+def test_thousands_of_series_are_capped_with_a_word(app: App, open_page: Callable) -> None:
+    ts_ms = np.array([to_ms(app.clock()) - 1000])
+    app.samples.append(1, [Block("many", {"id": f"{n:04}"}, ts_ms, np.ones(1)) for n in range(2000)])
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    assert "Showing 10 of 2,000 series" in page.info[0].value
+    page.multiselect(key="label").set_value(["id=1999"]).run()
+    assert not page.exception
+    assert len(page.dataframe[0].value) == 1
+
+
+def test_range_without_samples_says_what_to_do(app: App, open_page: Callable) -> None:
+    fill(app)
+    query = {"range": "custom", "range_from": "2025-01-01T00:00", "range_to": "2025-01-02T00:00"}
+    page = open_page(PAGE, Role.VIEWER, query)
+    assert not page.exception
+    assert "Choose a longer range" in page.info[0].value
+    assert not page.get("plotly_chart")
+
+
+def test_anomalies_of_the_series_are_marked(app: App, open_page: Callable) -> None:
+    fill(app)
+    load = app.samples.find(metric="node_load1", host="web-1")[0].id
+    moment = app.clock() - timedelta(hours=1)
+    explanation = {"sentence": "Load on web-1 was odd.", "contributors": [{"series_ids": [load]}]}
+    found = Anomaly(1, 1, "web-1", moment, moment, 9.0, 0.99, "major", explanation, series_id=load)
+    Findings(app.store).save_anomalies([found])
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    assert len(chart(page)["layout"]["shapes"]) == 1
+    assert any("1 anomaly marked" in one.value for one in page.markdown)
+    page.selectbox(key="host").set_value("web-2").run()
+    assert "shapes" not in chart(page)["layout"]
+
+
+def test_hostile_labels_do_nothing(app: App, open_page: Callable) -> None:
+    ts_ms = to_ms(app.clock()) - np.arange(9)[::-1] * 60_000
+    for path in (HOSTILE, "b"):
+        app.samples.append(1, [Block("hits", {"path": path}, ts_ms, np.ones(9))])
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    spec = page.get("plotly_chart")[0].proto.spec
+    assert "<img" not in spec and "%{y} =1" not in spec
+    assert f"path={HOSTILE}" in page.dataframe[0].value["series"].tolist()
+
+
+def test_failing_store_is_told_and_not_remembered(
+    app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(app)
+
+    def broken(*args: object, **more: object) -> pd.DataFrame:
+        raise StoreError("The data file does not answer; try again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.exploration, "chart", broken)
+        page = open_page(PAGE, Role.VIEWER)
+        assert page.error[0].value == "The data file does not answer; try again."
+    page.run()
+    assert not page.error
+    assert page.get("plotly_chart")
+
+
+def test_exports_stop_at_the_cap(app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(app)
+    page = open_page(PAGE, Role.VIEWER)
+    assert [one.proto.disabled for one in page.get("download_button")] == [False, False]
+    monkeypatch.setattr("lib.services.exploration.MAX_EXPORT_ROWS", 10)
+    page = open_page(PAGE, Role.VIEWER)
+    assert [one.proto.disabled for one in page.get("download_button")] == [True, True]

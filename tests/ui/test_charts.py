@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import plotly.io
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.frames import Series, Window
+from lib.services.exploration import ChartData, ChartLine
+from lib.ui import charts, series_charts
+
+NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+WINDOW = Window(NOW - timedelta(hours=1), NOW)
+
+
+def series(series_id: int = 1) -> Series:
+    return Series(series_id, 1, "node_load1", {"instance": "web-1"}, "web-1", "gauge")
+
+
+def data(*values: list[float], low: bool = False, unit: str = "", title: str = "web-1") -> ChartData:
+    lines = []
+    for position, value in enumerate(values):
+        y = np.array(value, dtype=float)
+        ts_ms = int(WINDOW.start.timestamp() * 1000) + np.arange(y.size) * 60_000
+        edges = (y - 1, y + 1) if low else (None, None)
+        lines.append(ChartLine(series(position + 1), title, ts_ms, y, *edges))
+    return ChartData(tuple(lines), WINDOW, unit, 60.0 if low else 0.0, False, 100, 0, NOW)
+
+
+@given(st.text())
+def test_no_foreign_text_is_markup_or_template_in_a_figure(text: str) -> None:
+    inert = charts.label(text)
+    assert "<" not in inert and ">" not in inert
+    assert "%{" not in inert
+
+
+def test_hostile_names_stay_inert_in_a_whole_figure() -> None:
+    hostile = '<a href="javascript:alert(1)">x</a><img src=x onerror=alert(1)>%{customdata}'
+    figure = series_charts.lines(
+        data([1, 2, 3], title=hostile), title="m", marks=[(NOW - timedelta(minutes=9), NOW, hostile)]
+    )
+    charts.layout(figure, title=hostile, unit="ratio")
+    text = json.dumps(json.loads(plotly.io.to_json(figure)), ensure_ascii=False)
+    assert "<a" not in text and "<img" not in text
+    assert "%{customdata}" not in text
+
+
+def test_a_line_with_breaks_keeps_them() -> None:
+    figure = series_charts.lines(data([1, np.nan, 3, 4]), title="m", marks=[])
+    line = next(trace for trace in figure.data if trace.mode == "lines")
+    assert np.isnan(np.asarray(line.y)).tolist() == [False, True, False, False]
+    assert line.connectgaps is False
+
+
+def test_a_reading_between_two_breaks_is_a_dot() -> None:
+    figure = series_charts.lines(data([1, np.nan, 3, np.nan, 5, 6]), title="m", marks=[])
+    dots = next(trace for trace in figure.data if trace.mode == "markers")
+    assert np.asarray(dots.y).tolist() == [1, 3]
+
+
+def test_band_is_drawn_for_one_series_and_pauses_at_gaps() -> None:
+    figure = series_charts.lines(data([1, 2, np.nan, 4, 5], low=True), title="m", marks=[])
+    band = figure.data[0]
+    assert band.fill == "toself"
+    assert np.isnan(np.asarray(band.y)).sum() == 2
+    several = series_charts.lines(data([1, 2], [3, 4], low=True), title="m", marks=[])
+    assert all(trace.fill is None for trace in several.data)
+
+
+def test_anomalies_are_marked_by_an_area_and_a_symbol() -> None:
+    marks = [(NOW - timedelta(minutes=20), NOW - timedelta(minutes=10), "Load was 9")]
+    figure = series_charts.lines(data([1, 2]), title="m", marks=marks)
+    assert len(figure.layout.shapes) == 1
+    symbols = figure.data[-1]
+    assert symbols.marker.symbol == "triangle-down"
+    assert "Load was 9" in symbols.text[0]
+    assert "anomalies marked: 1" in figure.layout.meta["alt"]
+
+
+def test_colours_repeat_with_other_dashes() -> None:
+    looks = {(charts.colour(index), charts.dash(index)) for index in range(40)}
+    assert len(looks) == 40
+
+
+def test_axis_spans_the_window_even_where_nothing_was_measured() -> None:
+    figure = series_charts.lines(data([1]), title="m", marks=[])
+    assert list(figure.layout.xaxis.range) == [WINDOW.start.timestamp() * 1000, WINDOW.end.timestamp() * 1000]
+
+
+def test_milliseconds_take_zones_and_numbers_alike() -> None:
+    moments = pd.Series(pd.date_range("2026-03-14", periods=2, freq="h", tz="Europe/Berlin"))
+    assert charts.milliseconds(moments).tolist() == [1773442800000.0, 1773446400000.0]
+    assert charts.milliseconds(np.array([5, 6])).tolist() == [5.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("unit", "ticks"), [("ratio", {"tickformat": "~%"}), ("B", {"ticksuffix": " B"}), ("/s", {"ticksuffix": "/s"})]
+)
+def test_value_axis_carries_the_unit(unit: str, ticks: dict[str, str]) -> None:
+    figure = series_charts.lines(data([1, 2], unit=unit), title="m", marks=[])
+    axis = figure.layout.yaxis.to_plotly_json()
+    assert {name: axis[name] for name in ticks} == ticks
+
+
+def anomaly(**fields: object) -> pd.DataFrame:
+    row = {
+        "id": 1,
+        "host": "web-1",
+        "severity": "major",
+        "series_id": 7,
+        "start_ts": pd.Timestamp(NOW - timedelta(hours=3)),
+        "end_ts": pd.NaT,
+        "explanation": {"sentence": "Odd.", "contributors": [{"series_ids": [7, 8]}, {"series_ids": [9]}]},
+    }
+    return pd.DataFrame([{**row, **fields}])
+
+
+def test_marks_are_cut_to_the_window_and_go_on_while_open() -> None:
+    assert series_charts.marks_of(anomaly(), {8}, WINDOW) == [(WINDOW.start, WINDOW.end, "Odd.")]
+
+
+def test_anomalies_of_other_series_are_not_marked() -> None:
+    assert series_charts.marks_of(anomaly(), {42}, WINDOW) == []
+    assert series_charts.marks_of(anomaly().iloc[:0], {8}, WINDOW) == []
+
+
+def test_anomaly_without_reason_still_has_words() -> None:
+    found = series_charts.marks_of(anomaly(explanation=None), {7}, WINDOW)
+    assert found[0][2] == "major anomaly on web-1"
+
+
+def test_description_says_what_was_done_to_the_samples() -> None:
+    assert series_charts.describe(data([1])).startswith("All 100 samples")
+    shown = series_charts.describe(data([1], low=True))
+    assert "Mean of each 1 min, shaded from least to most" in shown
