@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN, PASSWORD = "admin", "correct horse battery staple"
@@ -123,3 +123,24 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def sign_in(page: Page, url: str, path: str = "/") -> None:
+    """As the administrator `serve` makes; returns once the navigation is there."""
+    page.goto(url + path)
+    page.get_by_label("User name").fill(ADMIN)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_test_id("stSidebarNav").wait_for(timeout=20_000, state="attached")
+
+
+def settle(page: Page, timeout_s: float = 30) -> None:
+    """Until the script has run and nothing on the page is stale or loading."""
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid="stApp"]');
+            return app && app.getAttribute('data-test-script-state') === 'notRunning'
+                && !document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]');
+        }""",
+        timeout=timeout_s * 1000,
+    )

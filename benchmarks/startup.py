@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.browser import ADMIN, PASSWORD, chromium, serve
+from benchmarks.browser import chromium, serve, sign_in
 from benchmarks.report import Figure, note
 
 
@@ -37,10 +37,7 @@ def run(quick: bool, args: list[str]) -> Iterable[Figure]:
         yield Figure("startup", "healthy_s", round(statistics.median(starts), 3), "s")
         with serve(Path(folder) / "session") as server, chromium() as browser:
             page = browser.new_page()
-            page.goto(server.url)
-            page.get_by_label("Username").fill(ADMIN)
-            page.get_by_label("Password", exact=True).fill(PASSWORD)
-            page.get_by_role("button", name="Sign in").click()
+            sign_in(page, server.url)
             page.get_by_role("heading", name="Overview").wait_for(timeout=20_000)
             first = _resident_mb(server.pid)
             time.sleep(5 if quick else 30)

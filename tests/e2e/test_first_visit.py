@@ -1,0 +1,93 @@
+"""What a newcomer does: looks around, sees an anomaly and why; signs in, asks about it, checks the answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.browser import Server, settle, sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+def _anomalies(page: Page, url: str, start: datetime, end: datetime) -> list[dict]:
+    """What the API holds, over the same session as the page: independent of how chat and pages word it."""
+    span = f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}"
+    answer = page.request.get(f"{url}/api/v1/anomalies?window={span}&limit=100")
+    assert answer.ok, answer.text()
+    return answer.json()["items"]
+
+
+def _wait_for_detectors(page: Page, url: str) -> None:
+    """Until each host of the demo was learnt from and scored."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        status = page.request.get(f"{url}/api/v1/status").json()
+        if status["detectors"] >= 11 and not status["tasks"].get("running") and not status["tasks"].get("pending"):
+            return
+        time.sleep(1)
+    raise AssertionError(f"The demo's detectors were not ready in time: {status}")
+
+
+def test_a_stranger_reaches_an_explained_anomaly_in_two_clicks(
+    browser: Browser, demo_server: Server, shots: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    outside: list[str] = []
+    page.on(
+        "request", lambda r: outside.append(r.url) if not r.url.startswith((demo_server.url, "ws", "data")) else None
+    )
+    page.goto(demo_server.url)
+    page.get_by_role("button", name="Look around").click()
+    page.get_by_text("Show the chart").first.wait_for(timeout=60_000)
+    page.get_by_text("Show the chart").first.click()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=20_000)
+    settle(page)
+    sentence = page.get_by_text(re.compile(r"was .+ expected")).first
+    assert sentence.is_visible()
+    assert page.locator(".js-plotly-plot").count() >= 1
+    page.screenshot(path=shots / "anomalies.png")
+    assert not outside, f"The page asked other hosts: {outside}"
+    page.close()
+
+
+def test_the_worst_anomaly_of_yesterday_is_answered_with_its_source(
+    browser: Browser, demo_server: Server, shots: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    sign_in(page, demo_server.url)
+    _wait_for_detectors(page, demo_server.url)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = _anomalies(page, demo_server.url, today - timedelta(days=1), today)
+    assert found, "The demo has a labelled fault each day; nothing was found yesterday."
+    worst = max(found, key=lambda a: (a["score"], a["confidence"]))
+
+    page.goto(f"{demo_server.url}/chat")
+    box = page.get_by_test_id("stChatInputTextArea")
+    box.wait_for(timeout=20_000)
+    box.fill("what was the worst anomaly yesterday?")
+    box.press("Enter")
+    answer = page.get_by_test_id("stChatMessage").last
+    answer.get_by_text(re.compile("expected")).first.wait_for(timeout=30_000)
+    settle(page)
+    text = answer.inner_text()
+    assert worst["host"] in text
+    assert datetime.fromisoformat(worst["start"]).strftime("%H:%M") in text
+    assert "[1]" in text, "The answer must cite where its numbers come from."
+    page.screenshot(path=shots / "chat.png")
+    page.close()
+
+
+def test_a_wrong_password_shows_words_and_no_data(browser: Browser, demo_server: Server) -> None:
+    page = browser.new_page()
+    page.goto(demo_server.url)
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password", exact=True).fill("not the password")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_test_id("stAlert").wait_for(timeout=15_000)
+    assert "Overview" not in page.inner_text("body")
+    page.close()
