@@ -49,9 +49,10 @@ def distribution(value: np.ndarray, bins: int = 40) -> Distribution:
     value = value[np.isfinite(value)]
     if value.size == 0:
         return Distribution(None, None, {}, np.empty(0), np.empty(0, dtype=np.int64), 0)
-    quantiles = dict(zip(QUANTILES, np.quantile(value, QUANTILES).tolist(), strict=True))
     distinct = int(np.unique(value).size)
-    low, high = np.quantile(value, (0.001, 0.999))
+    with np.errstate(over="ignore", invalid="ignore"):
+        quantiles = dict(zip(QUANTILES, np.quantile(value, QUANTILES).tolist(), strict=True))
+        low, high = np.quantile(value, (0.001, 0.999))
     if not high > low:
         low, high = quantiles[0.0], quantiles[1.0]
     bins = max(1, min(bins, distinct, int(np.ceil(2 * value.size ** (1 / 2)))))

@@ -147,10 +147,7 @@ def label_picker(values: Mapping[str, Sequence[str]], *, key: str = "label") -> 
 
 def series_picker(series: Sequence[Series], *, key: str = "series") -> int | None:
     """One of these series, or None for all of them together."""
-    ids: dict[str, int] = {}
-    for series_id, title in list(short_titles(series).items())[:MOST_OPTIONS]:
-        # Two sources may collect series of the same labels.
-        ids[f"{title} #{series_id}" if title in ids else title] = series_id
+    ids = {title: series_id for series_id, title in list(short_titles(series).items())[:MOST_OPTIONS]}
     chosen = st.selectbox(
         "Series",
         list(ids),

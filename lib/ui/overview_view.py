@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,7 @@ STATES = {
     SourceState.OFF: ("gray", ":material/pause_circle:"),
 }
 SHOWN_ANOMALIES = 5
+_SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
 
 
 def tiles(numbers: Overview, found: pd.DataFrame, now: datetime, detectors: int) -> None:
@@ -125,14 +127,17 @@ def _anomaly(row: Any, now: datetime) -> None:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(plain(row.severity), icon=icon, color=colour)  # type: ignore[arg-type]
-            st.caption(
-                f"{plain(row.host)} · {began} · confidence {row.confidence:.0%}",
-                width="stretch",
+            st.caption(f"{plain(row.host)} · {began}", width="stretch")
+            links.to(
+                "pages/observe/anomalies.py",
+                "Show the chart",
+                icon=":material/show_chart:",
+                query={"anomaly": str(row.id)},
+                help=f"Confidence {row.confidence:.0%}",
             )
-        st.markdown(plain(explanation.get("sentence") or f"Unusual behaviour of {row.host}."))
-        links.to(
-            "pages/observe/anomalies.py", "Show the chart", icon=":material/show_chart:", query={"anomaly": str(row.id)}
-        )
+        # The first sentence says what it was; the rest is told beside the chart.
+        words = str(explanation.get("sentence") or f"Unusual behaviour of {row.host}.")
+        st.markdown(plain(_SENTENCE_END.split(words, maxsplit=1)[0]))
 
 
 def sources(statuses: Sequence[SourceStatus], now: datetime) -> None:

@@ -92,7 +92,7 @@ def series_charts_of(profile: SeriesProfile) -> None:
             st.markdown("**Usual day**", help="Mean of each UTC hour, shaded from the 10th to the 90th percentile.")
             charts.show(series_charts.day(profile), key="profile_day")
     if profile.gaps:
-        with st.expander(f"{len(profile.gaps):,} gaps", icon=":material/timeline:"):
+        with st.expander(f"Gaps: {len(profile.gaps):,}", icon=":material/timeline:"):
             newest = sorted(profile.gaps, key=lambda gap: gap.start, reverse=True)[:MOST_GAPS]
             st.dataframe(
                 pd.DataFrame(
@@ -141,7 +141,7 @@ def label_table(profile: MetricProfile) -> None:
 
 
 def _tiles(tiles: Sequence[tuple[str, str, str]]) -> None:
-    with st.grid("auto", min_column_width=150, gap="small"):
+    with st.grid("auto", min_column_width=125, gap="small"):
         for name, value, help_ in tiles:
             st.metric(name, value, help=help_, border=True, height="stretch")
 

@@ -13,6 +13,7 @@ from lib.profiling.profiles import SeriesProfile
 from lib.profiling.words import duration
 from lib.services.exploration import ChartData
 from lib.ui import charts
+from lib.ui.text import stamp
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -57,6 +58,18 @@ def describe(data: ChartData) -> str:
         parts.append(f"{data.non_finite:,} values that are no number (NaN, Inf) left out")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
+
+
+def nothing_drawn(data: ChartData) -> str:
+    """Why there is no line, and what to try."""
+    if not data.samples:
+        return (
+            f"No samples from {stamp(data.window.start)} to {stamp(data.window.end)}. Choose a longer range, or check "
+            "on the Sources page when it was last collected."
+        )
+    if data.non_finite == data.samples:
+        return f"All {data.samples:,} samples in this range are no numbers (NaN or infinite); see the Profile page."
+    return "A rate takes two samples of a counter without a gap between them. Choose a longer range, or wait a moment."
 
 
 def marks_of(anomalies: pd.DataFrame, series_ids: set[int], window: Window) -> list[tuple[datetime, datetime, str]]:

@@ -6,7 +6,7 @@ from lib.auth.actor import Permission
 from lib.errors import AppError
 from lib.services.exploration import MAX_EXPORT_ROWS
 from lib.ui import cached, charts, controls, guard, links, runtime, series_charts, tables
-from lib.ui.text import plain, stamp
+from lib.ui.text import stamp
 
 actor = guard.require(Permission.VIEW)
 app = runtime.app()
@@ -45,11 +45,7 @@ def view() -> None:
     if len(found) > len(series):
         st.info(f"Showing {len(series)} of {len(found):,} series. Narrow them by host or label to see others.")
     if not data.lines:
-        st.info(
-            f"No samples of {plain(metric)} from {stamp(window.start)} to {stamp(window.end)}. Choose a longer range, "
-            "or check on the Sources page when it was last collected.",
-            icon=":material/search_off:",
-        )
+        st.info(series_charts.nothing_drawn(data), icon=":material/search_off:")
         return
     marks = series_charts.marks_of(anomalies, set(ids), window)
     figure = series_charts.lines(data, title=metric, marks=marks, revision=st.session_state.get("range", ""))

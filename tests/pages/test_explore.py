@@ -101,6 +101,20 @@ def test_range_without_samples_says_what_to_do(app: App, open_page: Callable) ->
     assert not page.get("plotly_chart")
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "why"),
+    [("load", [np.nan, np.inf, np.nan], "are no numbers"), ("hits_total", [5.0], "A rate takes two samples")],
+)
+def test_samples_that_make_no_line_say_why(
+    app: App, open_page: Callable, metric: str, value: list[float], why: str
+) -> None:
+    ts_ms = to_ms(app.clock()) - np.arange(len(value))[::-1] * 60_000 - 1000
+    app.samples.append(1, [Block(metric, {}, ts_ms, np.array(value))])
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    assert why in page.info[0].value
+
+
 def test_anomalies_of_the_series_are_marked(app: App, open_page: Callable) -> None:
     fill(app)
     load = app.samples.find(metric="node_load1", host="web-1")[0].id
