@@ -12,7 +12,7 @@ actor = guard.require(Permission.VIEW)
 app = runtime.app()
 
 # More lines than this nobody can tell apart.
-MOST_LINES = 10
+MOST_LINES = 12
 NUMBERS = {"last": "Last", "min": "Least", "mean": "Mean", "p50": "Median", "p95": "95 %", "max": "Most"}
 FIRST_CHOICES = ("node_load1", "node_memory_MemAvailable_bytes", "node_cpu_seconds_total", "up")
 

@@ -86,7 +86,7 @@ def test_thousands_of_series_are_capped_with_a_word(app: App, open_page: Callabl
     app.samples.append(1, [Block("many", {"id": f"{n:04}"}, ts_ms, np.ones(1)) for n in range(2000)])
     page = open_page(PAGE, Role.VIEWER)
     assert not page.exception
-    assert "Showing 10 of 2,000 series" in page.info[0].value
+    assert "Showing 12 of 2,000 series" in page.info[0].value
     page.multiselect(key="label").set_value(["id=1999"]).run()
     assert not page.exception
     assert len(page.dataframe[0].value) == 1
