@@ -75,7 +75,8 @@ class Settings(BaseSettings):
         "", description="Comma-separated origins that may call the API from a browser. Empty: none."
     )
     frame_ancestors: str = Field(
-        "'self'", description="Who may show the app in a frame, as in the header: 'self', 'none', or origins with spaces."
+        "'self'",
+        description="Who may show the app in a frame, as the header has it: 'self', 'none' or origins with spaces.",
     )
     api_body_mb: float = Field(1, gt=0, description="Largest body an API request may have.")
     api_rate_per_minute: int = Field(120, ge=1, description="API requests a minute for each key or address.")

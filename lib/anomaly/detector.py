@@ -105,13 +105,16 @@ class Detector:
 
     def _scored(self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray) -> Scored:
         probability = np.stack([t.probability(s) for t, s in zip(self.tails, raw, strict=False)])
-        fused = self.tails[len(PARTS)].probability(fuse(probability))
+        tail = self.tails[len(PARTS)]
+        fused = tail.probability(fuse(probability))
+        # The score may run far beyond what was seen; a claim may not: n normal moments show nothing rarer than 1 in n.
+        sure = np.minimum(1.0 - fused, 1.0 - 1.0 / (tail.scores.size + 1))
         seen = np.isfinite(channels.values).any(axis=0)
         low, high = self.band(channels, features.expected)
         return Scored(
             channels.ts_ms,
             np.where(seen, -np.log10(fused), np.nan),
-            np.where(seen, 1.0 - fused, np.nan),
+            np.where(seen, sure, np.nan),
             shares,
             probability,
             channels.values,

@@ -251,7 +251,7 @@ def no_anomalies(request: Request, span_: Window, n: int) -> str:
 
 def anomaly_line(row: Mapping[str, Any], n: int) -> str:
     """One anomaly: what the detector said of it, and what one needs to look it up."""
-    sure = f"confidence {amount(row['confidence'], 'ratio')} [{n}], score {amount(row['score'])} [{n}]"
+    sure = f"confidence {100 * row['confidence']:.2f} % [{n}], score {amount(row['score'])} [{n}]"
     return f"anomaly **#{row['id']}** [{n}], {row['severity']}, {sure}. {_sentence(row)}{_numbers(row, n)}"
 
 

@@ -71,7 +71,9 @@ def table(found: pd.DataFrame, chosen: int | None, now: datetime) -> None:
             "actual": st.column_config.TextColumn("Actual", help="At its strangest."),
             "expected": st.column_config.TextColumn("Expected"),
             "confidence": st.column_config.NumberColumn(
-                "Confidence", format="%.3f %%", help="How sure the detector is that this is not how it usually looks."
+                "Confidence",
+                format="%.2f %%",
+                help="How sure the detector is that this is unusual: at most as sure as its history allows.",
             ),
         },
         alt="Anomalies in the range, newest first",
@@ -89,7 +91,7 @@ def as_rows(found: pd.DataFrame, now: datetime) -> pd.DataFrame:
             "what": row.title or row.metric,
             "actual": _said(row.actual, row.unit),
             "expected": _expected(row.low, row.high, row.unit),
-            "confidence": percent(row.confidence),
+            "confidence": 100 * row.confidence,
         }
         for row in found.itertuples()
     ]
@@ -101,11 +103,6 @@ def lasted(start: Any, end: Any, now: datetime) -> str:
     if end is None or pd.isna(end):
         return f"going on for {duration(max((now - start).total_seconds(), 0.0))}"
     return duration((end - start).total_seconds())
-
-
-def percent(confidence: float) -> float:
-    """Never 100: nobody is that sure."""
-    return min(100 * float(confidence), 99.999)
 
 
 def _said(value: Any, unit: str) -> str:
@@ -123,7 +120,7 @@ def heading(one: dict[str, Any], now: datetime) -> None:
         st.badge(plain(one["severity"]), icon=icon, color=colour)
         st.caption(
             f"{plain(one['host'])} · {stamp(one['start_ts'])} · {lasted(one['start_ts'], one['end_ts'], now)} · "
-            f"confidence {percent(one['confidence']):.3f} %",
+            f"confidence {100 * one['confidence']:.2f} %",
             width="stretch",
         )
     st.markdown(plain(one["sentence"], 900))

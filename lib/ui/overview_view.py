@@ -133,7 +133,7 @@ def _anomaly(row: Any, now: datetime) -> None:
                 "Show the chart",
                 icon=":material/show_chart:",
                 query={"anomaly": str(row.id)},
-                help=f"Confidence {row.confidence:.0%}",
+                help=f"Confidence {row.confidence:.2%}",
             )
         # The first sentence says what it was; the rest is told beside the chart.
         words = str(explanation.get("sentence") or f"Unusual behaviour of {row.host}.")

@@ -83,7 +83,7 @@ def test_training_finds_the_fault_and_says_why(trained: tuple[App, int]) -> None
     assert row["metric"] in ("node_load1", "queue_depth")
     assert row["actual"] > row["high"]
     assert row["severity"] in ("minor", "major", "critical")
-    assert 0.999 < row["confidence"] <= 1
+    assert 0.99 < row["confidence"] < 1
     reason = app.detection.explain(VIEWER, int(row["id"]))
     assert "on web-01 was" in reason["sentence"]
     assert {c["metric"] for c in reason["contributors"]} >= {"node_load1", "queue_depth"}
