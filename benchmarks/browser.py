@@ -132,6 +132,12 @@ def sign_in(page: Page, url: str, path: str = "/") -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_test_id("stSidebarNav").wait_for(timeout=20_000, state="attached")
+    # The session is kept by a cookie that the page fetches; before it is there, a reload would ask again.
+    deadline = time.monotonic() + 20
+    while not any(cookie.get("httpOnly") for cookie in page.context.cookies()):
+        if time.monotonic() > deadline:
+            raise RuntimeError("Signing in left no cookie.")
+        page.wait_for_timeout(50)
 
 
 def settle(page: Page, timeout_s: float = 30) -> None:

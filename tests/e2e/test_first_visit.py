@@ -13,6 +13,8 @@ from benchmarks.browser import Server, settle, sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+SEVERITIES = ("warning", "minor", "major", "critical")
+
 
 def _anomalies(page: Page, url: str, start: datetime, end: datetime) -> list[dict]:
     """What the API holds, over the same session as the page: independent of how chat and pages word it."""
@@ -64,7 +66,7 @@ def test_the_worst_anomaly_of_yesterday_is_answered_with_its_source(
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     found = _anomalies(page, demo_server.url, today - timedelta(days=1), today)
     assert found, "The demo has a labelled fault each day; nothing was found yesterday."
-    worst = max(found, key=lambda a: (a["score"], a["confidence"]))
+    worst = max(found, key=lambda a: (SEVERITIES.index(a["severity"]), a["confidence"], a["score"]))
 
     page.goto(f"{demo_server.url}/chat")
     box = page.get_by_test_id("stChatInputTextArea")

@@ -12,10 +12,20 @@ from benchmarks.browser import Server, settle, sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PAGES = (
-    *("overview", "explore", "profile", "anomalies", "chat"),
-    *("sources", "tasks", "users", "audit", "settings", "about"),
-)
+# Path and the title that says it is this page and not the sign-in form.
+PAGES = {
+    "": "Overview",
+    "explore": "Explore",
+    "profile": "Profile",
+    "anomalies": "Anomalies",
+    "chat": "Chat",
+    "sources": "Sources",
+    "tasks": "Tasks",
+    "users": "Users",
+    "audit": "Audit log",
+    "settings": "Settings",
+    "about": "About AutoOps",
+}
 SIZES = {"wide": {"width": 1400, "height": 1000}, "narrow": {"width": 420, "height": 900}}
 
 
@@ -29,9 +39,10 @@ def test_each_page_fits_and_shows_no_error(
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: complaints.append(str(e)))
     sign_in(page, demo_server.url)
-    for name in PAGES:
-        page.goto(f"{demo_server.url}/{name}")
-        page.get_by_role("heading", level=1).first.wait_for(timeout=30_000)
+    for path, title in PAGES.items():
+        name = path or "overview"
+        page.goto(f"{demo_server.url}/{path}")
+        page.get_by_role("heading", level=1, name=title).wait_for(timeout=30_000)
         settle(page)
         assert page.get_by_test_id("stException").count() == 0, name
         assert page.get_by_text("could not be shown").count() == 0, name
