@@ -38,6 +38,8 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     # A folder called pages/ makes Streamlit look for pages there until the first script has run; whoever came first by
     # a deep link would be told that there is no such page.
     PagesManager.uses_pages_directory = False
+    # Built outside a script on purpose: Streamlit's warning about that would be a newcomer's first line.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     # Links are printed with the port that was asked for, unless a setting says how the world sees us.
     settings()
     os.environ.setdefault("AUTOOPS_PUBLIC_URL", f"http://localhost:{st.get_option('server.port')}")
