@@ -400,9 +400,14 @@ def scaled(value: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
 def recorded(work: Path) -> tuple[list[Column], dict]:
     """What record.py left in `work`, smaller and nothing else: timestamps and values come back as they were scraped.
 
-    Left out: counters of devices and processor modes that stood at zero all the time.
+    Left out: counters of devices and processor modes that stood at zero all the time, and file systems other than
+    the root, whose mount points say how somebody's machine is used and come and go with the work on it.
     """
-    answers = json.loads((work / "export.json").read_text())
+    answers = [
+        answer
+        for answer in json.loads((work / "export.json").read_text())
+        if answer["metric"].get("mountpoint", "/") == "/"
+    ]
     faults = json.loads((work / "labels.json").read_text()) if (work / "labels.json").exists() else []
     origin_ms = min(round(answer["values"][0][0] * 1000) for answer in answers if answer["values"])
     columns = []

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+BUNDLED = Path(__file__).parents[2] / "data" / "demo"
+
 
 @pytest.fixture
 def small(generator: ModuleType) -> tuple[list, dict]:
@@ -113,6 +115,23 @@ def test_a_recording_comes_back_as_it_was_scraped(generator: ModuleType, tmp_pat
             assert (value == series[key]).all()
     assert labels["incidents"][0]["start_s"] == pytest.approx(60, abs=0.01)
     assert labels["provenance"].startswith("Recorded")
+
+
+def test_a_recording_tells_only_of_the_root_file_system(generator: ModuleType, tmp_path: Path) -> None:
+    export = [
+        {"metric": {"__name__": "node_filesystem_avail_bytes", "mountpoint": mountpoint}, "values": [[start, "4096"]]}
+        for start, mountpoint in ((1_700_000_000, "/home/somebody/private"), (1_700_000_005, "/"))
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(export))
+    columns, labels = generator.recorded(tmp_path)
+    assert [column.labels["mountpoint"] for column in columns] == ["/"]
+    assert labels["origin_ms"] == 1_700_000_005_000
+
+
+def test_the_bundled_recording_tells_only_of_the_root_file_system() -> None:
+    series = pq.read_table(BUNDLED / "recorded.series.parquet").to_pylist()
+    mounted = {json.loads(row["labels"]).get("mountpoint", "/") for row in series}
+    assert mounted == {"/"}
 
 
 def test_files_are_sorted_and_readable_without_this_code(generator: ModuleType, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 
 @pytest.mark.parametrize("now", CUTS)
 def test_simulated_covers_thirty_days_before_now_and_goes_on_after(now: datetime) -> None:
-    blocks = history.blocks("simulated", now)
+    blocks = list(history.blocks("simulated", now))
     first, last = min(b.ts_ms[0] for b in blocks), max(b.ts_ms[-1] for b in blocks)
     assert to_ms(now) - 30 * 86_400_000 <= first <= to_ms(now) - 30 * 86_400_000 + 6 * MINUTE_MS
     assert last > to_ms(now) - 6 * MINUTE_MS
@@ -63,7 +63,7 @@ def test_twelve_incidents_of_seven_kinds_show_and_one_was_yesterday(now: datetim
     assert len({i.kind for i in shown}) >= 7
     midnight = now.replace(hour=0, minute=0)
     assert any(midnight - timedelta(days=1) <= i.start and i.end <= midnight for i in shown)
-    blocks = history.blocks("simulated", now)
+    blocks = list(history.blocks("simulated", now))
     for incident in shown:
         of_host = {b.metric for b in blocks if b.labels["instance"] == incident.host}
         assert incident.metrics and set(incident.metrics) <= of_host
@@ -97,7 +97,7 @@ def test_rates_are_never_negative_away_from_reboots() -> None:
 
 def test_a_device_disappears_and_a_crash_leaves_a_gap() -> None:
     now = CUTS[-1]
-    blocks = history.blocks("simulated", now)
+    blocks = list(history.blocks("simulated", now))
     gone = [b for b in blocks if b.labels.get("device") == "eth1"]
     assert gone and all(b.ts_ms[-1] < to_ms(now) - 10 * 86_400_000 for b in gone)
     crash = next(i for i in history.incidents("simulated", now) if i.kind == "crash and reboot")
@@ -123,7 +123,7 @@ def test_timestamps_rise_strictly_and_values_are_finite(name: str) -> None:
 
 def test_recorded_ends_now_and_holds_its_faults() -> None:
     now = datetime(2026, 8, 5, 9, 41, 7, 250_000, tzinfo=UTC)
-    blocks = history.blocks("recorded", now)
+    blocks = list(history.blocks("recorded", now))
     assert max(b.ts_ms[-1] for b in blocks) == to_ms(now)
     span_s = (to_ms(now) - min(b.ts_ms[0] for b in blocks)) / 1000
     assert span_s >= 40 * 60
@@ -138,7 +138,7 @@ def test_a_shift_once_chosen_holds_however_time_goes_on() -> None:
     now = CUTS[2]
     shift = history.shift_ms("recorded", now)
     later = now + timedelta(minutes=10)
-    held = history.blocks("recorded", later, shift)
+    held = list(history.blocks("recorded", later, shift))
     assert max(b.ts_ms[-1] for b in held) == to_ms(now)
     assert history.incidents("recorded", later, shift) == history.incidents("recorded", now)
 
@@ -156,4 +156,4 @@ def test_bundle_stays_within_six_megabytes() -> None:
 
 def test_unknown_name_says_which_there_are() -> None:
     with pytest.raises(NotFound, match="simulated and recorded"):
-        history.blocks("../secrets", CUTS[0])
+        next(history.blocks("../secrets", CUTS[0]))
