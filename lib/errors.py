@@ -159,12 +159,6 @@ class NotEnoughData(AppError):
     code, status = "not_enough_data", 422
 
 
-class NotFitted(AppError):
-    """Asked to score before it was trained."""
-
-    code, status = "not_fitted", 409
-
-
 class ArtefactRefused(AppError):
     """A model file that fails its checksum or names a type outside our allow-list."""
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from lib.errors import Invalid
 
-SAMPLE_COLUMNS = ("series_id", "ts", "value")
 # Labels that name the machine or workload a series belongs to, best first.
 HOST_LABELS = ("host", "hostname", "nodename", "node", "instance", "pod", "container", "name")
 _COUNTER = re.compile(r"(_total|_count|_sum|_bucket)$|^node_(netstat|vmstat)_|^node_(intr|context_switches|forks)")

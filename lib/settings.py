@@ -138,7 +138,3 @@ class Settings(BaseSettings):
     @property
     def tasks_dir(self) -> Path:
         return self.data_dir / "tasks"
-
-    @property
-    def demo_dir(self) -> Path:
-        return ROOT / "data" / "demo"

@@ -14,7 +14,6 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -288,10 +287,6 @@ class SourceSession(requests.Session):
             f"{where} took longer than {self.limits.timeout_s:g} s in all. Ask for less at once, "
             "or raise AUTOOPS_SOURCE_TIMEOUT_S."
         )
-
-    def with_limits(self, **changes: Any) -> None:
-        """Change limits between requests, as Test does to fail sooner."""
-        self.limits = replace(self.limits, **changes)
 
 
 class _Watch:
