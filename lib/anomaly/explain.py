@@ -11,7 +11,7 @@ from lib.anomaly.detector import Scored
 from lib.anomaly.events import Event
 from lib.features.channels import Channel, Plan
 from lib.frames import from_ms
-from lib.profiling.words import amount
+from lib.profiling.words import amount, between, spelt
 
 
 def explain(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def sentence(contributors: list[dict[str, Any]], host: str, start: datetime, las
     where = f" on {host}" if host else ""
     unit, actual, low, high = first["unit"], first["actual"], first["low"], first["high"]
     when = f"from {start:%H:%M} UTC on {start.day} {start:%B}"
-    span = f"for {duration(lasted)} {when}{' and still going on' if still else ''}"
+    span = f"for {spelt(lasted)} {when}{' and still going on' if still else ''}"
     if actual is None or low is None or high is None:
         text = f"{first['title']}{where} behaved unlike its past, {span}."
     elif first["metric"] == "up" and actual < 0.5:
@@ -57,23 +57,6 @@ def sentence(contributors: list[dict[str, Any]], host: str, start: datetime, las
         )
         text += f" Also unusual: {listed}."
     return text
-
-
-def between(low: float, high: float, unit: str) -> str:
-    """`20% to 45%`, or one figure where both ends read the same."""
-    a, b = amount(low, unit), amount(high, unit)
-    return a if a == b else f"{a} to {b}"
-
-
-def duration(span: timedelta) -> str:
-    """`25 minutes`, `1 hour 50 minutes`, `2 days 3 hours`."""
-    seconds = max(int(span.total_seconds()), 0)
-    if seconds < 120:
-        return f"{seconds} seconds"
-    minutes = round(seconds / 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    parts = [(days, "day"), (hours, "hour"), (0 if days else minutes, "minute")]
-    return " ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts if n)
 
 
 def _contributor(channel: Channel, number: int, share: float, event: Event, scored: Scored) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lib.errors import NotEnoughData
 from lib.frames import Series
+from lib.profiling.rates import increases
 
 # Steps people scrape at; a grid uses one of them, so that a detector's step reads well.
 NICE_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
@@ -112,10 +113,8 @@ def tabulate(series: Sequence[Series], frame: pd.DataFrame, grid: Grid) -> Table
 
     same = np.append(False, column[1:] == column[:-1])
     since_s = np.append(0.0, np.diff(ts) / 1000)
-    step_up = np.append(0.0, np.diff(value))
-    fell = same & (step_up < 0)
-    # After a reset a counter has grown by what it shows now.
-    increase = np.where(fell, np.maximum(value, 0.0), step_up)
+    grown, reset = increases(value)
+    increase, fell = np.append(0.0, grown), same & np.append(False, reset)
     usable = same & (since_s > 0) & (since_s <= MAX_RATE_SPAN * max(grid.step_s, _typical(since_s[same])))
     is_counter = counter[column]
     weight = np.where(is_counter, np.where(usable, since_s, 0.0), 1.0)

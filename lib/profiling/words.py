@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _LARGE = ("", "k", "M", "G", "T", "P", "E")
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `3 min`, `2 h 5 min`, `4 d 3 h`: the two largest parts that say something."""
+    """Time in tables and beside figures: `45 s`, `3 min`, `2 h 5 min`, `4 d 3 h`: the two largest parts that say something."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 0:
@@ -50,6 +51,23 @@ def amount(value: float | None, unit: str = "") -> str:
         return duration(value) if abs(value) >= 60 else _seconds(value)
     size, name = _scaled(value, 1000, _LARGE)
     return f"{_digits(size)} {name}{base}{tail}" if base else f"{_digits(size)}{name}{tail}"
+
+
+def between(low: float, high: float, unit: str) -> str:
+    """`20 % to 45 %`, or one figure where both ends read the same."""
+    a, b = amount(low, unit), amount(high, unit)
+    return a if a == b else f"{a} to {b}"
+
+
+def spelt(span: timedelta) -> str:
+    """A span of time inside a sentence: `25 minutes`, `1 hour 50 minutes`, `2 days 3 hours`."""
+    seconds = max(int(span.total_seconds()), 0)
+    if seconds < 120:
+        return f"{seconds} seconds"
+    minutes = round(seconds / 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [(days, "day"), (hours, "hour"), (0 if days else minutes, "minute")]
+    return " ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts if n)
 
 
 def _scaled(value: float, step: int, names: tuple[str, ...]) -> tuple[float, str]:

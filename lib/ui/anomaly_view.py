@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from lib.anomaly.explain import between
 from lib.db.tables import Task, TaskStatus
 from lib.frames import Window
+from lib.profiling.words import between
 from lib.ui import links, tables
 from lib.ui.text import ago, amount, duration, plain, stamp
 

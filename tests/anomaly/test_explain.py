@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
-import pytest
 
 from lib.anomaly.detector import Scored
 from lib.anomaly.events import Event, Severity
-from lib.anomaly.explain import between, duration, explain
+from lib.anomaly.explain import explain
 from lib.features.channels import Channel, Plan
 from lib.features.grid import Grid
 
@@ -68,21 +67,3 @@ def test_unknown_figures_are_not_made_up() -> None:
     reason = made(np.nan, 20, 45, CPU)
     assert reason["contributors"][0]["actual"] is None
     assert "behaved unlike its past" in reason["sentence"]
-
-
-@pytest.mark.parametrize(
-    ("span", "words"),
-    [
-        (timedelta(seconds=90), "90 seconds"),
-        (timedelta(minutes=25), "25 minutes"),
-        (timedelta(minutes=61), "1 hour 1 minute"),
-        (timedelta(hours=2), "2 hours"),
-        (timedelta(days=2, hours=3, minutes=5), "2 days 3 hours"),
-    ],
-)
-def test_duration_in_words(span: timedelta, words: str) -> None:
-    assert duration(span) == words
-
-
-def test_range_that_reads_the_same_at_both_ends_is_said_once() -> None:
-    assert between(1.0001, 1.0002, "") == "1"

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import pytest
 
-from lib.profiling.words import amount, duration
+from lib.profiling.words import amount, between, duration, spelt
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,21 @@ def test_amounts_carry_their_unit(value: float | None, unit: str, words: str) ->
 )
 def test_durations_name_their_two_largest_parts(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(seconds=90), "90 seconds"),
+        (timedelta(minutes=25), "25 minutes"),
+        (timedelta(minutes=61), "1 hour 1 minute"),
+        (timedelta(hours=2), "2 hours"),
+        (timedelta(days=2, hours=3, minutes=5), "2 days 3 hours"),
+    ],
+)
+def test_a_span_is_spelt_out_inside_a_sentence(span: timedelta, words: str) -> None:
+    assert spelt(span) == words
+
+
+def test_range_that_reads_the_same_at_both_ends_is_said_once() -> None:
+    assert between(1.0001, 1.0002, "") == "1"
