@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-# Controls, and the marks that reverse or hide what follows.
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+# Controls, and the marks that reverse or hide what follows (they make one name look like another).
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 _CODE_WORD = re.compile(r"[(\"'*_]*`[^`\s]+`[)\"'*_.,;:!?]*")
 _PLAIN_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9]*(?: [A-Za-z0-9()/-]+){0,9}")
 _CITATION = re.compile(r"\[\d{1,3}\](?![(\[:])")
@@ -18,11 +18,15 @@ _DIRECTIVE = re.compile(r":(?=[A-Za-z])")
 _JOINER = "\u2060"
 
 
+def one_line(text: object, limit: int) -> str:
+    """Foreign text without what cannot be seen; line breaks become spaces, and beyond `limit` characters an ellipsis."""
+    words = " ".join(UNSEEN.sub("", str(text)).split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
 def code(text: object, limit: int = 120) -> str:
     """A name from the data (metric, label, host) as a code span: shown as it is, does nothing."""
-    words = " ".join(_UNSEEN.sub("", str(text)).split()).replace("`", "'")
-    if len(words) > limit:
-        words = words[: limit - 1] + "…"
+    words = one_line(text, limit).replace("`", "'")
     return f"`{words}`" if words else "``"
 
 
@@ -43,7 +47,7 @@ class Inert:
 
     def feed(self, piece: str) -> str:
         """What can be shown now."""
-        self._held += _UNSEEN.sub("", piece)
+        self._held += UNSEEN.sub("", piece)
         cut = max(self._held.rfind(space) for space in (" ", "\n", "\t")) + 1
         ready, self._held = self._held[:cut], self._held[cut:]
         return _words(ready)
@@ -92,8 +96,7 @@ def for_prompt(value: Any, limit: int = 200) -> Any:
     if isinstance(value, list | tuple):
         return [for_prompt(v, limit) for v in value]
     if isinstance(value, str):
-        words = " ".join(_UNSEEN.sub("", value).split()).replace("<", "‹").replace(">", "›")
-        return words if len(words) <= limit else words[: limit - 1] + "…"
+        return one_line(value, limit).replace("<", "‹").replace(">", "›")
     return value
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from lib.chat.escape import UNSEEN
 from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS, Sign
 from lib.chat.measures import MEASURES
 from lib.chat.times import Found, TimeKind, find_all
 from lib.frames import Series
 
 MAX_CHARACTERS = 2000
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _TOKEN = re.compile(r"[^\s,;?!()\[\]{}\"“”‘]+")
 _NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
 _SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
@@ -104,7 +104,7 @@ class _Masked:
 
 def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     """Take a question apart against the names that are stored. Never raises for what people type."""
-    clean = " ".join(_UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
+    clean = " ".join(UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
     if refusal := _refusal(clean):
         return Parsed(clean, refusal=refusal)
     masked = _Masked(clean.lower())

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from lib.chat.escape import one_line
 from lib.profiling.times import unix_ms
 
 if TYPE_CHECKING:
@@ -35,11 +36,8 @@ _CONFIG = {
 
 def label(text: object, limit: int = 120) -> str:
     """Foreign text for names, hover and annotations of a figure, where plotly would read HTML and `%{…}`."""
-    words = " ".join(str(text).split())
-    if len(words) > limit:
-        words = words[: limit - 1] + "…"
     # U+2060 keeps % and { apart for the template reader and cannot be seen.
-    return html.escape(words, quote=True).replace("%{", "%\u2060{")
+    return html.escape(one_line(text, limit), quote=True).replace("%{", "%\u2060{")
 
 
 def colour(index: int) -> str:

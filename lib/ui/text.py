@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from lib.chat.escape import one_line
 from lib.profiling.words import amount, duration
 
 __all__ = ["ago", "amount", "duration", "plain", "stamp"]
 
 # Invisible and unbreakable: keeps two characters apart for the transforms that run after markdown's own escapes.
 _JOINER = "\u2060"
-# Controls, and the marks that turn the direction of what follows (they make one name look like another).
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _PUNCTUATION = re.compile(r"([!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~])")
 # Emoji, icons and links are found in the text after escapes were undone, so a backslash does not stop them.
 _LATE = re.compile(r"(:|@|(?<![^\W_])www(?=\.))", re.IGNORECASE)
@@ -25,10 +24,7 @@ def plain(text: object, limit: int = 400) -> str:
     No emphasis, links, images, HTML, maths, colours, icons or emoji come of it; line breaks become spaces; beyond
     `limit` characters it ends in an ellipsis.
     """
-    words = " ".join(_UNSEEN.sub("", str(text)).split())
-    if len(words) > limit:
-        words = words[: limit - 1] + "…"
-    words = _LATE.sub(rf"\1{_JOINER}", _ARROWS.sub(_JOINER, words))
+    words = _LATE.sub(rf"\1{_JOINER}", _ARROWS.sub(_JOINER, one_line(text, limit)))
     return _PUNCTUATION.sub(r"\\\1", words)
 
 
