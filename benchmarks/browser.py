@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,13 @@ def _healthy(url: str) -> bool:
 
 
 @contextmanager
-def serve(data_dir: Path, *, script: str = "Home.py", **environment: str) -> Iterator[Server]:
-    """The app as a newcomer starts it, on a free port with its own data directory; ended on leaving."""
+def serve(
+    data_dir: Path, *, script: str = "Home.py", command: Sequence[str] = (), **environment: str
+) -> Iterator[Server]:
+    """The app as a newcomer starts it, on a free port with its own data directory; ended on leaving.
+
+    command: arguments of Python that start it another way; `--port` and the port are added.
+    """
     port = free_port()
     url = f"http://localhost:{port}"
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -77,21 +82,17 @@ def serve(data_dir: Path, *, script: str = "Home.py", **environment: str) -> Ite
         "AUTOOPS_ADMIN_PASSWORD": PASSWORD,
         **environment,
     }
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        script,
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-    ]
+    streamlit = ("-m", "streamlit", "run", script, "--server.headless", "true", "--server.port")
+    arguments = [*command, "--port"] if command else streamlit
     began = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, *arguments, str(port)],
+            cwd=ROOT,
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         while not _healthy(url):

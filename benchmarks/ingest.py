@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +17,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from benchmarks.browser import free_port
+from benchmarks.prometheus import binary, running
 from benchmarks.report import Figure, note
-from lib.errors import Unavailable
 from lib.frames import Window, validate
 from lib.prometheus.guard import Guard
 from lib.prometheus.query import DAY, Endpoint, Limits, Wanted
@@ -169,42 +166,17 @@ def values_of(kind: str, series: int, count: int) -> list[str]:
 
 @contextmanager
 def prometheus(folder: Path, history: History) -> Iterator[str]:
-    """A local Prometheus holding the history, on a port of the system's choice; ended on leaving."""
-    binary, tool = shutil.which("prometheus"), shutil.which("promtool")
-    if not binary or not tool:
-        raise Unavailable("This bench needs prometheus and promtool (Debian: apt-get install prometheus).")
+    """A local Prometheus holding the history; ended on leaving."""
     data, text = folder / "tsdb", folder / "history.om"
     write_openmetrics(text, history)
     subprocess.run(
-        [tool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data], check=True, stdout=sys.stderr
+        [binary("promtool"), "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data],
+        check=True,
+        stdout=sys.stderr,
     )
     text.unlink()
-    (folder / "prometheus.yml").write_text("global: {}\n")
-    port = free_port()
-    process = subprocess.Popen(
-        [
-            binary,
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={data}",
-            "--storage.tsdb.retention.time=10y",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{url}/-/ready", timeout=1) as answer:
-                    if answer.status == 200:
-                        break
-            except OSError:
-                time.sleep(0.1)
+    with running(folder, "global: {}\n", "--storage.tsdb.retention.time=10y") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def write_openmetrics(path: Path, history: History) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.browser import free_port, serve, settle, sign_in
+from benchmarks.browser import serve, settle, sign_in
+from benchmarks.prometheus import scraping_an_exporter
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -22,32 +21,8 @@ SCRAPE_S, COLLECT_S = 1, 5
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[str]:
-    """Prometheus and node exporter from the system's packages, on free ports, with a history of seconds."""
-    exporter_port, port = free_port(), free_port()
-    config = tmp_path / "prometheus.yml"
-    config.write_text(
-        f"global: {{scrape_interval: {SCRAPE_S}s}}\nscrape_configs:\n  - job_name: node\n    static_configs:\n"
-        f"      - targets: ['127.0.0.1:{exporter_port}']\n        labels: {{host: here}}\n"
-    )
-    commands = [
-        ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{exporter_port}"],
-        [
-            "prometheus",
-            f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-    ]
-    for command in commands:
-        assert shutil.which(command[0]), f"{command[0]} is not installed; see tests/install_system.sh"
-    with (tmp_path / "servers.log").open("wb") as log:
-        running = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            for process in running:
-                process.kill()
-                process.wait()
+    with scraping_an_exporter(tmp_path, SCRAPE_S, "{host: here}") as url:
+        yield url
 
 
 def _scraped(url: str) -> bool:
