@@ -17,14 +17,6 @@ def keys(database: Database, clock: FakeClock) -> Keys:
     return Keys(database, clock)
 
 
-@pytest.fixture
-def ann(database: Database) -> User:
-    with database.session() as session:
-        user = User(username="ann", password_hash="", role="analyst")
-        session.add(user)
-    return user
-
-
 def _change(database: Database, user: User, **values: object) -> None:
     with database.session() as session:
         row = session.get(User, user.id)

@@ -18,14 +18,6 @@ def sessions(database: Database, clock: FakeClock) -> Sessions:
     return Sessions(database, clock, hours=12)
 
 
-@pytest.fixture
-def ann(database: Database) -> User:
-    with database.session() as session:
-        user = User(username="ann", password_hash="", role="analyst")
-        session.add(user)
-    return user
-
-
 def test_a_token_names_its_user_until_it_expires(sessions: Sessions, ann: User, clock: FakeClock) -> None:
     token = sessions.open(ann.id)
     clock.advance(hours=11, minutes=59)

@@ -17,14 +17,6 @@ def tickets(database: Database, clock: FakeClock) -> Tickets:
     return Tickets(database, clock)
 
 
-@pytest.fixture
-def ann(database: Database) -> User:
-    with database.session() as session:
-        user = User(username="ann", password_hash="", role="analyst")
-        session.add(user)
-    return user
-
-
 @pytest.mark.parametrize("purpose", list(Purpose))
 def test_a_ticket_works_once(purpose: Purpose, tickets: Tickets, ann: User) -> None:
     ticket = tickets.issue(ann.id, purpose)
