@@ -19,7 +19,7 @@ _JOINER = "\u2060"
 
 
 def one_line(text: object, limit: int) -> str:
-    """Foreign text without what cannot be seen; line breaks become spaces, and beyond `limit` characters an ellipsis."""
+    """Foreign text without what cannot be seen, on one line; beyond `limit` characters it ends in an ellipsis."""
     words = " ".join(UNSEEN.sub("", str(text)).split())
     return words if len(words) <= limit else words[: limit - 1] + "…"
 

@@ -10,7 +10,7 @@ _LARGE = ("", "k", "M", "G", "T", "P", "E")
 
 
 def duration(seconds: float | None) -> str:
-    """Time in tables and beside figures: `45 s`, `3 min`, `2 h 5 min`, `4 d 3 h`: the two largest parts that say something."""
+    """Time in tables: `45 s`, `3 min`, `2 h 5 min`, `4 d 3 h`: the two largest parts that say something."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 0:
