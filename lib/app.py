@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from lib import frames, log
+from lib import frames, log, memory
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
@@ -51,11 +51,20 @@ class App:
         """Begin the work of a server: tasks, schedule, default sources. Nothing here blocks the first page."""
         self.runner.start()
         link = self.administration.ensure_administrator()
+        print(f"\n  AutoOps is at {self.settings.public_url}\n", flush=True)
         if link:
             # Like Jupyter: whoever can read the console may take the keys, once.
-            print(f"\n  First administrator, one-time link:\n  {link}\n", flush=True)
+            print(f"  First administrator, one-time link:\n  {link}\n", flush=True)
         self.schedule.every(1, "collect", self.collection.tick)
+        self.schedule.every(60, "keep detectors", self.detection.maintain)
+        self.schedule.every(5, "give memory back", self.give_back)
+        self.schedule.every(3600, "tidy tasks", self.runner.prune)
         self.schedule.start()
+
+    def give_back(self) -> None:
+        """What pages, collections and detectors took since the last time, and allocators still keep."""
+        self.store.give_back()
+        memory.trim()
 
     def stop(self) -> None:
         self.schedule.stop()
@@ -65,17 +74,23 @@ class App:
         self.database.close()
 
 
-def build(settings: Settings | None = None, clock: Callable[[], datetime] = frames.utcnow) -> App:
-    """Wire the parts. Opens files and migrates, starts no threads (that is `App.start`)."""
+def build(
+    settings: Settings | None = None, clock: Callable[[], datetime] = frames.utcnow, *, lasting: bool = False
+) -> App:
+    """Wire the parts. Opens files and migrates, starts no threads (that is `App.start`).
+
+    lasting: for a process that is to stay small for long, at the price of a second at the first start.
+    """
+    memory.tune()
     settings = settings or Settings()
     log.configure(settings.log_level)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.resolved_database_url)
-    database.migrate()
+    database.migrate(apart=lasting)
     store = Store(settings.store_path, settings.store_memory_mb)
     samples = Samples(store)
-    audit = Audit(database)
-    runner = Runner(settings, database)
+    audit = Audit(database, clock)
+    runner = Runner(settings, database, clock)
     collection = Collection(settings, database, samples, runner, audit, clock)
     exploration = Exploration(settings, samples, clock)
     detection = Detection(settings, database, samples, runner, audit, clock)

@@ -42,7 +42,3 @@ def test_nothing_heavy_is_loaded_to_start_the_server(tmp_path: Path) -> None:
     )
     assert "lib.services.detection" in loaded
     assert not {name for name in HEAVY if name in loaded}
-
-
-def test_plotly_waits_for_a_page_with_a_chart(tmp_path: Path) -> None:
-    assert "plotly" not in _loaded_after("import Home\nfrom lib.app import build\nbuild().stop()", tmp_path)

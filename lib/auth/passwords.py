@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 from lib.errors import Invalid
 
 MINIMUM_CHARACTERS = 10
@@ -30,16 +35,31 @@ def validate(password: str, username: str) -> None:
 
 
 def hashed(password: str) -> str:
-    from streamlit_authenticator import Hasher
-
-    return str(Hasher.hash(password))
+    return str(_hasher().hash(password))
 
 
-def check(username: str, password: str, password_hash: str | None) -> bool:
-    """Whether `password` is the user's. Takes the same time when there is no such user (`password_hash` None)."""
-    from streamlit_authenticator.controllers.authentication_controller import AuthenticationController
+def check(password: str, password_hash: str | None) -> bool:
+    """Whether `password` is the one that was hashed, spaces around it aside.
 
+    Takes the same time when there is no such user (`password_hash` None).
+    """
     possible = bool(password_hash) and 0 < len(password.encode("utf-8", "replace")) <= MAXIMUM_BYTES
-    credentials = {"usernames": {username: {"password": password_hash if possible else NOBODY, "name": username}}}
-    matches = AuthenticationController(credentials, auto_hash=False).login(username, password if possible else "-")
+    try:
+        matches = _hasher().check_pw(password.strip() if possible else "-", password_hash if possible else NOBODY)
+    except ValueError:  # what is stored is no hash
+        return False
     return bool(matches) and possible
+
+
+@cache
+def _hasher() -> Any:
+    """streamlit-authenticator's Hasher by itself: the rest of the package brings captchas, images, cookies and web
+    requests, 21 MB that nothing here uses."""
+    package = importlib.util.find_spec("streamlit_authenticator")
+    assert package is not None and package.submodule_search_locations
+    file = Path(package.submodule_search_locations[0]) / "utilities" / "hasher.py"
+    spec = importlib.util.spec_from_file_location("streamlit_authenticator_hasher", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Hasher

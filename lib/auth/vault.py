@@ -27,16 +27,18 @@ class Vault:
 
     def seal(self, secret: str) -> str:
         """Printable text to store. Empty stays empty: no secret."""
+        if not secret:
+            return ""
         from cryptography.fernet import Fernet
 
-        return Fernet(self._key()).encrypt(secret.encode()).decode() if secret else ""
+        return Fernet(self._key()).encrypt(secret.encode()).decode()
 
     def open(self, sealed: str) -> str:
         """Raises Unavailable when the key is not the one it was sealed with."""
-        from cryptography.fernet import Fernet, InvalidToken
-
         if not sealed:
             return ""
+        from cryptography.fernet import Fernet, InvalidToken
+
         try:
             return Fernet(self._key()).decrypt(sealed.encode()).decode()
         except InvalidToken:

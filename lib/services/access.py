@@ -69,7 +69,7 @@ class Access:
         name = username if user else digest(username)
         attempt = self.lockout.attempt(name, address)
         usable = user is not None and not user.disabled and bool(user.password_hash)
-        matches = passwords.check(username, password, user.password_hash if user and usable else None)
+        matches = passwords.check(password, user.password_hash if user and usable else None)
         if user is None or not matches:
             who = Actor(STRANGER, Role.VIEWER, ActorKind.GUEST, address=address)
             self.audit.record(who, "sign in", username if user else "unknown user", "refused")

@@ -183,7 +183,7 @@ class Administration(Access):
         if user.password_hash:
             # The same lockout as at sign-in: a session left open is not a place to guess at leisure.
             attempt = self.lockout.attempt(user.username, actor.address)
-            if not passwords.check(user.username, current, user.password_hash):
+            if not passwords.check(current, user.password_hash):
                 self.audit.record(actor, "change password", user.username, "refused")
                 raise Forbidden("The current password does not match; nothing was changed.")
             self.lockout.succeeded(attempt, user.username, actor.address)

@@ -20,7 +20,7 @@ from lib.registry import files as registry
 from lib.services import detection_findings
 from lib.tasks.job import JobContext
 
-SAMPLES, GROUPS, FOUND = "samples.parquet", "groups.json", "found.json"
+SAMPLES, GROUPS, FOUND = "samples", "groups.json", "found.json"
 ARRAYS = "detector.npz"
 
 
@@ -75,10 +75,14 @@ def train(context: JobContext, **params: Any) -> dict[str, Any]:
 
 
 def read(path: Path, ids: Sequence[int]) -> pd.DataFrame:
-    """The exported samples of some series: series_id, ts, value."""
+    """The exported samples of some series: series_id, ts, value. path: the folder `Samples.export` made."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, filters=[("series_id", "in", list(ids))], use_threads=False).to_pandas()
+    table = pq.read_table(path, filters=[("series_id", "in", list(ids))], use_threads=False)
+    position = table.schema.get_field_index("ts")
+    moments = table.column(position).cast(pa.timestamp("ms", tz="UTC"))
+    return table.set_column(position, "ts", moments).to_pandas()
 
 
 def series_of(given: Sequence[dict[str, Any]]) -> list[Series]:

@@ -84,7 +84,7 @@ class Training:
     # --- in the app, around the child --------------------------------------------------------------
 
     def prepare(self, params: dict[str, Any], workdir: Path) -> dict[str, Any]:
-        """Export the samples of all groups as one Parquet file. Raises NotFound or NotEnoughData."""
+        """Export the samples of all groups as Parquet. Raises NotFound or NotEnoughData."""
         groups = []
         for host in params["hosts"]:
             series = self.samples.find(source_id=params["source_id"], host=host)[:MOST_SERIES]
@@ -95,7 +95,9 @@ class Training:
             raise NotFound(f"No series are stored for {hosts}; collect from the source first.")
         window = self._window(params, groups)
         ids = [s["id"] for g in groups for s in g["series"]]
-        rows = self.samples.export(ids, window, str(workdir / SAMPLES))
+        rows = self.samples.export(ids, window, workdir / SAMPLES)
+        # A child is about to want memory, too.
+        self.samples.store.give_back()
         if not rows:
             raise NotEnoughData(
                 f"No samples between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC; "
@@ -156,8 +158,8 @@ class Training:
         """What was found over the training span, in place of what earlier versions had found there."""
         found = json.loads((workdir / f"{made['folder']}.{FOUND}").read_text())
         assert row.id is not None and row.trained_from is not None
-        scores = pd.read_parquet(workdir / f"{made['folder']}.scores.parquet")
-        expectations = pd.read_parquet(workdir / f"{made['folder']}.expectations.parquet")
+        scores = self.scoring.findings.read_file(workdir / f"{made['folder']}.scores.parquet")
+        expectations = self.scoring.findings.read_file(workdir / f"{made['folder']}.expectations.parquet")
         end = max(
             pd.Timestamp(found["end_ms"], unit="ms", tz="UTC").to_pydatetime(), row.trained_until or row.trained_from
         )

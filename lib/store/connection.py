@@ -144,6 +144,11 @@ class Store:
             except duckdb.Error as error:
                 self._after_write(error)
 
+    def give_back(self) -> None:
+        """Let the system have what large queries took: the allocator keeps some 20 MB until the limit is set."""
+        with self.read() as cursor:
+            cursor.execute(f"SET memory_limit = '{self.memory_mb}MB'")
+
     def backup(self, target: Path) -> None:
         """Copy everything as of one moment into a new file, while reading and writing go on.
 
@@ -463,6 +468,11 @@ def _connect(name: str, memory_mb: int, read_only: bool = False) -> duckdb.DuckD
         # Nothing here needs an extension, and nothing may be fetched.
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        # What a large query took goes back to the system when it ends; by default 128 MB a thread would be kept.
+        "allocator_flush_threshold": "1MB",
+        "allocator_bulk_deallocation_flush_threshold": "4MB",
+        # Rows of the log are held in memory, uncompressed, until they are folded into the file.
+        "wal_autocheckpoint": "4MB",
     }
     return duckdb.connect(name, read_only=read_only, config=config)
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -210,6 +211,11 @@ class Findings:
                 f"{grouping} ORDER BY ALL",
                 [detector_id, series_id, naive(window.start), naive(window.end)],
             )
+
+    def read_file(self, path: Path) -> pd.DataFrame:
+        """Scores or expectations a child process left as Parquet. Arrow's own reader would stay loaded, 15 MB of it."""
+        with self.store.read() as cursor:
+            return to_frame(cursor, "SELECT * FROM read_parquet(?)", [str(path)])
 
     def delete_detector(self, detector_id: int) -> None:
         """Remove all a detector found, in one transaction."""

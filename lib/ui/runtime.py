@@ -12,6 +12,6 @@ from lib.settings import Settings
 def app() -> App:
     """Built and started on first use: by the server's lifespan, or by the first visit where routes are not served."""
     st.secrets.load_if_toml_exists()  # puts top-level secrets into the environment, where Settings reads them
-    made = build(Settings())
+    made = build(Settings(), lasting=True)
     made.start()
     return made

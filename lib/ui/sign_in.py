@@ -96,8 +96,6 @@ def _form(primary: bool) -> None:
     except AppError as error:
         st.error(error.message, icon=":material/lock:")
         return
-    finally:
-        state.forget_library_notes()
     _keep(token)
     st.rerun()
 

@@ -8,8 +8,6 @@ _SESSION = "session_token"
 _GUEST = "guest"
 _TICKET = "cookie_ticket"
 _LEFT = "signed_out"
-# What the sign-in library notes in passing; nothing here reads it.
-_LIBRARY = ("name", "authentication_status", "username", "email", "roles", "password_hint")
 
 
 def token() -> str | None:
@@ -51,11 +49,6 @@ def stop_looking() -> None:
 
 def is_guest() -> bool:
     return bool(st.session_state.get(_GUEST))
-
-
-def forget_library_notes() -> None:
-    for key in _LIBRARY:
-        st.session_state.pop(key, None)
 
 
 def guest_chat() -> list:

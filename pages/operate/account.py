@@ -4,7 +4,7 @@ import streamlit as st
 
 from lib.auth.actor import ActorKind, Role
 from lib.errors import AppError
-from lib.ui import guard, runtime, state
+from lib.ui import guard, runtime
 from lib.ui.text import ago, plain, stamp
 
 actor = guard.require()
@@ -34,8 +34,6 @@ with password:
                     st.success("Password saved. All other sessions were signed out.", icon=":material/check:")
             except AppError as error:
                 st.error(error.message, icon=":material/error:")
-            finally:
-                state.forget_library_notes()
 
 with sessions:
     st.caption("Where you are signed in. End what you do not recognise, then change your password.")

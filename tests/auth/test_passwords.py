@@ -33,9 +33,9 @@ def test_a_weak_password_is_refused_with_the_rule_it_broke(password: str, word: 
 def test_a_password_matches_its_hash_and_nothing_else_does(password: str) -> None:
     passwords.validate(password, "ann")
     stored = passwords.hashed(password)
-    assert passwords.check("ann", password, stored)
-    assert not passwords.check("ann", password[:-1], stored)
-    assert not passwords.check("ann", password + "x", stored)
+    assert passwords.check(password, stored)
+    assert not passwords.check(password[:-1], stored)
+    assert not passwords.check(password + "x", stored)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_each_check_costs_one_hash_of_equal_strength_whoever_is_asked_for(
         return original(given, against)
 
     monkeypatch.setattr(bcrypt, "checkpw", counting)
-    matches = passwords.check("ann", password, real if stored == "real" else stored)
+    matches = passwords.check(password, real if stored == "real" else stored)
     assert matches is (password == GOOD and stored == "real")
     assert [against[:7] for against in asked] == [real.encode()[:7]]  # the algorithm and its cost
 
 
 def test_nobodys_password_opens_nothing() -> None:
     # What the dummy stands for is known to whoever reads this file; it must not be a way in.
-    assert not passwords.check("nobody", "x", None)
+    assert not passwords.check("x", None)
     assert bcrypt.checkpw(b"x", passwords.NOBODY.encode())

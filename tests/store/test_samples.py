@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lib import frames
 from lib.frames import STALE_NAN_BITS, Block, Window, from_ms
+from lib.services import detection_jobs
 from lib.store.connection import Store
 from lib.store.gaps import Gaps
 from lib.store.samples import Appended, Samples
@@ -338,11 +339,12 @@ def test_buckets_of_any_width_hold_every_sample_once(
 
 def test_an_export_is_what_reading_gives(samples: Samples, block: Callable[..., Block], tmp_path: Path) -> None:
     samples.append(1, [block([1, np.nan, 3]), block([4], i="b")])
-    path = tmp_path / "it's.parquet"
-    assert samples.export([1, 2], ALL, str(path)) == 4
-    pd.testing.assert_frame_equal(pd.read_parquet(path), samples.read([1, 2], ALL))
-    assert samples.export([99], ALL, str(path)) == 0
-    assert pd.read_parquet(path).dtypes.to_dict() == frames.empty().dtypes.to_dict()
+    folder = tmp_path / "it's"
+    assert samples.export([2, 1], ALL, folder) == 4
+    pd.testing.assert_frame_equal(detection_jobs.read(folder, [1, 2]), samples.read([1, 2], ALL))
+    pd.testing.assert_frame_equal(detection_jobs.read(folder, [2]), samples.read([2], ALL))
+    assert samples.export([99], ALL, tmp_path / "nothing") == 0
+    assert detection_jobs.read(tmp_path / "nothing", [99]).dtypes.to_dict() == frames.empty().dtypes.to_dict()
 
 
 def test_an_export_that_fails_leaves_no_file(samples: Samples, block: Callable[..., Block], tmp_path: Path) -> None:
@@ -350,8 +352,18 @@ def test_an_export_that_fails_leaves_no_file(samples: Samples, block: Callable[.
     with samples.store.write() as cursor:
         cursor.execute("ALTER TABLE samples RENAME COLUMN value TO other")
     with pytest.raises(Exception, match="value"):
-        samples.export([1], ALL, str(tmp_path / "x.parquet"))
-    assert not (tmp_path / "x.parquet").exists()
+        samples.export([1], ALL, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_export_of_many_samples_comes_in_sorted_files(
+    samples: Samples, block: Callable[..., Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.store.samples._EXPORT_ROWS", 25)
+    samples.append(1, [block(np.arange(10.0), i=str(number)) for number in range(7)])
+    assert samples.export(range(1, 8), ALL, tmp_path / "many") == 70
+    assert len(list((tmp_path / "many").iterdir())) == 4
+    pd.testing.assert_frame_equal(detection_jobs.read(tmp_path / "many", range(1, 8)), samples.read(range(1, 8), ALL))
 
 
 def test_a_window_without_zone_is_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ HERE = Path(__file__).resolve().parent
 VERSIONS = HERE / "versions"
 # An advisory lock of PostgreSQL, the letters "AO": two processes do not migrate at the same time.
 LOCK = 0x414F
+# Far more than any migration takes; a database that hangs is then asked by `upgrade`, which has no end to wait for.
+_APART_S = 300
 
 
 def upgrade(engine: Engine, versions: Sequence[Path] = (VERSIONS,)) -> None:
@@ -28,8 +32,8 @@ def upgrade(engine: Engine, versions: Sequence[Path] = (VERSIONS,)) -> None:
     versions: folders of migrations; tests add one of their own.
     Raises StoreError when the data was written by a newer version of the app.
     """
-    # A file is called after its revision: an up-to-date start need not wait for Alembic's import (0.3 s).
-    head = max(path.stem.split("_")[0] for folder in versions for path in folder.glob("[0-9]*.py"))
+    # An up-to-date start need not wait for Alembic's import (0.3 s).
+    head = _head(versions)
     with engine.connect() as connection:
         if _revision(connection) == head:
             return
@@ -45,6 +49,31 @@ def upgrade(engine: Engine, versions: Sequence[Path] = (VERSIONS,)) -> None:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA foreign_keys=ON")
     log.info("app data migrated", extra={"from": current, "to": head})
+
+
+def upgrade_apart(engine: Engine, url: str) -> None:
+    """Do the same in a child process: Alembic and what it brings would stay with a long-lived one, 15 MB of it.
+
+    To be followed by `upgrade`, which says why when the child could not.
+    """
+    with engine.connect() as connection:
+        if _revision(connection) == _head((VERSIONS,)):
+            return
+    # The address may hold a password: it goes where no list of processes shows it.
+    command = [sys.executable, "-m", __name__]
+    try:
+        done = subprocess.run(  # noqa: S603 (this program)
+            command, input=url, text=True, cwd=HERE.parents[2], capture_output=True, timeout=_APART_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("migration apart failed", extra={"reason": type(error).__name__})
+        return
+    log.info("app data migrated apart", extra={"status": done.returncode})
+
+
+def _head(versions: Sequence[Path]) -> str:
+    """The newest revision: a file is called after its own."""
+    return max(path.stem.split("_")[0] for folder in versions for path in folder.glob("[0-9]*.py"))
 
 
 def _revision(connection: Connection) -> str | None:
