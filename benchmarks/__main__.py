@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NOT_BENCHES = {"__init__", "__main__", "report", "browser", "peers"}
+NOT_BENCHES = {"__init__", "__main__", "report", "browser", "prometheus"}
 
 
 def names() -> list[str]:

@@ -23,6 +23,7 @@ PAGES = {
     "tasks": "Tasks",
     "users": "Users",
     "audit": "Audit log",
+    "account": "Account",
     "settings": "Settings",
     "about": "About AutoOps",
 }
