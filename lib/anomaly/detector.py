@@ -31,7 +31,7 @@ from lib.features.grid import choose_grid, tabulate
 from lib.features.kernels import move
 from lib.frames import Series
 
-VERSION = "1"  # raised when the same data would give another detector
+VERSION = "2"  # raised when the same data would give another detector
 MIN_POINTS = 300
 PARTS = ("forest", "pca_residual", "autoregression", "relations", "strongest")
 # The forest is the centre: it alone weighs as much as two of the others.

@@ -17,18 +17,18 @@ _EULER = 0.5772156649015329
 
 @dataclass(frozen=True)
 class FlatForest:
-    """All nodes of all trees in one run of arrays.
+    """All nodes of all trees in one run of arrays, in narrow types: an app that scores a few dozen groups holds as
+    many forests.
 
     roots: shape (trees,), number of each tree's first node. feature: shape (nodes,), -1 in leaves. value: shape
     (nodes,), in inner nodes the threshold (go left when at most this), in leaves the path length of a row that ends
-    there. left, right: node numbers; leaves point at themselves. scale: the mean path length of the sample each tree
-    grew from, times trees.
+    there. right: shape (nodes,), how many nodes ahead the right child is; the left one is the next node. scale: the
+    mean path length of the sample each tree grew from, times trees.
     """
 
     roots: np.ndarray
     feature: np.ndarray
     value: np.ndarray
-    left: np.ndarray
     right: np.ndarray
     depth: int
     scale: float
@@ -36,25 +36,28 @@ class FlatForest:
     @classmethod
     def from_sklearn(cls, model: Any) -> FlatForest:
         """Flatten a fitted sklearn.ensemble.IsolationForest."""
-        parts: dict[str, list[np.ndarray]] = {k: [] for k in ("feature", "value", "left", "right")}
+        parts: dict[str, list[np.ndarray]] = {"feature": [], "value": [], "right": []}
         roots, offset, depth = [], 0, 0
         for tree, columns in zip(model.estimators_, model.estimators_features_, strict=True):
             t = tree.tree_
             here = np.arange(t.node_count)
             leaf = t.children_left < 0
+            # Grown depth first, so parents and left children come before all else of theirs.
+            assert np.array_equal(t.children_left[~leaf], here[~leaf] + 1)
             level = np.zeros(t.node_count)
-            for node in np.flatnonzero(~leaf):  # parents are numbered before their children
+            for node in np.flatnonzero(~leaf):
                 level[t.children_left[node]] = level[t.children_right[node]] = level[node] + 1
             parts["feature"].append(np.where(leaf, -1, np.asarray(columns)[np.where(leaf, 0, t.feature)]))
-            parts["value"].append(np.where(leaf, level + mean_path_length(t.n_node_samples), t.threshold))
-            parts["left"].append(np.where(leaf, here, t.children_left) + offset)
-            parts["right"].append(np.where(leaf, here, t.children_right) + offset)
+            path = level + mean_path_length(t.n_node_samples)
+            parts["value"].append(np.where(leaf, path, _below(t.threshold)))
+            parts["right"].append(np.where(leaf, 0, t.children_right - here))
             roots.append(offset)
             offset += t.node_count
             depth = max(depth, int(level.max()))
-        # Narrow types: an app that scores a few dozen groups holds as many forests.
-        narrow = {"feature": np.int16, "value": np.float64, "left": np.int32, "right": np.int32}
-        joined = {k: np.concatenate(v).astype(narrow[k]) for k, v in parts.items()}
+        joined = {k: np.concatenate(v) for k, v in parts.items()}
+        ahead = np.int16 if joined["right"].max() < 2**15 else np.int32
+        narrow = {"feature": np.int16, "value": np.float32, "right": ahead}
+        joined = {k: v.astype(narrow[k]) for k, v in joined.items()}
         scale = len(roots) * float(mean_path_length(np.array([model.max_samples_]))[0])
         return cls(np.array(roots), depth=depth, scale=scale, **joined)
 
@@ -79,18 +82,24 @@ class FlatForest:
                 if not inside.any():
                     break
                 left = flat[start + np.maximum(column, 0)] <= self.value[node]
-                node = np.where(left, self.left[node], self.right[node])
+                node += np.where(inside & left, 1, self.right[node])
             total += self.value[node]
         return 2.0 ** (-total / self.scale)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        names = ("roots", "feature", "value", "left", "right", "depth", "scale")
+        names = ("roots", "feature", "value", "right", "depth", "scale")
         return {name: np.asarray(getattr(self, name)) for name in names}
 
     @classmethod
     def from_arrays(cls, given: dict[str, np.ndarray]) -> FlatForest:
-        rest = {k: given[k] for k in ("roots", "feature", "value", "left", "right")}
+        rest = {k: given[k] for k in ("roots", "feature", "value", "right")}
         return cls(**rest, depth=int(given["depth"]), scale=float(given["scale"]))
+
+
+def _below(threshold: np.ndarray) -> np.ndarray:
+    """The largest float32 not above: what is compared with it is float32, too, so nothing is decided otherwise."""
+    near = threshold.astype(np.float32)
+    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
 
 
 def mean_path_length(samples: np.ndarray) -> np.ndarray:

@@ -194,8 +194,8 @@ class Detection:
     # --- training where nobody has to ask ----------------------------------------------------------
 
     def maintain(self) -> None:
-        """Train this machine's detector once it has enough points, retrain detectors of live sources daily, and
-        retire those whose source is gone. For the schedule."""
+        """Train this machine's detector once it has enough points, retrain detectors of live sources daily and those
+        whose files cannot be used, and retire those whose source is gone. For the schedule."""
         sources = {s.id: s for s in self._sources()}
         active = self.scoring.active()
         for row in active:
@@ -204,6 +204,8 @@ class Detection:
                 self._retire(row)
             elif source.kind != SourceKind.DEMO and source.enabled and self.clock() - row.created_at > _RETRAIN_AFTER:
                 self._ask(row.source_id, [row.host], rescore=False)
+            elif source.enabled and row.artefact in self.scoring.refused:
+                self._ask(row.source_id, [row.host], rescore=True)
         have = {(d.source_id, d.host) for d in active}
         for source_id, source in sources.items():
             if source_id is None or not source.enabled:

@@ -14,7 +14,7 @@ import pandas as pd
 from lib.anomaly import detector as detectors
 from lib.anomaly.detector import Detector, Fitted
 from lib.anomaly.events import Rule
-from lib.errors import NotEnoughData
+from lib.errors import ArtefactRefused, NotEnoughData
 from lib.frames import Series
 from lib.registry import files as registry
 from lib.services import detection_findings
@@ -131,11 +131,14 @@ def _write(folder: Path, fitted: Fitted, group: dict[str, Any], params: dict[str
 
 
 def load(artefact: registry.Artefact) -> Detector:
-    """The detector of a checked artefact, ready to score without scikit-learn."""
+    """The detector of a checked artefact, ready to score without scikit-learn. Raises ArtefactRefused when another
+    version of the code made it."""
     from lib.features.build import Spec
     from lib.features.channels import Plan
 
     metadata = artefact.metadata
+    if metadata.get("code") != detectors.VERSION:
+        raise ArtefactRefused(f"{artefact.path.name} was made by another version of AutoOps. Train it again.")
     return Detector.from_arrays(
         artefact.arrays(ARRAYS), Plan.from_json(metadata["plan"]), Spec.from_json(metadata["spec"])
     )

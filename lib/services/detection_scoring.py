@@ -14,7 +14,7 @@ from lib.anomaly.detector import Detector
 from lib.anomaly.events import Rule
 from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
-from lib.errors import NotFound
+from lib.errors import ArtefactRefused, NotFound
 from lib.features import channels as channel_plans
 from lib.features.grid import tabulate
 from lib.frames import Series, Window
@@ -57,6 +57,8 @@ class Scoring:
         self.timings = Timings()
         self._lock = threading.RLock()
         self._held: OrderedDict[str, Loaded] = OrderedDict()
+        # Artefacts that could not be used: lost, changed, or made by another version.
+        self.refused: set[str] = set()
         self._scored_until: dict[int, datetime] = {}
 
     def active(self, source_id: int | None = None) -> list[DetectorRow]:
@@ -74,12 +76,16 @@ class Scoring:
         return row
 
     def loaded(self, row: DetectorRow) -> Loaded:
-        """Raises ArtefactRefused when its files were changed, NotFound when they are gone."""
+        """Raises ArtefactRefused when its files were changed or made by another version, NotFound when they are gone."""
         with self._lock:
             held = self._held.pop(row.artefact, None)
             if held is None:
-                artefact = self.registry.open(row.artefact)
-                held = Loaded(row, load(artefact), tuple(series_of(artefact.metadata["series"])))
+                try:
+                    artefact = self.registry.open(row.artefact)
+                    held = Loaded(row, load(artefact), tuple(series_of(artefact.metadata["series"])))
+                except (ArtefactRefused, NotFound):
+                    self.refused.add(row.artefact)
+                    raise
             self._held[row.artefact] = held
             while len(self._held) > _HELD:
                 self._held.popitem(last=False)

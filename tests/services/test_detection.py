@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,16 +222,34 @@ def test_chart_data_has_band_values_scores_and_no_more_points_than_a_browser_dra
     assert long.points["actual"].max() == pytest.approx(history.points["actual"].max(), rel=0.01)
 
 
-def test_tampered_model_is_refused_and_collection_goes_on(trained: tuple[App, int], clock, caplog) -> None:
+def _tamper(folder: Path) -> None:
+    with (folder / "detector.npz").open("ab") as file:
+        file.write(b"x")
+
+
+def _age(folder: Path) -> None:
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"code": "0", "spec": {"unknown": 1}}))
+
+
+@pytest.mark.parametrize("spoil", [_tamper, _age, shutil.rmtree])
+def test_model_that_cannot_be_used_is_refused_and_trained_anew(
+    trained: tuple[App, int], clock, spoil: Callable[[Path], None]
+) -> None:
     app, source_id = trained
     (detector,) = app.detection.detectors(VIEWER)
-    with (app.settings.models_dir / detector.artefact / "detector.npz").open("ab") as file:
-        file.write(b"x")
+    spoil(app.settings.models_dir / detector.artefact)
     app.detection.scoring.forget(detector)
     window = Window.last(timedelta(hours=1), clock())
     app.detection.update(source_id, window)
-    with pytest.raises(ArtefactRefused):
+    with pytest.raises((ArtefactRefused, NotFound)):
         app.detection.score(ANALYST, detector.id, window)
+    app.detection.maintain()
+    task, _ = app.detection.training.tasks()
+    assert app.runner.wait(task.id, 60).status == TaskStatus.SUCCEEDED
+    (anew,) = app.detection.detectors(VIEWER)
+    assert anew.version == detector.version + 1
+    assert app.detection.score(ANALYST, anew.id, everything(app)) >= 1
 
 
 def test_retired_detector_takes_its_findings_and_files_along(trained: tuple[App, int]) -> None:
