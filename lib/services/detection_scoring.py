@@ -76,7 +76,7 @@ class Scoring:
         return row
 
     def loaded(self, row: DetectorRow) -> Loaded:
-        """Raises ArtefactRefused when its files were changed or made by another version, NotFound when they are gone."""
+        """Raises ArtefactRefused when its files were changed or another version made them, NotFound without them."""
         with self._lock:
             held = self._held.pop(row.artefact, None)
             if held is None:
