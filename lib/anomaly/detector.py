@@ -208,16 +208,24 @@ def fit(
     frame: pd.DataFrame,
     seed: int = 0,
     progress: Callable[[float, str], None] = lambda _fraction, _message: None,
+    leave_out: Sequence[tuple[int, int]] = (),
 ) -> Fitted:
-    """Learn what is normal for a group. frame: series_id, ts, value.
+    """Learn what is normal for a group. frame: series_id, ts, value. leave_out: spans [start, end) in Unix milliseconds
+    that are known not to be normal.
 
     Incidents inside the training span are left out as far as they stand out. Raises NotEnoughData.
     """
     with one_core(with_sklearn=True):
-        return _fit(series, frame, seed, progress)
+        return _fit(series, frame, seed, progress, leave_out)
 
 
-def _fit(series: Sequence[Series], frame: pd.DataFrame, seed: int, progress: Callable[[float, str], None]) -> Fitted:
+def _fit(
+    series: Sequence[Series],
+    frame: pd.DataFrame,
+    seed: int,
+    progress: Callable[[float, str], None],
+    leave_out: Sequence[tuple[int, int]],
+) -> Fitted:
     grid = choose_grid(frame)
     table = tabulate(series, frame, grid)
     seen = int(np.isfinite(table.values).any(axis=0).sum())
@@ -231,6 +239,8 @@ def _fit(series: Sequence[Series], frame: pd.DataFrame, seed: int, progress: Cal
     plan = channel_plans.plan(series, table)
     channels = channel_plans.assemble(plan, table)
     present = np.isfinite(channels.values).any(axis=0)
+    for start, end in leave_out:
+        present &= (channels.ts_ms < start) | (channels.ts_ms >= end)
     spec = Spec.for_rows(int(present.sum()), grid.step_ms)
     progress(0.2, f"{len(plan.channels)} channels from {len(series)} series")
     usable, base = _usable(channels, present, spec)
