@@ -117,9 +117,7 @@ def f1(labels: np.ndarray, flags: np.ndarray) -> float:
     return float(2 * (labels & flags).sum() / (labels.sum() + flags.sum()))
 
 
-def alerts(
-    labels: np.ndarray, spans: list[tuple[int, int]], tolerance: int = 0
-) -> tuple[int, int, int]:
+def alerts(labels: np.ndarray, spans: list[tuple[int, int]], tolerance: int = 0) -> tuple[int, int, int]:
     """(incidents, incidents some alert overlaps, alerts that overlap none); tolerance: rows an alert may come late."""
     incidents = [(a, b + tolerance) for a, b in runs(labels)]
     met = sum(any(first <= b and last >= a for first, last in spans) for a, b in incidents)
