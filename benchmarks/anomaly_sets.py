@@ -54,7 +54,7 @@ class Labelled:
 
 
 def folder(name: str, given: str | None = None) -> Path:
-    """Where a set lies: as given, or in $AUTOOPS_BENCH_DATA. Raises SystemExit that names where originals are public."""
+    """Where a set lies: as given, or in $AUTOOPS_BENCH_DATA. Raises SystemExit with where originals are public."""
     beside = ROOT.parent / "shared" / "data"
     place = Path(given) if given else Path(os.environ.get("AUTOOPS_BENCH_DATA", beside)) / name
     if not place.is_dir():
