@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`.
-.PHONY: run test check lint types bench lock clean-venv
+.PHONY: run test check lint types bench lock screenshots clean-venv
 
 PYTHON := .venv/bin/python
 PORT ?= 8501
@@ -23,6 +23,12 @@ types: .venv/dev-ready
 
 bench: .venv/dev-ready
 	$(PYTHON) -m benchmarks $(NAME)
+
+# What the README shows, as the end-to-end test sees it.
+screenshots: .venv/dev-ready
+	$(PYTHON) -m pytest -n 0 -q tests/e2e/test_first_visit.py
+	mkdir -p docs/images
+	cp tests/e2e/shots/anomalies.png docs/images/anomalies.png
 
 # Pin again: universal, so that one file serves Python 3.11 to 3.13 on every platform.
 lock: .venv/dev-ready

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.errors import AppError
+from lib.llm.fallback import ProviderStatus
 from lib.services.health import Figures, PartState, Report
 from lib.services.timings import BOUNDS_S, Distribution
 
@@ -139,6 +146,21 @@ class Exposition:
             if source.lag_s is not None and source.enabled:
                 lag.add_metric(labels, source.lag_s)
         yield from (lag, targets, failing, gaps)
+        yield from _providers(figures.providers)
+
+
+def _providers(known: Sequence[ProviderStatus]) -> Iterator[Metric]:
+    """What was asked of the language models, since the app started."""
+    by = ("provider",)
+    asked = CounterMetricFamily("autoops_llm_requests", "Requests to a language model.", labels=by)
+    failed = CounterMetricFamily("autoops_llm_failures", "Requests to a language model that failed.", labels=by)
+    tokens = CounterMetricFamily("autoops_llm_tokens", "Tokens sent and received.", labels=(*by, "direction"))
+    for one in known:
+        asked.add_metric([one.name], one.requests)
+        failed.add_metric([one.name], one.failures)
+        tokens.add_metric([one.name, "in"], one.tokens_in)
+        tokens.add_metric([one.name, "out"], one.tokens_out)
+    yield from (asked, failed, tokens)
 
 
 def _histogram(name: str, documentation: str, measured: Distribution) -> HistogramMetricFamily:

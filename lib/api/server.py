@@ -75,6 +75,10 @@ def routes(get_app: Callable[[], App]) -> list[BaseRoute]:
         body, content_type = Exposition(app.health.report, app.health.figures).render(request.headers.get("accept", ""))
         return Response(body, media_type=None, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
+    async def home(request: Request) -> Response:
+        # The default page has no address of its own, but people type one.
+        return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
+
     async def health(request: Request) -> Response:
         return await anyio.to_thread.run_sync(look, request)
 
@@ -87,6 +91,7 @@ def routes(get_app: Callable[[], App]) -> list[BaseRoute]:
     return [
         Route("/health", health),
         Route("/metrics", metrics),
+        Route("/overview", home),
         Route("/api", to_docs),
         Mount("/api", app=LazyApi(get_app)),
     ]

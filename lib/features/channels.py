@@ -13,6 +13,7 @@ import numpy as np
 from lib.errors import NotEnoughData
 from lib.features.grid import Grid, Table
 from lib.frames import Series
+from lib.profiling.titles import spoken
 from lib.profiling.units import unit_of
 
 MAX_CHANNELS = 40
@@ -214,7 +215,7 @@ def _candidates(series: Sequence[Series]) -> list[Channel]:
     for metric, members in sorted(by_metric.items()):
         unit = _unit(metric, members[0].kind)
         if len(members) > MAX_SERIES_A_METRIC:
-            title = f"{metric} (sum of {len(members)})"
+            title = f"{spoken(metric)} (sum of {len(members)})"
             made.append(Channel(title, metric, unit, tuple(sorted(s.id for s in members))))
             continue
         made += [Channel(_title(one, len(members)), metric, unit, (one.id,)) for one in members]
@@ -228,11 +229,12 @@ def _unit(metric: str, kind: str) -> str:
 
 def _title(one: Series, siblings: int) -> str:
     """The metric, with the labels that tell it from its siblings; the host is said elsewhere."""
+    name = spoken(one.metric)
     if siblings == 1:
-        return one.metric
+        return name
     shown = {k: v for k, v in one.labels.items() if k not in ("job", "instance", "host", "__name__") and v != one.host}
     inside = ", ".join(f"{k}={v}" for k, v in sorted(shown.items()))
-    return f"{one.metric} ({inside})" if inside else one.metric
+    return f"{name} ({inside})" if inside else name
 
 
 def _cpu(series: list[Series]) -> list[Channel]:

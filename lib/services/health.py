@@ -100,6 +100,7 @@ class Figures:
     scoring: Distribution
     tasks: dict[str, int]
     sources: tuple[SourceStatus, ...]
+    providers: tuple[ProviderStatus, ...]
 
 
 @cache
@@ -172,6 +173,7 @@ class Health:
                 scoring=self.scoring.distribution(),
                 tasks=self._task_counts(),
                 sources=tuple(self.sources()),
+                providers=tuple(self.providers()),
             )
 
     def _store(self) -> Part:

@@ -48,7 +48,7 @@ def timeline(history: History, *, chosen: int | None = None, faults: bool = True
     )
     _marks(figure, history, actual, low, high)
     _ribbon(figure, history)
-    charts.layout(figure, unit=unit, alt=describe(history), height=460, legend=True)
+    charts.layout(figure, unit=unit, alt=describe(history), height=440, legend=True)
     charts.time_axis(figure, history.window.start, history.window.end)
     _spans(figure, history, chosen, faults)
     figure.update_layout(

@@ -158,7 +158,7 @@ def onward(one: dict[str, Any], contributor: int, start: datetime, end: datetime
         "range_from": f"{start:%Y-%m-%dT%H:%M}",
         "range_to": f"{end:%Y-%m-%dT%H:%M}",
     }
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, width="content"):
         links.to("pages/observe/explore.py", "Explore this metric", icon=":material/monitoring:", query=explore)
         links.to("pages/act/chat.py", "Ask about it", icon=":material/chat:", query={IN_URL: str(one["id"])})
 
@@ -175,7 +175,8 @@ def nothing(groups: pd.DataFrame, window: Window, running: bool) -> None:
         links.to("pages/operate/sources.py", "Open sources", icon=":material/add_link:")
     elif watched:
         st.info(
-            f"{watched} hosts were watched from {stamp(window.start)} to {stamp(window.end)}. "
+            f"{watched} {'host was' if watched == 1 else 'hosts were'} watched from {stamp(window.start)} to "
+            f"{stamp(window.end)}. "
             "Choose a longer range or other filters to see more.",
             title="Nothing unusual",
             icon=":material/check_circle:",

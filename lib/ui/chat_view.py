@@ -16,7 +16,7 @@ from lib.errors import NotFound
 from lib.services.assistant import AssistantStatus
 from lib.services.conversations import Entry
 from lib.ui import links, refusal, state
-from lib.ui.text import ago, plain, stamp
+from lib.ui.text import ago, marks_once, plain, stamp
 
 IN_URL, QUESTION, ANOMALY = "conversation", "q", "anomaly"
 _ENGINES = {"offline": "Offline engine", "gemini": "Gemini", "openai": "OpenAI"}
@@ -84,7 +84,7 @@ def said(entry: Entry, number: int) -> None:
         if entry.role == "user":
             st.markdown(plain(entry.text, 2000))
             return
-        st.markdown(entry.text)
+        st.markdown(marks_once(entry.text))
         if entry.stopped:
             st.caption(":material/stop_circle: Stopped before it was complete.")
         below(entry.evidence, entry.provider, entry.unsupported, entry.notice, f"{number}")
@@ -99,7 +99,7 @@ def stream(events: Iterator[Event], into: list[Event]) -> Iterator[str]:
             busy.caption(f":shimmer[Looking at the data: {plain(event.name)}]")
         elif isinstance(event, Text):
             busy.empty()
-            yield event.text
+            yield marks_once(event.text)
     busy.empty()
 
 

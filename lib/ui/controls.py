@@ -40,7 +40,7 @@ def window_picker(now: datetime, *, key: str = "range", default: str = "24h") ->
             st.session_state[start_key] = minute - span
             st.session_state[end_key] = minute
 
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content"):
         chosen = st.segmented_control(
             "Range",
             [*SPANS, CUSTOM],

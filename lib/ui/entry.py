@@ -15,6 +15,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from lib.errors import AppError
 from lib.settings import Settings
 from lib.ui import runtime
+from lib.ui.text import plain
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def on_script_error(error: Exception) -> bool:
     """A line in the log, and on the page what a person can use. Details of the unexpected stay in the log."""
     if isinstance(error, AppError):
         log.warning("page refused", extra={"code": error.code, "reason": error.message})
-        st.error(error.message, icon=":material/error:")
+        st.error(plain(error.message), icon=":material/error:")
         return True
     reference = os.urandom(4).hex()
     log.error("page failed", exc_info=error, extra={"reference": reference})

@@ -47,18 +47,14 @@ def tiles(numbers: Overview, found: pd.DataFrame, now: datetime, detectors: int)
             ago(numbers.newest, numbers.as_of),
             f"{numbers.pulse[-1]:,} in the last minute",
             ":material/schedule:",
-            "Of any series. The line: samples taken in each minute of the last hour.",
-            chart_data=numbers.pulse if any(numbers.pulse) else None,
-            chart_type="area",
+            f"Of any series. {sum(numbers.pulse):,} samples in the last hour.",
         )
         _tile(
             "Open anomalies",
             f"{ongoing:,}",
             f"{days[-1]:,} began in the last 24 h",
             ":material/warning:" if ongoing else ":material/check_circle:",
-            f"{detectors:,} detectors at work. The bars: anomalies begun in each of the last 7 days.",
-            chart_data=days if any(days) else None,
-            chart_type="bar",
+            f"{detectors:,} detectors at work; {sum(days):,} anomalies began in the last 7 days.",
         )
         _tile(
             "Watched series",
@@ -76,7 +72,7 @@ def tiles(numbers: Overview, found: pd.DataFrame, now: datetime, detectors: int)
         )
 
 
-def _tile(name: str, value: str, beside: str, icon: str, help_: str, **chart: Any) -> None:
+def _tile(name: str, value: str, beside: str, icon: str, help_: str) -> None:
     st.metric(
         name,
         value,
@@ -87,7 +83,6 @@ def _tile(name: str, value: str, beside: str, icon: str, help_: str, **chart: An
         icon=icon,
         border=True,
         height="stretch",
-        **chart,
     )
 
 
@@ -99,9 +94,18 @@ def _per_day(found: pd.DataFrame, now: datetime, days: int = 7) -> list[int]:
     return [int((age == day).sum()) for day in range(days - 1, -1, -1)]
 
 
-def anomalies(table: pd.DataFrame, now: datetime, detectors: int) -> None:
-    """The gravest and newest, each a sentence and a way to its chart."""
+def anomalies(table: pd.DataFrame, now: datetime, detectors: int, training: Sequence[Any]) -> None:
+    """The gravest and of those the newest, each a sentence and a way to its chart; before that, how learning goes."""
     st.subheader("What was found", anchor=False)
+    if not len(table) and training:
+        st.info(
+            "The first findings appear as soon as a host is done; this page shows them by itself.",
+            title="Learning what is normal",
+            icon=":material/model_training:",
+        )
+        for one in training:
+            st.progress(min(max(one.progress, 0.0), 1.0), text=f"{plain(one.title)}: {plain(one.message or 'waiting')}")
+        return
     if not len(table):
         words = "Nothing unusual in the last 7 days." if detectors else "No detector is trained yet."
         st.info(words, icon=":material/check_circle:" if detectors else ":material/model_training:")
@@ -111,7 +115,8 @@ def anomalies(table: pd.DataFrame, now: datetime, detectors: int) -> None:
             icon=":material/arrow_forward:",
         )
         return
-    for row in table.head(SHOWN_ANOMALIES).itertuples():
+    gravest = table.sort_values("severity", key=lambda s: s.map(list(SEVERITIES).index), kind="stable")
+    for row in gravest.head(SHOWN_ANOMALIES).itertuples():
         _anomaly(row, now)
     if len(table) > SHOWN_ANOMALIES:
         links.to(

@@ -75,7 +75,7 @@ def metric_facts(profile: MetricProfile, now: pd.Timestamp) -> None:
             ("Series", f"{profile.series:,}", "Different sets of labels."),
             ("Hosts", f"{profile.hosts:,}", "Machines or workloads they belong to."),
             ("Samples", f"{profile.samples:,}", f"From {stamp(profile.first)} to {stamp(profile.last)}."),
-            ("Newest", ago(profile.last, now), "Since the last sample of any of them."),
+            ("Newest", ago(profile.last, now, short=True), "Since the last sample of any of them."),
             ("Silent", f"{len(profile.silent):,}", "Series without a sample for more than three intervals."),
             ("Kind", profile.kind, f"Unit: {profile.unit or 'not told by the name'}."),
         ]
@@ -141,7 +141,7 @@ def label_table(profile: MetricProfile) -> None:
 
 
 def _tiles(tiles: Sequence[tuple[str, str, str]]) -> None:
-    with st.grid("auto", min_column_width=125, gap="small"):
+    with st.grid((len(tiles) + 1) // 2, min_column_width=155, gap="small"):
         for name, value, help_ in tiles:
             st.metric(name, value, help=help_, border=True, height="stretch")
 

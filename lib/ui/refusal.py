@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from lib.errors import AppError
+from lib.ui.text import plain
 
 
 @contextmanager
@@ -16,4 +17,4 @@ def shown() -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        st.error(error.message, icon=":material/error:")
+        st.error(plain(error.message), icon=":material/error:")

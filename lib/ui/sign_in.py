@@ -9,6 +9,7 @@ import streamlit as st
 from lib.auth.tickets import Purpose
 from lib.errors import AppError
 from lib.ui import guard, runtime, state
+from lib.ui.text import plain
 
 # In the address where a one-time link could not be served as a route of its own.
 TICKET = "ticket"
@@ -22,7 +23,7 @@ def draw(refusal: str = "") -> None:
         st.title("AutoOps", anchor=False)
         st.markdown("Watches your Prometheus metrics, marks what is unusual and says why. Ask it in plain words.")
         if refusal:
-            st.error(refusal, icon=":material/lock:")
+            st.error(plain(refusal), icon=":material/lock:")
         guests = administration.guests_allowed()
         if guests:
             st.button(
@@ -34,7 +35,7 @@ def draw(refusal: str = "") -> None:
                 width="stretch",
             )
             st.caption(
-                "Read-only, no account needed. The history you will see is simulated, its newest points are real."
+                "Read-only, no account needed. You will see a simulated fleet, a recorded incident and this machine."
             )
             st.subheader("Or sign in", anchor=False)
         else:
@@ -94,7 +95,7 @@ def _form(primary: bool) -> None:
     try:
         token = runtime.app().administration.sign_in(username, password, guard.address())
     except AppError as error:
-        st.error(error.message, icon=":material/lock:")
+        st.error(plain(error.message), icon=":material/lock:")
         return
     _keep(token)
     st.rerun()

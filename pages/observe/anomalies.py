@@ -28,15 +28,19 @@ def draw_one(anomaly_id: int) -> None:
     except AppError as error:
         st.warning(plain(error.message), icon=":material/search_off:")
         return
-    faults = False
-    if history.incidents or history.events:
-        faults = st.toggle("Show known faults of the demo", True, key="anomaly_faults", help="What really went wrong.")
-    charts.show(anomaly_charts.timeline(history, chosen=anomaly_id, faults=faults), key="anomaly_chart")
+    # Drawn above its own switch, so that the picture is on the first screen.
+    place = st.container()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        anomaly_view.onward(one, contributor, history.window.start, history.window.end)
+        faults = bool(history.incidents or history.events) and st.toggle(
+            "Show known faults of the demo", True, key="anomaly_faults", help="What really went wrong."
+        )
+    with place:
+        charts.show(anomaly_charts.timeline(history, chosen=anomaly_id, faults=faults), key="anomaly_chart")
     st.caption(
         f"{plain(history.channel.title)} on {plain(history.host)}: the shaded band is what was expected, red what was "
         "not. Below, how unusual the whole host was; above the dashed line it is called an anomaly."
     )
-    anomaly_view.onward(one, contributor, history.window.start, history.window.end)
 
 
 def draw_detectors(groups) -> None:
@@ -67,8 +71,8 @@ st.title("Anomalies", icon=":material/warning:")
 running = bool(app.detection.training_tasks(actor))
 st.fragment(follow_training, run_every=1.0 if running else None)(running)
 groups = app.detection.groups(actor)
-window = controls.window_picker(app.clock(), default="7d")
 with st.container(horizontal=True, vertical_alignment="bottom"):
+    window = controls.window_picker(app.clock(), default="7d")
     source_id = controls.source_picker(dict(zip(groups["source_id"], groups["source"], strict=True)))
     host = controls.host_picker(sorted(set(groups["host"])))
     severity = st.pills(
@@ -80,12 +84,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
 found = app.detection.anomalies(actor, window, source_id=source_id, host=host, severity=severity or None)
 chosen = anomaly_view.asked() or anomaly_view.first_choice(found)
-st.caption(f"{len(found):,} anomalies, as of {stamp(app.clock(), seconds=True)}.")
+if chosen is not None:
+    draw_one(chosen)
 if len(found):
+    st.subheader(f"{len(found):,} found" if len(found) > 1 else "The only one found", anchor=False)
     anomaly_view.table(found, chosen, app.clock())
 else:
     anomaly_view.nothing(groups, window, running)
-if chosen is not None:
-    draw_one(chosen)
+st.caption(f"As of {stamp(app.clock(), seconds=True)}.")
 if len(groups):
     draw_detectors(groups)

@@ -6,7 +6,7 @@ from lib.auth.actor import Permission
 from lib.errors import AppError
 from lib.services.exploration import MAX_EXPORT_ROWS
 from lib.ui import cached, charts, controls, guard, links, runtime, series_charts, tables
-from lib.ui.text import stamp
+from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
 app = runtime.app()
@@ -40,7 +40,7 @@ def view() -> None:
         data = app.exploration.chart(actor, ids, window)
         anomalies = app.detection.anomalies(actor, window)
     except AppError as error:
-        st.error(error.message)
+        st.error(plain(error.message))
         return
     if len(found) > len(series):
         st.info(f"Showing {len(series)} of {len(found):,} series. Narrow them by host or label to see others.")

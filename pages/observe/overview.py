@@ -8,7 +8,7 @@ from lib.auth.actor import Permission
 from lib.errors import AppError
 from lib.frames import Window
 from lib.ui import cached, guard, overview_view, runtime
-from lib.ui.text import stamp
+from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
 app = runtime.app()
@@ -31,13 +31,14 @@ def view() -> None:
         found = app.detection.anomalies(who, Window.last(timedelta(days=7), now))
         detectors = len(app.detection.detectors(who))
         running = app.jobs.list(who, status="running")
+        training = app.detection.training_tasks(who)
     except AppError as error:
-        st.error(error.message, icon=":material/error:")
+        st.error(plain(error.message), icon=":material/error:")
         return
     overview_view.tiles(numbers, found, now, detectors)
     main, side = st.columns([2, 1], gap="medium")
     with main:
-        overview_view.anomalies(found, now, detectors)
+        overview_view.anomalies(found, now, detectors, training)
     with side:
         overview_view.next_step(who, statuses, detectors)
         overview_view.sources(statuses, now)

@@ -44,6 +44,6 @@ try:
             profile_view.series_facts(one)
             profile_view.series_charts_of(one)
 except AppError as error:
-    st.error(error.message, icon=":material/error:")
+    st.error(plain(error.message), icon=":material/error:")
 st.caption(f"As of {stamp(now, seconds=True)}.")
 links.to("pages/observe/explore.py", "Open in Explore", icon=":material/monitoring:", query={"metric": metric})

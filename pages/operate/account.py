@@ -33,7 +33,7 @@ with password:
                     administration.change_password(actor, current, new, session_token=(guard.tokens() or [""])[0])
                     st.success("Password saved. All other sessions were signed out.", icon=":material/check:")
             except AppError as error:
-                st.error(error.message, icon=":material/error:")
+                st.error(plain(error.message), icon=":material/error:")
 
 with sessions:
     st.caption("Where you are signed in. End what you do not recognise, then change your password.")
@@ -63,7 +63,7 @@ with keys:
                 st.success("Copy the key now; it is not shown again.", icon=":material/key:")
                 st.code(text, language=None)
             except AppError as error:
-                st.error(error.message, icon=":material/error:")
+                st.error(plain(error.message), icon=":material/error:")
     own = administration.own_keys(actor)
     if not own:
         st.info("You have no API keys. Create one to read from a script.", icon=":material/key:")

@@ -6,7 +6,7 @@ import streamlit as st
 from lib.auth.actor import Permission
 from lib.settings import LlmMode
 from lib.ui import guard, refusal, runtime
-from lib.ui.text import stamp
+from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MANAGE_SETTINGS)
 app = runtime.app()
@@ -49,6 +49,15 @@ if changed and st.button("Back to the environment's values", icon=":material/und
         for key in changed:
             configuration.reset(actor, key)
         st.rerun()
+
+st.subheader("Language models", anchor=False)
+if not app.assistant.fallback.providers:
+    st.caption("None is configured: the offline engine answers. Set `GEMINI_API_KEY`, `OPENAI_API_KEY` or a base URL.")
+elif st.button("Test all providers", icon=":material/network_check:", key="test_providers", help="Sends a few words."):
+    with refusal.shown(), st.spinner("Asking each of them …"):
+        for one in app.assistant.test_all(actor):
+            told = f"{plain(one.name)} ({one.seconds:.1f} s): {plain(one.message)}"
+            (st.success if one.ok else st.error)(told, icon=f":material/{'check' if one.ok else 'error'}:")
 
 st.subheader("Everything", anchor=False)
 search = st.text_input("Search", key="settings_search", placeholder="name or meaning", live=True)

@@ -78,7 +78,7 @@ def draw_cancel(task: Task) -> None:
         try:
             app.jobs.cancel(actor, task.id)
         except AppError as error:
-            st.error(error.message)
+            st.error(plain(error.message))
         else:
             st.rerun(scope="app")
 
@@ -97,4 +97,4 @@ try:
         links.to("pages/operate/sources.py", "Backfill a source", icon=":material/history:")
         links.to("pages/observe/anomalies.py", "Train a detector", icon=":material/model_training:")
 except AppError as error:
-    st.error(error.message)
+    st.error(plain(error.message))

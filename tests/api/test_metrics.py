@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from lib.app import App
 from lib.db.tables import Source, Target
 from lib.frames import Block, to_ms
+from lib.llm.fallback import ProviderStatus
 
 
 def families(client: TestClient) -> dict[str, dict[tuple, float]]:
@@ -60,6 +61,16 @@ def test_counts_what_is_stored_and_how_far_behind_collection_is(app: App, client
     assert found["autoops_targets_failing"][("autoops_targets_failing", *of_shop)] == 1
     assert found["autoops_tasks"][("autoops_tasks", ("status", "failed"))] == 0
     assert found["autoops_part_up"][("autoops_part_up", ("part", "store"))] == 1
+
+
+def test_what_language_models_were_asked_is_counted(app: App, client: TestClient) -> None:
+    told = ProviderStatus("gemini", "model", "host", requests=7, failures=2, tokens_in=900, tokens_out=80)
+    app.health.providers = lambda: [told]
+    found = families(client)
+    assert found["autoops_llm_requests"][("autoops_llm_requests_total", ("provider", "gemini"))] == 7
+    assert found["autoops_llm_failures"][("autoops_llm_failures_total", ("provider", "gemini"))] == 2
+    by_direction = {dict(labels)["direction"]: n for (_, *labels), n in found["autoops_llm_tokens"].items()}
+    assert by_direction == {"in": 900, "out": 80}
 
 
 def test_requests_are_counted_under_few_names(app: App, client: TestClient, no_guests: None) -> None:
@@ -112,6 +123,7 @@ def test_scoring_time_is_a_histogram(app: App, client: TestClient) -> None:
 def test_every_metric_the_guide_names_is_given_out(app: App, client: TestClient) -> None:
     add_source(app, "shop")
     client.get("/api/v1/nothing")
+    app.health.providers = lambda: [ProviderStatus("gemini", "model", "host")]
     given = client.get("/metrics").text + client.get("/metrics").text  # the first one counts itself
     guide = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "api.md").read_text()
     named = set(re.findall(r"\bautoops_[a-z_]+", guide))

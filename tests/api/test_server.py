@@ -91,3 +91,9 @@ def test_a_body_over_the_cap_is_refused_whether_it_says_so_or_not(app: App) -> N
     assert said.status_code == 413 and said.json()["error"]["code"] == "too_large"
     within = client.post("/api/v1/status", content=b"x" * 500)
     assert within.status_code == 405 and within.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_the_first_pages_name_leads_home_and_keeps_what_was_asked(client: TestClient) -> None:
+    answer = client.get("/overview?source=Demo", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "./?source=Demo")
+    assert client.get("/overview", follow_redirects=False).headers["location"] == "./"

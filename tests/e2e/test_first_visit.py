@@ -38,7 +38,7 @@ def _wait_for_detectors(page: Page, url: str) -> None:
 def test_a_stranger_reaches_an_explained_anomaly_in_two_clicks(
     browser: Browser, demo_server: Server, shots: Path
 ) -> None:
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
     outside: list[str] = []
     page.on(
         "request", lambda r: outside.append(r.url) if not r.url.startswith((demo_server.url, "ws", "data")) else None

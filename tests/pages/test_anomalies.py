@@ -56,14 +56,14 @@ def test_anomaly_is_shown_with_its_sentence_its_chart_and_the_table(found: int, 
     table = page.dataframe[0].value
     assert {"severity", "start", "lasted", "host", "what", "actual", "expected", "confidence"} == set(table.columns)
     assert table["severity"].str.match(r"[◆▲●○] ").all()
-    assert "as of 2026" in words(page)
+    assert "As of 2026" in words(page)
 
 
 def test_link_opens_its_anomaly_whatever_the_range(found: int, open_page: Callable) -> None:
     page = open_page(PAGE, role=Role.VIEWER, query={"anomaly": str(found), "range": "15m"})
     assert not page.exception
     assert len(page.get("plotly_chart")) == 1
-    assert "Nothing unusual" in [i.proto.title for i in page.info] or "0 anomalies" in words(page)
+    assert "Nothing unusual" in [i.proto.title for i in page.info]
 
 
 @pytest.mark.parametrize("number", ["999999", "abc", "-1", "1e9", "9" * 40, "<b>1</b>"])
@@ -125,4 +125,4 @@ def test_severity_filter_narrows_the_table(found: int, open_page: Callable) -> N
     other = next(s for s in ("critical", "major", "minor", "warning") if s not in severities)
     page = open_page(PAGE, role=Role.VIEWER, query={"severity": other})
     assert not page.exception
-    assert "0 anomalies" in words(page)
+    assert "Nothing unusual" in [i.proto.title for i in page.info]

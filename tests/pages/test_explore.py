@@ -13,6 +13,7 @@ from lib.auth.actor import Role
 from lib.errors import StoreError
 from lib.frames import Block, to_ms
 from lib.store.findings import Anomaly, Findings
+from lib.ui.text import plain
 
 PAGE = "pages/observe/explore.py"
 HOSTILE = "<img src=x onerror=alert(1)> **b** [x](http://evil.example) %{y} =1+1"
@@ -152,7 +153,7 @@ def test_failing_store_is_told_and_not_remembered(
     with monkeypatch.context() as patch:
         patch.setattr(app.exploration, "chart", broken)
         page = open_page(PAGE, Role.VIEWER)
-        assert page.error[0].value == "The data file does not answer; try again."
+        assert page.error[0].value == plain("The data file does not answer; try again.")
     page.run()
     assert not page.error
     assert page.get("plotly_chart")

@@ -8,7 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from lib.app import App
+from lib.audit.log import Filter
 from lib.auth.actor import Role
+from lib.llm.fallback import ProviderTest
 from lib.settings import LlmMode, Settings
 
 PAGE = "pages/operate/settings.py"
@@ -43,6 +45,18 @@ def test_search_narrows_and_nothing_found_says_so(open_page: Callable) -> None:
     assert len(page.dataframe[0].value) == 2
     page.text_input(key="settings_search").set_value("no such thing").run()
     assert "No setting matches" in page.info[0].value
+
+
+def test_each_provider_is_tried_and_what_it_said_is_shown(app: App, open_page: Callable) -> None:
+    assert "None is configured" in "".join(one.value for one in open_page(PAGE, role=Role.ADMIN).caption)
+    told = [ProviderTest("gemini", True, "Answered.", 0.4), ProviderTest("openai", False, "Refused **the key**.", 1.2)]
+    app.assistant.fallback.providers = {one.name: None for one in told}  # type: ignore[misc]
+    app.assistant.fallback.test = lambda timeout_s=15.0: told  # type: ignore[method-assign]
+    page = open_page(PAGE, role=Role.ADMIN)
+    page.button(key="test_providers").click().run()
+    assert "gemini" in page.success[0].value and "0.4 s" in page.success[0].value
+    assert "**the key**" not in page.error[0].value
+    assert app.audit.entries(Filter(), limit=1)[0].action == "test providers"
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST, Role.OPERATOR, "guest", None])

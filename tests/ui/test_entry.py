@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib.errors import StoreCorrupt
 from lib.ui import entry, runtime
+from lib.ui.text import plain
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def _page_of(error: str) -> AppTest:
 
 
 def test_an_expected_error_is_shown_in_its_own_words() -> None:
-    assert _page_of("expected").error[0].value == "There is no series 7."
+    assert _page_of("expected").error[0].value == plain("There is no series 7.")
 
 
 def test_an_unexpected_one_is_a_reference_to_the_log_and_no_detail(logged: list[logging.LogRecord]) -> None:

@@ -13,6 +13,7 @@ from lib.app import App
 from lib.auth.actor import Role
 from lib.auth.tickets import Purpose
 from lib.db.tables import Source, SourceKind, User
+from lib.ui.text import plain
 from tests.conftest import signed_in
 from tests.databases import cheap_passwords
 
@@ -75,9 +76,8 @@ def test_the_right_password_opens_the_app(ann: str, open_page: Callable) -> None
 
 def test_a_wrong_password_is_told_and_leaves_nothing_behind(ann: str, open_page: Callable) -> None:
     page = _sign_in(open_page("Home.py"), "ann", "wrong wrong wrong")
-    assert [error.value for error in page.error] == [
-        "That user name and password do not match. Check both and try again."
-    ]
+    (error,) = page.error
+    assert error.value == plain("That user name and password do not match. Check both and try again.")
     assert "session_token" not in page.session_state
     for note in ("name", "username", "authentication_status", "roles"):
         assert note not in page.session_state

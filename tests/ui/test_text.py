@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.ui.text import ago, plain, stamp
+from lib.ui.text import ago, marks_once, plain, stamp
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 JOINER = "\u2060"
@@ -71,3 +71,14 @@ def test_times_are_utc_and_never_is_a_dash() -> None:
     assert ago(None, NOW) == "never"
     assert ago(NOW - timedelta(minutes=3), NOW) == "3 min ago"
     assert ago(NOW + timedelta(hours=2), NOW) == "in 2 h"
+
+
+def test_a_sentence_cites_each_source_once_at_its_last_number() -> None:
+    answer = "CPU of 3 [1] hosts [1] was **4 %** [1], up to 9 [2]. Then 5 [1].\n- `a`: 3 [1]"
+    assert marks_once(answer) == "CPU of 3 hosts was **4 %** [1], up to 9 [2]. Then 5 [1].\n- `a`: 3 [1]"
+
+
+def test_ages_in_tiles_are_of_one_part() -> None:
+    then = datetime(2026, 3, 14, 12, tzinfo=UTC)
+    now = then + timedelta(minutes=4, seconds=24)
+    assert (ago(then, now), ago(then, now, short=True)) == ("4 min 24 s ago", "4 min ago")
