@@ -6,6 +6,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,18 @@ POINTS = 1000
 HOSTS = ("web-1", "web-2")
 # The line of the page that draws; without it the same page is "a page without a chart".
 DRAWS = '    charts.show(figure, key="explore_chart")\n'
+EXPLORE = Path("pages") / "observe" / "explore.py"
+# As little as a page of this app can be and still have something to choose.
+LIGHT = """
+import streamlit as st
+from lib.auth.actor import Permission
+from lib.ui import controls, guard, runtime
+actor = guard.require(Permission.VIEW)
+app = runtime.app()
+st.title("Light")
+host = controls.host_picker(["web-1", "web-2"])
+st.markdown(f"You chose {host}.")
+"""
 # Notes when the reader first pressed, when last, and when the page itself (not the open list) last changed.
 WATCH = """
 () => {
@@ -97,17 +110,20 @@ def _choose(page: Page, host: str) -> tuple[float, float]:
     return float(whole), float(after_pick)
 
 
-def _without_chart(folder: Path) -> Path:
-    """The app with a single difference: Explore does not draw. Returns its entry."""
+def _without_chart(source: str) -> str:
+    if source.count(DRAWS) != 1:
+        raise RuntimeError("Explore no longer draws in one line of its own; mend benchmarks/rerun.py.")
+    return source.replace(DRAWS, "")
+
+
+def _entry(folder: Path, page: str) -> Path:
+    """The app with a single difference: what stands in Explore's place. Returns its entry."""
+    folder.mkdir()
     for name in ("lib", "models"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "pages", folder / "pages")
     shutil.copy(ROOT / "Home.py", folder)
-    page = folder / "pages" / "observe" / "explore.py"
-    source = page.read_text()
-    if source.count(DRAWS) != 1:
-        raise RuntimeError(f"{page.name} no longer draws in one line of its own; mend benchmarks/rerun.py.")
-    page.write_text(source.replace(DRAWS, ""))
+    (folder / EXPLORE).write_text(page)
     return folder / "Home.py"
 
 
@@ -120,50 +136,43 @@ def _open(page: Page, url: str) -> None:
 def run(quick: bool, args: list[str]) -> Iterable[Figure]:
     """rerun_ratio: medians of alternating changes on Explore and on the same page without its chart, each a server
     of its own over the same samples; from the first press to the last change of the page. after_pick_ms leaves out
-    the opening of the list."""
-    rounds, warm = (15, 4) if quick else (40, 6)
-    with tempfile.TemporaryDirectory() as name:
+    the opening of the list. light_ratio: against a page that has nothing but the picker and a line of text."""
+    rounds, warm = (10, 3) if quick else (40, 6)
+    source = (ROOT / EXPLORE).read_text()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        (folder / "tree").mkdir()
-        script = _without_chart(folder / "tree")
-        _fill(folder / "drawn")
-        _fill(folder / "bare")
-        with (
-            serve(folder / "drawn", AUTOOPS_DEMO="false") as app,
-            serve(folder / "bare", script=str(script), AUTOOPS_DEMO="false") as peer,
-            chromium() as browser,
-        ):
-            # A context each: neither pays for what the other left behind.
-            drawn, bare = (browser.new_context(viewport={"width": 1400, "height": 1000}).new_page() for _ in range(2))
-            _open(drawn, app.url)
-            _open(bare, peer.url)
-            drawn.locator(".js-plotly-plot .scatterlayer path.js-line").wait_for(timeout=30_000)
-            points = drawn.evaluate("document.querySelector('.js-plotly-plot').calcdata[0].length")
-            times: dict[Page, list[tuple[float, float]]] = {drawn: [], bare: []}
-            for number in range(rounds + warm):
-                for page, taken in times.items():
-                    page.bring_to_front()
-                    took = _choose(page, HOSTS[(number + 1) % 2])
-                    # The first changes load code into the browser; they are not counted.
-                    if number >= warm:
-                        taken.append(took)
-            if bare.locator(".js-plotly-plot").count():
-                raise RuntimeError("The page without a chart has one.")
-    (whole, after), (bare_whole, bare_after) = (
-        tuple(statistics.median(column) for column in zip(*taken, strict=True)) for taken in times.values()
-    )
+        browser = stack.enter_context(chromium())
+        pages = {}
+        for which, text in (("drawn", source), ("bare", _without_chart(source)), ("light", LIGHT)):
+            _fill(folder / which)
+            script = _entry(folder / f"{which}-app", text)
+            server = stack.enter_context(serve(folder / which, script=str(script), AUTOOPS_DEMO="false"))
+            # A context each: none pays for what another left behind.
+            pages[which] = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+            _open(pages[which], server.url)
+        pages["drawn"].locator(".js-plotly-plot .scatterlayer path.js-line").wait_for(timeout=30_000)
+        points = pages["drawn"].evaluate("document.querySelector('.js-plotly-plot').calcdata[0].length")
+        times: dict[str, list[tuple[float, float]]] = {which: [] for which in pages}
+        for number in range(rounds + warm):
+            for which, page in pages.items():
+                page.bring_to_front()
+                took = _choose(page, HOSTS[(number + 1) % 2])
+                # The first changes load code into the browser; they are not counted.
+                if number >= warm:
+                    times[which].append(took)
+        if any(pages[which].locator(".js-plotly-plot").count() for which in ("bare", "light")):
+            raise RuntimeError("A page without a chart has one.")
+    middle = {
+        which: [statistics.median(column) for column in zip(*taken, strict=True)] for which, taken in times.items()
+    }
+    (whole, after), (bare, bare_after), (light, _) = middle["drawn"], middle["bare"], middle["light"]
     note(f"{points} points, {rounds} changes on each page")
-    ratio = round(whole / bare_whole, 3)
     yield Figure("rerun", "points", points, "points")
-    yield Figure(
-        "rerun", "change_ms", round(whole, 1), "ms", peer=f"{bare_whole:.1f} ms without the chart", ratio=ratio
-    )
-    yield Figure(
-        "rerun",
-        "after_pick_ms",
-        round(after, 1),
-        "ms",
-        peer=f"{bare_after:.1f} ms without the chart",
-        ratio=round(after / bare_after, 3),
-    )
-    yield Figure("rerun", "rerun_ratio", ratio, "x", peer="the same page without its chart")
+    yield _against("change_ms", whole, bare, "the same page without the chart")
+    yield _against("after_pick_ms", after, bare_after, "the same page without the chart")
+    yield Figure("rerun", "rerun_ratio", round(whole / bare, 3), "x", peer="the same page without its chart")
+    yield Figure("rerun", "light_ratio", round(whole / light, 3), "x", peer=f"a picker and a line: {light:.1f} ms")
+
+
+def _against(metric: str, value: float, peer: float, name: str) -> Figure:
+    return Figure("rerun", metric, round(value, 1), "ms", peer=f"{peer:.1f} ms {name}", ratio=round(value / peer, 3))
