@@ -11,6 +11,7 @@ from lib import frames, log, memory
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
+from lib.errors import StoreError
 from lib.services.administration import Administration
 from lib.services.assistant import Assistant
 from lib.services.collection import Collection
@@ -84,7 +85,13 @@ def build(
     memory.tune()
     settings = settings or Settings()
     log.configure(settings.log_level)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The data directory {settings.data_dir} cannot be made ({error.strerror or error}). Choose another with "
+            "AUTOOPS_DATA_DIR, or make it for the user this runs as."
+        ) from error
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
     store = Store(settings.store_path, settings.store_memory_mb)
@@ -95,6 +102,7 @@ def build(
     exploration = Exploration(settings, samples, clock)
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
+    collection.on_removed.append(detection.forget)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
     schedule = Schedule()
     return App(

@@ -194,3 +194,12 @@ def test_secrets_are_read_as_the_app_reads_them(
     cli.SECRETS.write_text("broken = [")
     assert cli.main(["collect", "--once"]) == 1
     assert "secrets.toml" in capsys.readouterr().err
+
+
+def test_a_data_directory_that_cannot_be_made_is_told_in_one_line(
+    environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "data").write_text("a file where a directory should be")
+    assert cli.main(["collect"]) != 0
+    told = capsys.readouterr().err
+    assert "AUTOOPS_DATA_DIR" in told and "Traceback" not in told

@@ -50,6 +50,8 @@ class Collection:
         self.runner, self.audit, self.clock = runner, audit, clock
         # Called after samples of a source were committed: (source_id, window of the new samples).
         self.on_collected: list[Callable[[int, Window], None]] = []
+        # Called before a source and its samples go: (source_id).
+        self.on_removed: list[Callable[[int], None]] = []
         self.sources = Sources(settings, database)
         self._stopping = threading.Event()
         self._held, self._runs = Holds(), Holds()  # held while storing, and for a whole run
@@ -175,6 +177,8 @@ class Collection:
                 with suppress(Conflict):  # it ended in this moment
                     self.runner.cancel(task.id or 0)
         with self._held(source_id):
+            for listener in self.on_removed:
+                listener(source_id)
             source = self.sources.remove(source_id)
             self._collector.demo.forget(source_id)
             self.samples.forget_source(source_id)

@@ -143,6 +143,13 @@ class Detection:
         self._retire(self.scoring.get(detector_id))
         self.audit.record(actor, "detector.retire", str(detector_id))
 
+    def forget(self, source_id: int) -> None:
+        """Every detector of a source that is removed, with what it found and its files."""
+        with self.database.session() as session:
+            rows = list(session.exec(select(DetectorRow).where(DetectorRow.source_id == source_id)).all())
+        for row in rows:
+            self._retire(row)
+
     def _retire(self, row: DetectorRow) -> None:
         assert row.id is not None
         with self.database.session() as session:
@@ -151,7 +158,8 @@ class Detection:
                 session.delete(current)
         self.scoring.forget(row)
         self.findings.delete_detector(row.id)
-        self.registry.remove(row.artefact)
+        if row.artefact:
+            self.registry.remove(row.artefact)
 
     # --- scoring ----------------------------------------------------------------------------------
 

@@ -263,6 +263,17 @@ def test_retired_detector_takes_its_findings_and_files_along(trained: tuple[App,
         app.detection.score(ANALYST, detector.id, everything(app))
 
 
+def test_a_removed_source_takes_its_detectors_findings_and_files_along(trained: tuple[App, int]) -> None:
+    app, source_id = trained
+    assert train(app, source_id).status == TaskStatus.SUCCEEDED  # a second version
+    app.collection.remove(SYSTEM, source_id)
+    assert app.detection.detectors(VIEWER, every_version=True) == []
+    with app.store.read() as cursor:
+        for table in ("samples", "series", "scores", "expectations", "anomalies", "gaps"):
+            assert cursor.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)], table
+    assert list(app.settings.models_dir.iterdir()) == []
+
+
 @pytest.mark.parametrize("actor", [VIEWER, GUEST])
 def test_who_may_only_look_changes_nothing(trained: tuple[App, int], actor: Actor) -> None:
     app, source_id = trained
