@@ -133,8 +133,8 @@ def _spans(figure: Figure, history: History, chosen: int | None, faults: bool) -
         _shade(figure, start, end, charts.ANOMALY, 0.16 if here else 0.07, "solid" if here else "dot")
     if not faults:
         return
-    known = [(i.start, i.end, f"known fault: {i.kind}", _KNOWN) for i in history.incidents]
-    known += [(e.start, e.end, f"known event: {e.kind}", _QUIET) for e in history.events]
+    known = [(i.start, i.end, i.kind, _KNOWN) for i in history.incidents]
+    known += [(e.start, e.end, e.kind, _QUIET) for e in history.events]
     for start, end, words, tint in known[:_MOST_SPANS]:
         first, last = max(start, history.window.start), min(end, history.window.end)
         _shade(figure, first, last, tint, 0.10, "dash")

@@ -33,7 +33,7 @@ def draw_one(anomaly_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         anomaly_view.onward(one, contributor, history.window.start, history.window.end)
         faults = bool(history.incidents or history.events) and st.toggle(
-            "Show known faults of the demo", True, key="anomaly_faults", help="What really went wrong."
+            "Show known faults of the demo", True, key="anomaly_faults", help="The bars on top: what really went wrong."
         )
     with place:
         charts.show(anomaly_charts.timeline(history, chosen=anomaly_id, faults=faults), key="anomaly_chart")
