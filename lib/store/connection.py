@@ -20,10 +20,9 @@ from typing import Any
 import duckdb
 
 from lib.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
-from lib.store import faults, quarantine
+from lib.store import faults, quarantine, schema
 from lib.store.catalog import Catalog
 from lib.store.faults import Fault
-from lib.store.schema import STATEMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -276,12 +275,12 @@ class Store:
                     raise self._explain(error) from error
 
     def _connect(self, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-        return _connect(str(self.path), self.memory_mb, read_only)
+        return schema.connect(str(self.path), self.memory_mb, read_only)
 
     def _begin(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the tables and take the connection into use."""
         try:
-            _make_tables(connection)
+            schema.make_tables(connection)
         except duckdb.Error:
             connection.close()
             raise
@@ -306,8 +305,8 @@ class Store:
         """Nothing to read, but pages can say why."""
         self._state, self._message = state, message
         self._tried_at = time.monotonic()
-        connection = _connect(":memory:", self.memory_mb)
-        _make_tables(connection)
+        connection = schema.connect(":memory:", self.memory_mb)
+        schema.make_tables(connection)
         self._connection = connection
 
     def _blocked(self, state: State, why: str) -> str:
@@ -366,7 +365,7 @@ class Store:
         connection = self._connect()
         try:
             connection.execute("BEGIN")
-            for statement in STATEMENTS:
+            for statement in schema.STATEMENTS:
                 connection.execute(statement)
             lost = quarantine.salvage(place / self.path.name, connection).words
             connection.execute("COMMIT")
@@ -470,29 +469,6 @@ class Store:
         if faults.is_dead(error):
             return StoreError("The store had to be reopened; try again.")
         return error
-
-
-def _connect(name: str, memory_mb: int, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    config: dict[str, Any] = {
-        "memory_limit": f"{memory_mb}MB",
-        "threads": 2,
-        # Nothing here needs an extension, and nothing may be fetched.
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        # What a large query took goes back to the system when it ends; by default 128 MB a thread would be kept.
-        "allocator_flush_threshold": "1MB",
-        "allocator_bulk_deallocation_flush_threshold": "4MB",
-        # Rows of the log are held in memory, uncompressed, until they are folded into the file.
-        "wal_autocheckpoint": "4MB",
-    }
-    return duckdb.connect(name, read_only=read_only, config=config)
-
-
-def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("BEGIN")
-    for statement in STATEMENTS:
-        connection.execute(statement)
-    connection.execute("COMMIT")
 
 
 def _try_to_create(path: Path) -> None:
