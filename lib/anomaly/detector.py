@@ -1,15 +1,15 @@
-"""The detector of a group: an Isolation Forest on whitened features beside four residual detectors, fused.
+"""The detector of a group: an Isolation Forest on whitened features beside five residual detectors, fused.
 
 Measured on public sets, an Isolation Forest on raw values is the weakest of the known detectors and one on whitened
 features beside residuals the strongest of the cheap ones, so that is what this is. Each part's score becomes the
-probability that a normal moment scores as high; the five probabilities are fused, and one minus the fused one is
-the confidence.
+probability that a normal moment scores as high; the probabilities are fused, and one minus the fused one is the
+confidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bottleneck as bn
@@ -18,9 +18,12 @@ import pandas as pd
 
 from lib.anomaly.autoregression import RidgeAR
 from lib.anomaly.forest import FlatForest
+from lib.anomaly.options import Options
+from lib.anomaly.pattern import STEPS, Pattern
 from lib.anomaly.relations import WINDOW, Relations
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
+from lib.anomaly.whitening import Whitening
 from lib.errors import NotEnoughData
 from lib.features import baseline as baselines
 from lib.features import channels as channel_plans
@@ -28,23 +31,25 @@ from lib.features.baseline import Baseline
 from lib.features.build import Features, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.grid import choose_grid, tabulate
-from lib.features.kernels import move
+from lib.features.kernels import missing_share, move
 from lib.frames import Series
 
-VERSION = "2"  # raised when the same data would give another detector
+VERSION = "3"  # raised when the same data would give another detector
 MIN_POINTS = 300
-PARTS = ("forest", "pca_residual", "autoregression", "relations", "strongest")
-# The forest is the centre: it alone weighs as much as two of the others.
-WEIGHTS = (0.3, 0.2, 0.1, 0.2, 0.2)
-CLIP = 20.0  # of scaled features
+PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
+# The forest is the centre; the other parts share what its own weight leaves in this proportion.
+BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
+CLIP = 20.0  # of features in robust spreads
+REACH = 4.0  # of features in ranges
+RANGE = (0.001, 0.999)  # the range a feature usually keeps to
 TAME = 5.0  # of residuals, see `tamed`
-COMPONENTS = 40
-TREES, TREE_ROWS = 100, 2048
 # The last part of training calibrates what the first part taught; the same rows for both would flatter.
 HELD_OUT, SHORT, BLOCKS = 0.3, 2000, 24
-# Rows this strange before anything was learnt are left out of learning, at most this share of them.
-TRIM_SCORE, TRIM_USUAL, TRIM_SHARE = 6.0, 3.0, 0.35
-SMOOTH = 3  # steps the parts' scores are averaged over: one odd sample is not an event
+# Rows this strange before anything was learnt are left out of learning, at most this share of them; see `_usable`.
+TRIM_SCORE, TRIM_BEYOND, TRIM_USUAL, TRIM_SHARE, APART = 6.0, 2.0, 3.0, 0.35, 4.0
+# A single series is watched by what adds up over time, as a group is by what adds up over its channels: up to so many
+# steps are remembered, as long as training fills them a dozen times, and by so much less the more channels there are.
+MEMORY, MEMORY_TURNS, ENOUGH_CHANNELS = 48, 12, 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Scored:
     """One row a moment. evidence: -log10 of the fused probability, higher is stranger; NaN where nothing was seen.
 
     shares: shape (c, n), each channel's part in the evidence, summing to 1. actual, expected, low, high: shape (c, n),
-    in the channel's unit. parts: shape (5, n), each part's probability in the order of PARTS.
+    in the channel's unit. parts: shape (6, n), each part's probability in the order of PARTS.
     """
 
     ts_ms: np.ndarray
@@ -71,27 +76,32 @@ class Scored:
 
 @dataclass(frozen=True)
 class Detector:
-    """Fitted state; everything numpy, so that scoring needs nothing else. Made by `fit` or `from_arrays`."""
+    """Fitted state; everything numpy, so that scoring needs nothing else. Made by `fit` or `from_arrays`.
+
+    broad: features in the ranges they keep to, what the forest looks at. sharp: in robust spreads, to which a rare
+    spike of training is no excuse. memory: steps the fused score is remembered for, and how much that counts.
+    reach: shape (c, 2), what each channel can be: shares 0 to 100, switches 0 to 1, most others not below 0.
+    """
 
     plan: Plan
     spec: Spec
+    options: Options
     baseline: Baseline
-    centre: np.ndarray  # (d,) of each feature
-    scale: np.ndarray  # (d,)
-    mean: np.ndarray  # (d,) of the scaled features
-    axes: np.ndarray  # (k, d) principal axes
-    lengths: np.ndarray  # (k,) deviation along each
+    broad: Whitening
+    sharp: Whitening
     forest: FlatForest
+    pattern: Pattern
     autoregression: RidgeAR
     relations: Relations
+    memory: tuple[int, float]
     tails: tuple[Tail, ...]  # one a part, then the fused one
-    reach: np.ndarray  # (c, 2) what each channel can be: shares 0 to 100, switches 0 to 1, most others not below 0
+    reach: np.ndarray
 
     @property
     def lookback(self) -> int:
         """Steps of history the score of one moment rests on: those of its features, of what averages them, and of the
         relations between channels."""
-        return self.spec.lookback + SMOOTH + WINDOW
+        return self.spec.lookback + self.options.smooth + max(WINDOW, STEPS) + self.memory[0]
 
     def score(self, channels: Channels) -> Scored:
         """Score every moment of channels assembled by this detector's plan.
@@ -101,19 +111,22 @@ class Detector:
         """
         with one_core():
             features = build(channels, self.spec, self.baseline)
-            return self._scored(channels, features, *self._parts(features))
+            return self._scored(channels, features, *self._parts(channels, features))
 
     def _scored(self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray) -> Scored:
         probability = np.stack([t.probability(s) for t, s in zip(self.tails, raw, strict=False)])
         tail = self.tails[len(PARTS)]
-        fused = tail.probability(fuse(probability))
+        fused = tail.probability(self._fused(probability))
         # The score may run far beyond what was seen; a claim may not: n normal moments show nothing rarer than 1 in n.
         sure = np.minimum(1.0 - fused, 1.0 - 1.0 / (tail.scores.size + 1))
         seen = np.isfinite(channels.values).any(axis=0)
+        if self.options.missing == "signal":
+            seen |= np.maximum.accumulate(seen)
         low, high = self.band(channels, features.expected)
+        evidence = np.where(self._counts(channels, features), -np.log10(fused), 0.0)
         return Scored(
             channels.ts_ms,
-            np.where(seen, -np.log10(fused), np.nan),
+            np.where(seen, evidence, np.nan),
             np.where(seen, sure, np.nan),
             shares,
             probability,
@@ -122,6 +135,26 @@ class Detector:
             low,
             high,
         )
+
+    def _fused(self, probability: np.ndarray) -> np.ndarray:
+        """The weighted sum of the parts' evidence with what is remembered of it, shape (n,), higher is stranger."""
+        beside = (1 - self.options.forest) * np.array(BESIDE) / sum(BESIDE)
+        fused = -(np.append(self.options.forest, beside)[:, None] * np.log10(probability)).sum(axis=0)
+        steps, weight = self.memory
+        return fused + weight * move("mean", fused, steps) if weight else fused
+
+    def _counts(self, channels: Channels, features: Features) -> np.ndarray:
+        """Moments at which something deviates the way, and by as much, as was asked for; shape (n,)."""
+        options = self.options
+        if options.direction == "both" and not options.least:
+            return np.ones(channels.ts_ms.size, dtype=bool)
+        least = np.array([options.least.get(c.metric, 0.0) for c in channels.plan.channels])
+        away = channels.values - features.expected
+        with np.errstate(invalid="ignore"):
+            side = {"above": away > 0, "below": away < 0}.get(options.direction, np.abs(away) >= 0)
+            enough = (side & (np.abs(away) >= least[:, None])) | (~np.isfinite(away) & (options.missing == "signal"))
+        # What is remembered for a few steps is one event, not as many as samples.
+        return move("max", enough.any(axis=0).astype(float), max(options.smooth, 3)) > 0
 
     def band(self, channels: Channels, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(low, high) of every channel, each shape (c, n), within what the quantity can be."""
@@ -136,59 +169,64 @@ class Detector:
         least, most = self.reach[number]
         return np.clip(low[0], least, most), expected[0], np.clip(high[0], least, most)
 
-    def _parts(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
-        """Raw scores, shape (5, n), and the channels' shares, shape (c, n)."""
-        scaled = scale(features.values, self.centre, self.scale)
-        centred = scaled - self.mean
-        white = centred @ self.axes.T
-        left = centred - white @ self.axes
-        forest = self.forest.score(white / self.lengths)
-        residual = tamed(features.residual)
+    def _parts(self, channels: Channels, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Raw scores, shape (6, n), and the channels' shares, shape (c, n)."""
+        residual = strayed(channels, features, self.options)
         surprise = np.clip(self.autoregression.residual(residual.T).T, -CLIP, CLIP)
         broken = np.clip(self.relations.residual(residual), -CLIP, CLIP)
+        odd, odd_by_channel = self.pattern.residual(channels.values)
         raw = np.stack(
             [
-                forest,
-                np.sqrt((left**2).mean(axis=1)),
-                _strongest(surprise),
-                _strongest(broken),
+                self.forest.score(self.broad(features.values)),
+                odd,
                 _strongest(residual),
+                _size(self.sharp(features.values).T),
+                _size(surprise),
+                _size(broken),
             ]
         )
-        smooth = move("mean", raw, SMOOTH)
         weight = np.nan_to_num(residual) ** 2 + np.nan_to_num(surprise) ** 2 + broken**2
-        weight += _by_channel(left**2, features, len(residual))
-        weight = move("mean", weight, SMOOTH)
+        total = odd_by_channel.sum(axis=0)
+        # The pattern's residuals are in ranges, the others in spreads: as large together as those.
+        weight += odd_by_channel * np.divide(weight.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+        smooth, weight = move("mean", raw, self.options.smooth), move("mean", weight, self.options.smooth)
         total = weight.sum(axis=0)
         return smooth, np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything learnt but the plan and the spec, which are JSON."""
-        named = {n: getattr(self, n) for n in ("centre", "scale", "mean", "axes", "lengths", "reach")}
+        """Everything learnt but the plan, the spec and the options, which are JSON."""
         inner: list[tuple[str, Any]] = [
-            ("baseline", self.baseline),
-            ("forest", self.forest),
-            ("autoregression", self.autoregression),
-            ("relations", self.relations),
+            *((name, getattr(self, name)) for name in INNER),
             *((f"tail{i}", t) for i, t in enumerate(self.tails)),
         ]
+        named = {"reach": self.reach, "memory": np.array(self.memory)}
         return named | {f"{name}.{key}": array for name, part in inner for key, array in part.arrays().items()}
 
     @classmethod
-    def from_arrays(cls, given: dict[str, np.ndarray], plan: Plan, spec: Spec) -> Detector:
+    def from_arrays(cls, given: dict[str, np.ndarray], plan: Plan, spec: Spec, options: Options) -> Detector:
         def inside(name: str) -> dict[str, np.ndarray]:
             return {k.split(".", 1)[1]: v for k, v in given.items() if k.startswith(name + ".")}
 
         return cls(
             plan=plan,
             spec=spec,
-            baseline=Baseline.from_arrays(inside("baseline")),
-            forest=FlatForest.from_arrays(inside("forest")),
-            autoregression=RidgeAR.from_arrays(inside("autoregression")),
-            relations=Relations.from_arrays(inside("relations")),
+            options=options,
+            reach=given["reach"],
+            memory=(int(given["memory"][0]), float(given["memory"][1])),
             tails=tuple(Tail.from_arrays(inside(f"tail{i}")) for i in range(len(PARTS) + 1)),
-            **{n: given[n] for n in ("centre", "scale", "mean", "axes", "lengths", "reach")},
+            **{name: kind.from_arrays(inside(name)) for name, kind in INNER.items()},
         )
+
+
+INNER: dict[str, Any] = {
+    "baseline": Baseline,
+    "broad": Whitening,
+    "sharp": Whitening,
+    "forest": FlatForest,
+    "pattern": Pattern,
+    "autoregression": RidgeAR,
+    "relations": Relations,
+}
 
 
 @dataclass(frozen=True)
@@ -209,14 +247,16 @@ def fit(
     seed: int = 0,
     progress: Callable[[float, str], None] = lambda _fraction, _message: None,
     leave_out: Sequence[tuple[int, int]] = (),
+    options: Options = Options(),  # noqa: B008 (frozen)
+    least: int = MIN_POINTS,
 ) -> Fitted:
     """Learn what is normal for a group. frame: series_id, ts, value. leave_out: spans [start, end) in Unix milliseconds
-    that are known not to be normal.
+    that are known not to be normal. least: points it takes at least.
 
     Incidents inside the training span are left out as far as they stand out. Raises NotEnoughData.
     """
     with one_core(with_sklearn=True):
-        return _fit(series, frame, seed, progress, leave_out)
+        return _fit(series, frame, seed, progress, leave_out, options, least)
 
 
 def _fit(
@@ -225,28 +265,31 @@ def _fit(
     seed: int,
     progress: Callable[[float, str], None],
     leave_out: Sequence[tuple[int, int]],
+    options: Options,
+    least: int,
 ) -> Fitted:
     grid = choose_grid(frame)
     table = tabulate(series, frame, grid)
-    seen = int(np.isfinite(table.values).any(axis=0).sum())
-    if seen < MIN_POINTS:
+    known = np.isfinite(table.values).any(axis=0)
+    for start, end in leave_out:
+        known &= (table.ts_ms < start) | (table.ts_ms >= end)
+    seen = int(known.sum())
+    if seen < least:
         raise NotEnoughData(
-            f"{seen} usable points at a step of {grid.step_s:g} s; training takes at least {MIN_POINTS}, which is "
-            f"{MIN_POINTS * grid.step_s / 60:.0f} minutes. Collect for longer or choose a longer window.",
+            f"{seen} usable points at a step of {grid.step_s:g} s; training takes at least {least}, which is "
+            f"{least * grid.step_s / 60:.0f} minutes. Collect for longer or choose a longer window.",
             points=seen,
-            needed=MIN_POINTS,
+            needed=least,
         )
     plan = channel_plans.plan(series, table)
     channels = channel_plans.assemble(plan, table)
-    present = np.isfinite(channels.values).any(axis=0)
-    for start, end in leave_out:
-        present &= (channels.ts_ms < start) | (channels.ts_ms >= end)
+    present = known & np.isfinite(channels.values).any(axis=0)
     spec = Spec.for_rows(int(present.sum()), grid.step_ms)
     progress(0.2, f"{len(plan.channels)} channels from {len(series)} series")
     usable, base = _usable(channels, present, spec)
     features = build(channels, spec, base)
     progress(0.4, f"{len(features.names)} features")
-    return _learn(channels, features, usable, spec, base, seed, len(series), progress)
+    return _learn(channels, features, usable, spec, options, base, seed, len(series), progress)
 
 
 def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.ndarray, Baseline]:
@@ -256,13 +299,15 @@ def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.nda
     base = baselines.fit(channels.ts_ms, channels.values, present, grid.step_ms, spec.level_window)
     with np.errstate(invalid="ignore"):
         residual = (channels.values - base.expected(channels.ts_ms, channels.values)) / base.spread_at(channels.ts_ms)
-    strange = move("mean", _strongest(tamed(residual)), SMOOTH)
+    near = 3  # steps
+    strange = move("mean", _strongest(tamed(residual)), near)
     strange = np.where(present, np.nan_to_num(strange), 0.0)
-    # The quieter part of the rows says what usual is, however many incidents the others hold.
-    usual, most = np.quantile(strange[present], (0.4, 1 - TRIM_SHARE))
-    limit = max(TRIM_SCORE, TRIM_USUAL * float(usual), float(most))
-    near = move("max", (strange > limit).astype(float), 2 * SMOOTH + 1)
-    out = np.append(near[SMOOTH:], np.zeros(SMOOTH)) > 0
+    usual, common, high = (float(q) for q in np.quantile(strange[present], (0.4, 1 - TRIM_SHARE, 0.95)))
+    # Spikes that come all the time belong to what is normal for this group; where the strangest twentieth is a world of
+    # its own, the quieter part of the rows says what usual is, however many incidents the others hold.
+    limit = max(TRIM_SCORE, TRIM_BEYOND * high if high < APART * usual else max(TRIM_USUAL * usual, common))
+    beside = move("max", (strange > limit).astype(float), 2 * near + 1)
+    out = np.append(beside[near:], np.zeros(near)) > 0
     usable = present & ~out
     return usable, baselines.fit(channels.ts_ms, channels.values, usable, grid.step_ms, spec.level_window)
 
@@ -272,12 +317,12 @@ def _learn(
     features: Features,
     usable: np.ndarray,
     spec: Spec,
+    options: Options,
     base: Baseline,
     seed: int,
     series_count: int,
     progress: Callable[[float, str], None],
 ) -> Fitted:
-    from sklearn.decomposition import PCA
     from sklearn.ensemble import IsolationForest
 
     # The first rows have too little behind them for rolling features to mean what they will mean later.
@@ -288,46 +333,45 @@ def _learn(
     teach[_held_out(rows)] = False
     check[teach] = False
 
-    centre = baselines.quantile(features.values[:, teach], 0.5)
-    centre = np.where(np.isfinite(centre), centre, 0.0)
-    spread = _feature_scale(features, channels, teach)
-    scaled = scale(features.values, centre, spread)
-    reducer = PCA(
-        n_components=min(COMPONENTS, scaled.shape[1] // 2, int(teach.sum()) // 4), svd_solver="covariance_eigh"
-    )
-    reducer.fit(scaled[teach])
-    lengths = np.sqrt(np.maximum(reducer.explained_variance_, 1e-9))
-    white = (scaled[teach] - reducer.mean_) @ reducer.components_.T / lengths
+    spread, span = _feature_sizes(features, channels, teach)
+    broad, reducer = Whitening.fit(features.values[:, teach], span, REACH, options.components)
+    sharp, _ = Whitening.fit(features.values[:, teach], spread, CLIP, options.components)
+    white = broad(features.values[:, teach])
     progress(0.55, "whitened")
     trees = IsolationForest(
-        n_estimators=TREES, max_samples=min(TREE_ROWS, len(white)), contamination="auto", random_state=seed, n_jobs=1
+        n_estimators=options.trees,
+        max_samples=min(options.tree_rows, len(white)),
+        contamination="auto",
+        random_state=seed,
+        n_jobs=1,
     ).fit(white)
-    progress(0.75, f"Isolation Forest of {TREES} trees")
-    residual = tamed(features.residual)
+    progress(0.75, f"Isolation Forest of {options.trees} trees")
+    residual = strayed(channels, features, options)
     draft = Detector(
-        channels.plan,
-        spec,
-        base,
-        centre,
-        spread,
-        reducer.mean_,
-        reducer.components_,
-        lengths,
-        FlatForest.from_sklearn(trees),
-        RidgeAR.fit(residual.T, teach),
-        Relations.fit(residual, teach),
-        (),
-        _reach(channels),
+        plan=channels.plan,
+        spec=spec,
+        options=options,
+        baseline=base,
+        broad=broad,
+        sharp=sharp,
+        forest=FlatForest.from_sklearn(trees),
+        pattern=Pattern.fit(channels.values, teach, warm),
+        autoregression=RidgeAR.fit(residual.T, teach),
+        relations=Relations.fit(residual, teach),
+        memory=_memory(len(channels.plan.channels), int(warm.sum())),
+        tails=(),
+        reach=_reach(channels),
     )
-    raw, shares = draft._parts(features)
+    raw, shares = draft._parts(channels, features)
     tails = [Tail.fit(part[check]) for part in raw]
     probability = np.stack([t.probability(s) for t, s in zip(tails, raw, strict=True)])
-    tails.append(Tail.fit(fuse(probability)[check]))
-    detector = Detector(**{**draft.__dict__, "tails": tuple(tails)})
+    tails.append(Tail.fit(draft._fused(probability)[check]))
+    detector = replace(draft, tails=tuple(tails))
     progress(0.9, "calibrated")
+    points = int(np.isfinite(channels.values).any(axis=0).sum())
     metrics = {
-        "points": int(np.isfinite(channels.values).any(axis=0).sum()),
-        "left_out_as_strange": int(np.isfinite(channels.values).any(axis=0).sum() - usable.sum()),
+        "points": points,
+        "left_out_as_strange": points - int(usable.sum()),
         "taught_on": int(teach.sum()),
         "calibrated_on": int(check.sum()),
         "series": series_count,
@@ -340,6 +384,13 @@ def _learn(
     return Fitted(detector, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
 
 
+def _memory(channels: int, rows: int) -> tuple[int, float]:
+    """Steps to remember and how much that counts."""
+    weight = max(0.0, 1 - (channels - 1) / (ENOUGH_CHANNELS - 1))
+    steps = min(MEMORY, rows // MEMORY_TURNS)
+    return (steps, weight) if steps > 1 else (1, 0.0)
+
+
 def _held_out(rows: np.ndarray) -> np.ndarray:
     """The rows that calibrate: the end of a long history, as what is scored later comes after it; blocks spread over a
     short one, whose end has seen too little to stand for the rest."""
@@ -349,26 +400,20 @@ def _held_out(rows: np.ndarray) -> np.ndarray:
     return rows[block % 3 == 2]
 
 
-def fuse(probability: np.ndarray) -> np.ndarray:
-    """probability: shape (5, n). The weighted sum of the parts' evidence, shape (n,), higher is stranger."""
-    return -(np.array(WEIGHTS)[:, None] * np.log10(probability)).sum(axis=0)
-
-
-def scale(values: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Features as rows for learning, shape (n, d): scaled robustly, clipped, the unknown in the middle."""
-    with np.errstate(invalid="ignore"):
-        return np.ascontiguousarray(np.nan_to_num(np.clip((values - centre[:, None]) / spread[:, None], -CLIP, CLIP)).T)
-
-
-def _feature_scale(features: Features, channels: Channels, teach: np.ndarray) -> np.ndarray:
-    """The usual size of each feature; one that never moved is measured by its channel's."""
-    own = baselines.robust_scale(features.values[:, teach])
+def _feature_sizes(features: Features, channels: Channels, teach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The usual spread of each feature, and the range it keeps to, each shape (d,); one that never moved is measured
+    by its channel's."""
+    taught = features.values[:, teach]
+    own = baselines.robust_scale(taught)
     by_channel = baselines.robust_scale(channels.values[:, teach])
     with np.errstate(invalid="ignore"):
-        moved = bn.nanmax(features.values[:, teach], axis=1) > bn.nanmin(features.values[:, teach], axis=1)
+        moved = bn.nanmax(taught, axis=1) > bn.nanmin(taught, axis=1)
     fallback = np.where(features.channel >= 0, by_channel[np.maximum(features.channel, 0)], 1.0)
     flags = np.array([n.endswith(("|flat", "|missing", "|reset")) or n.startswith("group|") for n in features.names])
-    return np.where(flags, np.maximum(own, 0.25), np.where(moved, own, fallback))
+    spread = np.where(flags, np.maximum(own, 0.25), np.where(moved, own, fallback))
+    low, high = (baselines.quantile(taught, q) for q in RANGE)
+    # What never moved tells the forest nothing, and would only add noise to its axes.
+    return spread, np.where(high > low, high - low, np.inf)
 
 
 def _reach(channels: Channels) -> np.ndarray:
@@ -381,6 +426,18 @@ def _reach(channels: Channels) -> np.ndarray:
         if np.isin(seen, (0.0, 1.0)).mean() > 0.99:
             row[:] = 0.0, 1.0
     return reach
+
+
+def strayed(channels: Channels, features: Features, options: Options) -> np.ndarray:
+    """Residuals that count, tamed, shape (c, n): on the side asked for, and missing samples where they are a sign."""
+    residual = tamed(features.residual)
+    if options.direction != "both":
+        sign = 1.0 if options.direction == "above" else -1.0
+        residual = np.where(np.isnan(residual), np.nan, sign * np.maximum(sign * residual, 0.0))
+    if options.missing == "signal":
+        gone = (missing_share(channels.values, 3) >= 1) & np.maximum.accumulate(np.isfinite(channels.values), axis=1)
+        residual = np.where(gone, 2 * TAME, residual)
+    return residual
 
 
 def tamed(residual: np.ndarray) -> np.ndarray:
@@ -397,8 +454,6 @@ def _strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
     return np.sqrt(size.mean(axis=0))
 
 
-def _by_channel(rows: np.ndarray, features: Features, c: int) -> np.ndarray:
-    """Sum features, shape (n, d), by the channel they describe: shape (c, n). `build` lays them out channel by channel
-    within each kind, the group's own last."""
-    owned = int((features.channel >= 0).sum())
-    return rows[:, :owned].reshape(len(rows), -1, c).sum(axis=1).T
+def _size(rows: np.ndarray) -> np.ndarray:
+    """Root mean square over channels or axes at each moment; unseen ones count as usual."""
+    return np.sqrt((np.nan_to_num(rows) ** 2).mean(axis=0))

@@ -11,9 +11,14 @@ from lib.anomaly.detector import PARTS, Scored
 from lib.features.kernels import move
 
 # Rolling features remember an incident for as long as their window. A moment takes part in it itself while its own
-# values are as strange as one in twenty, or the relations between channels (averaged over a few steps) as one in 1,000;
-# to open an event takes one in a hundred.
+# values, or the picture of the last ten steps, are as strange as one in twenty, or the relations between channels
+# (averaged over a few steps) as one in 1,000; to open an event takes one in a hundred.
 _ALONE, _ALONE_TO_OPEN, _TOGETHER = 1.3, 2.0, 3.0
+# Evidence of normal moments as calibration has it: half of them lie below the first, nine of ten below the second.
+_MIDDLE, _HIGH = -np.log10(0.5), 1.0
+# Steps for which one threshold holds, counted from 1970 so that a range scored anew gets the thresholds it had; and
+# how many moments it takes to say that normal has moved.
+_CHUNK, _ENOUGH = 60, 300
 
 
 class Severity(StrEnum):
@@ -29,23 +34,54 @@ class Severity(StrEnum):
 class Rule:
     """How evidence (-log10 of the chance that normal looks like this) becomes events.
 
-    open_at: an event opens when `open_for` of the last moments reach it; keep_at: and goes on while evidence stays
-    above it. merge: events fewer steps apart are one. drift_window: steps over which the usual evidence is followed;
-    the threshold rises with it when normal has moved.
+    open_at: an event opens when `open_for` moments in a row reach it; keep_at: and goes on while evidence stays above
+    it. merge: events fewer steps apart are one. drift_days: how far back to look for what is usual by now; where that
+    is more than calibration saw, both thresholds rise with it.
     """
 
-    open_at: float = 3.3
-    keep_at: float = 2.0
+    open_at: float = 2.7
+    keep_at: float = 1.5
     open_for: int = 2
     merge: int = 6
-    drift_window: int = 576
+    drift_days: float = 30.0
 
-    def threshold(self, evidence: np.ndarray) -> np.ndarray:
-        """shape (n,): the evidence an event takes to open at each moment, from what came before it."""
-        usual = move("median", evidence, self.drift_window, min(48, self.drift_window))
-        before = np.append(np.nan, usual[:-1]) if usual.size else usual
-        # Half of normal moments lie below 0.3 (a probability of one half); what is more than that is drift.
-        return self.open_at + np.maximum(np.nan_to_num(before, nan=0.0) - 0.5, 0.0)
+
+@dataclass(frozen=True)
+class Past:
+    """Evidence of earlier moments, as it was stored."""
+
+    ts_ms: np.ndarray
+    evidence: np.ndarray
+
+
+NOTHING = Past(np.empty(0, dtype=np.int64), np.empty(0))
+
+
+def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, rule: Rule, step_ms: int) -> np.ndarray:
+    """Middle and 90% quantile of the evidence known before each moment, shape (2, n).
+
+    Never less than calibration's own: quiet times do not make the detector nervous.
+    """
+    ts, known = np.concatenate([past.ts_ms, ts_ms]), np.concatenate([past.evidence, evidence])
+    ts, known = ts[np.isfinite(known)], known[np.isfinite(known)]
+    out = np.repeat(np.array([[_MIDDLE], [_HIGH]]), len(ts_ms), axis=1)
+    chunk_ms = _CHUNK * step_ms
+    chunks = ts_ms // chunk_ms
+    for chunk in np.unique(chunks):
+        before = slice(
+            np.searchsorted(ts, chunk * chunk_ms - int(rule.drift_days * 86_400_000)),
+            np.searchsorted(ts, chunk * chunk_ms),
+        )
+        if before.stop - before.start >= _ENOUGH:
+            out[:, chunks == chunk] = np.quantile(known[before], (0.5, 0.9))[:, None]
+    return out
+
+
+def thresholds(level: float, seen: np.ndarray) -> np.ndarray:
+    """shape (n,): the evidence it takes at each moment to be as far out as `level` was at calibration."""
+    middle, high = seen
+    far = (level - _MIDDLE) / (_HIGH - _MIDDLE)
+    return np.maximum(level, middle + far * (high - middle))
 
 
 @dataclass(frozen=True)
@@ -67,23 +103,28 @@ class Event:
         return self.contributors[0][0]
 
 
-def decide(scored: Scored, rule: Rule, step_s: float, since: int = 0) -> tuple[list[Event], np.ndarray]:
+def decide(
+    scored: Scored, rule: Rule, step_s: float, since: int = 0, past: Past = NOTHING
+) -> tuple[list[Event], np.ndarray]:
     """Events that open at row `since` or later, and the threshold in force at each row.
 
-    Causal: what is decided about a row uses that row and earlier ones only; later rows only lengthen or merge.
+    past: what was stored of moments before row `since`. Causal: what is decided about a row uses that row and earlier
+    ones only; later rows only lengthen or merge.
     """
     evidence = scored.evidence
-    threshold = rule.threshold(evidence)
+    threshold, keep = np.full(len(evidence), rule.open_at), np.full(len(evidence), rule.keep_at)
+    seen = usual(scored.ts_ms[since:], evidence[since:], past, rule, round(step_s * 1000))
+    threshold[since:], keep[since:] = thresholds(rule.open_at, seen), thresholds(rule.keep_at, seen)
     with np.errstate(invalid="ignore"):
         high = np.nan_to_num(evidence, nan=-1.0) >= threshold
-        low = np.nan_to_num(evidence, nan=-1.0) >= threshold - (rule.open_at - rule.keep_at)
+        low = np.nan_to_num(evidence, nan=-1.0) >= keep
     present, enough = _present(scored.parts, _ALONE), _present(scored.parts, _ALONE_TO_OPEN)
     low &= move("max", present.astype(float), rule.merge + 1) == 1.0
     opens = (move("min", high.astype(float), rule.open_for, rule.open_for) == 1.0) & (
         move("max", enough.astype(float), rule.open_for) == 1.0
     )
-    seen = np.flatnonzero(np.isfinite(evidence))
-    newest = int(seen[-1]) if seen.size else -1
+    known = np.flatnonzero(np.isfinite(evidence))
+    newest = int(known[-1]) if known.size else -1
     spans: list[list[int]] = []
     row = since
     starts, quiet, strange = np.flatnonzero(opens), np.flatnonzero(~low), np.flatnonzero(present)
@@ -104,8 +145,8 @@ def decide(scored: Scored, rule: Rule, step_s: float, since: int = 0) -> tuple[l
 def _present(parts: np.ndarray, least: float) -> np.ndarray:
     """Moments that are strange themselves, not only by what rolling features still remember."""
     evidence = -np.log10(parts)
-    alone, together = evidence[PARTS.index("strongest")], evidence[PARTS.index("relations")]
-    return (alone >= least) | (together >= _TOGETHER)
+    alone, picture, together = (evidence[PARTS.index(name)] for name in ("strongest", "pattern", "relations"))
+    return (np.maximum(alone, picture) >= least) | (together >= _TOGETHER)
 
 
 def _event(scored: Scored, first: int, last: int, still: bool, step_s: float) -> Event:
@@ -120,7 +161,7 @@ def _event(scored: Scored, first: int, last: int, still: bool, step_s: float) ->
     contributors = tuple((int(c), float(shares[c])) for c in order if shares[c] > 0.02) or ((int(order[0]), 1.0),)
     far = np.where(np.isfinite(outside[order[0]]), outside[order[0]], -1.0)
     peak = first + int(far.argmax() if far.max() > 0 else np.nanargmax(evidence))
-    level = severity(float(np.nanmean(np.sort(evidence)[-3:])), (last - first + 1) * step_s)
+    level = severity(float(np.sort(evidence[np.isfinite(evidence)])[-3:].mean()), (last - first + 1) * step_s)
     return Event(
         first,
         last,

@@ -24,7 +24,7 @@ class Options:
     trees: int = 100
     tree_rows: int = 2048
     components: int = 40
-    smooth: int = 3
+    smooth: int = 2
     forest: float = 0.3
     direction: str = "both"
     least: Mapping[str, float] = field(default_factory=dict)

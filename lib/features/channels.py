@@ -128,12 +128,14 @@ def plan(series: Sequence[Series], table: Table, max_channels: int = MAX_CHANNEL
             usable.append(one)
     candidates = _candidates(usable)
     values, _ = _combine(candidates, table)
+    # Of the moments anything of the group was seen at: a group that is off at night is no worse known for it.
+    moments = int(np.isfinite(table.values).any(axis=0).sum())
     kept: list[int] = []
     for number in sorted(range(len(candidates)), key=lambda i: (_rank(candidates[i]), i)):
         channel, row = candidates[number], values[number]
         finite = row[np.isfinite(row)]
-        if finite.size < MIN_COVERAGE * row.size:
-            left_out.append((channel.title, f"only {finite.size} of {row.size} points"))
+        if finite.size < MIN_COVERAGE * moments:
+            left_out.append((channel.title, f"only {finite.size} of {moments} points"))
         elif finite.size == 0 or np.ptp(finite) <= 1e-9 * max(1.0, float(np.abs(finite).max())):
             left_out.append((channel.title, "constant"))
         elif twin := _twin(row, [(candidates[k].title, values[k]) for k in kept]):

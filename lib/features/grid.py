@@ -67,7 +67,7 @@ class Table:
 
 
 def choose_grid(frame: pd.DataFrame, max_rows: int = MAX_ROWS) -> Grid:
-    """The group's own step: the middle of its series' sampling intervals, coarsened when the span is long.
+    """The group's own step: its series' longer sampling intervals, coarsened when the span is long.
 
     Raises NotEnoughData when no series has two samples.
     """
@@ -76,7 +76,8 @@ def choose_grid(frame: pd.DataFrame, max_rows: int = MAX_ROWS) -> Grid:
     gaps = np.diff(ts)[same]
     if gaps.size == 0:
         raise NotEnoughData("No series here has two samples yet; a sampling interval cannot be told.", points=len(ts))
-    typical = pd.Series(gaps).groupby(ids[1:][same]).median().median()
+    # Not the median: of samples that come irregularly, half the bins would then stay empty.
+    typical = pd.Series(gaps).groupby(ids[1:][same]).quantile(0.75).median()
     step_ms = _nice(float(typical), int(ts.max() - ts.min()), max_rows)
     # Circular mean of the scrape's phase; the bin edge goes half a step before it.
     angle = 2 * np.pi * ((ts[:: max(1, len(ts) // 5000)] % step_ms) / step_ms)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lib.anomaly import events
 from lib.anomaly.detector import Scored
-from lib.anomaly.events import Event, Rule
+from lib.anomaly.events import NOTHING, Event, Past, Rule
 from lib.anomaly.explain import explain
 from lib.features.channels import Plan
 from lib.frames import from_ms
@@ -32,9 +32,9 @@ class Found:
     anomalies: list[dict[str, Any]]
 
 
-def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0) -> Found:
-    """What to keep of a scored range from row `since` on."""
-    decided, threshold = events.decide(scored, rule, plan.grid.step_s, since)
+def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0, past: Past = NOTHING) -> Found:
+    """What to keep of a scored range from row `since` on. past: what was kept before it."""
+    decided, threshold = events.decide(scored, rule, plan.grid.step_s, since, past)
     keep = np.isfinite(scored.evidence)
     keep[:since] = False
     scores = pd.DataFrame(

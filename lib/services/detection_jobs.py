@@ -14,6 +14,7 @@ import pandas as pd
 from lib.anomaly import detector as detectors
 from lib.anomaly.detector import Detector, Fitted
 from lib.anomaly.events import Rule
+from lib.anomaly.options import Options
 from lib.errors import ArtefactRefused, NotEnoughData
 from lib.frames import Series
 from lib.registry import files as registry
@@ -112,6 +113,7 @@ def _write(folder: Path, fitted: Fitted, group: dict[str, Any], params: dict[str
             "host": group["host"],
             "plan": detector.plan.to_json(),
             "spec": detector.spec.to_json(),
+            "options": detector.options.to_json(),
             "rule": asdict(Rule()),
             "features": list(fitted.feature_names),
             "series": group["series"],
@@ -140,5 +142,8 @@ def load(artefact: registry.Artefact) -> Detector:
     if metadata.get("code") != detectors.VERSION:
         raise ArtefactRefused(f"{artefact.path.name} was made by another version of AutoOps. Train it again.")
     return Detector.from_arrays(
-        artefact.arrays(ARRAYS), Plan.from_json(metadata["plan"]), Spec.from_json(metadata["spec"])
+        artefact.arrays(ARRAYS),
+        Plan.from_json(metadata["plan"]),
+        Spec.from_json(metadata["spec"]),
+        Options.from_json(metadata["options"]),
     )

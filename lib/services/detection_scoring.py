@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from lib.anomaly.detector import Detector
-from lib.anomaly.events import Rule
+from lib.anomaly.detector import HELD_OUT, Detector
+from lib.anomaly.events import Past, Rule
 from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
 from lib.errors import ArtefactRefused, NotFound
@@ -118,7 +118,7 @@ class Scoring:
         with self._lock, self.timings.measured():
             one = self.loaded(row)
             start = self._from(row.id, window, one.step, rule)
-            before = one.step * (one.detector.lookback + rule.drift_window + rule.open_for)
+            before = one.step * (one.detector.lookback + rule.merge + rule.open_for)
             plan = one.detector.plan
             frame = self.samples.read(list(plan.series_ids), Window(start - before, window.end))
             table = tabulate([s for s in one.series if s.id in set(plan.series_ids)], frame, plan.grid)
@@ -128,7 +128,7 @@ class Scoring:
             since = int((scored.ts_ms < start.timestamp() * 1000).sum())
             if since >= scored.ts_ms.size:
                 return 0
-            found = findings(scored, plan, row.host, rule, since)
+            found = findings(scored, plan, row.host, rule, since, self._past(row, start, rule))
             # Scores stand at the middle of their bin, which may lie past the newest sample.
             end = (
                 max(window.end, found.scores["ts"].iloc[-1].to_pydatetime() + one.step)
@@ -146,6 +146,15 @@ class Scoring:
                 newest = found.scores["ts"].iloc[-1].to_pydatetime()
                 self._scored_until[row.id] = max(newest, self._scored_until.get(row.id, newest))
             return len(saved)
+
+    def _past(self, row: DetectorRow, until: datetime, rule: Rule) -> Past:
+        """What says whether normal has moved: evidence since the part of the training span that calibrated."""
+        assert row.id is not None
+        since = until - timedelta(days=rule.drift_days)
+        if row.trained_from and row.trained_until:
+            since = max(since, row.trained_until - HELD_OUT * (row.trained_until - row.trained_from))
+        known = self.findings.scores(row.id, Window(min(since, until), until))
+        return Past(known["ts"].to_numpy(dtype="datetime64[ms]").astype("int64"), known["score"].to_numpy(dtype=float))
 
     def _from(self, detector_id: int, window: Window, step: timedelta, rule: Rule) -> datetime:
         """Where to begin so that an event on the edge is decided from its start."""

@@ -109,7 +109,9 @@ def test_newest_moments_score_as_the_whole_history_does(host) -> None:
 def test_arrays_bring_it_back_bit_for_bit(host) -> None:
     made = host(days=3)
     fitted = detectors.fit(made.series, made.frame)
-    again = Detector.from_arrays(fitted.detector.arrays(), fitted.detector.plan, fitted.detector.spec)
+    again = Detector.from_arrays(
+        fitted.detector.arrays(), fitted.detector.plan, fitted.detector.spec, fitted.detector.options
+    )
     assert np.array_equal(score(again, made).evidence, score(fitted.detector, made).evidence, equal_nan=True)
 
 

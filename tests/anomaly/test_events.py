@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lib.anomaly.detector import PARTS, Scored
-from lib.anomaly.events import Rule, Severity, decide, severity
+from lib.anomaly.events import Past, Rule, Severity, decide, severity
 
-RULE = Rule(open_at=3, keep_at=2, open_for=2, merge=3, drift_window=100)
+RULE = Rule(open_at=3, keep_at=2, open_for=2, merge=3)
 
 
 def scored(evidence: list[float]) -> Scored:
@@ -60,12 +60,27 @@ def test_later_moments_never_take_an_event_back() -> None:
 
 
 def test_threshold_follows_drift_from_the_past_only() -> None:
-    calm, noisy = [0.3] * 300, [2.9] * 300
-    threshold = RULE.threshold(np.array(calm + noisy))
-    assert threshold[:300] == pytest.approx(3)
-    assert threshold[599] == pytest.approx(3 + 2.4)
-    changed = RULE.threshold(np.array(calm + [9.0] * 300))
-    assert changed[300] == threshold[300]
+    rng = np.random.default_rng(1)
+    calm, noisy = rng.exponential(0.4343, 600), 1.5 + 2 * rng.exponential(0.4343, 2400)
+    threshold = decide(scored([*calm, *noisy]), RULE, 60)[1]
+    assert threshold[:600] == pytest.approx(3, abs=0.35)
+    # Normal now has its middle at 2.1 and its 90% at 3.5: three such steps further is as rare as 3 was.
+    assert threshold[-1] == pytest.approx(1.5 + 2 * 3, abs=0.8)
+    changed = decide(scored([*calm, *[9.0] * 2400]), RULE, 60)[1]
+    assert changed[600] == threshold[600]
+
+
+def test_quiet_times_do_not_lower_the_threshold() -> None:
+    assert decide(scored([0.01] * 900), RULE, 60)[1] == pytest.approx(3)
+
+
+def test_thresholds_are_the_same_however_a_range_is_cut() -> None:
+    rng = np.random.default_rng(2)
+    given = scored(list(1 + 2 * rng.exponential(0.4343, 1500)))
+    whole = decide(given, RULE, 60)[1]
+    for cut in (311, 400, 1199):
+        past = Past(given.ts_ms[:cut], given.evidence[:cut])
+        assert np.array_equal(decide(given, RULE, 60, cut, past)[1][cut:], whole[cut:])
 
 
 def test_aftermath_of_rolling_features_is_cut_off() -> None:

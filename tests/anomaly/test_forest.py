@@ -57,25 +57,29 @@ def test_scoring_needs_no_scikit_learn(tmp_path: Path, host) -> None:
 
     made = host(days=3)
     fitted = detectors.fit(made.series, made.frame)
-    np.savez(tmp_path / "detector.npz", **fitted.detector.arrays())
+    made_by = fitted.detector
+    np.savez(tmp_path / "detector.npz", **made_by.arrays())
     made.frame.to_parquet(tmp_path / "frame.parquet")
     (tmp_path / "plan.json").write_text(
-        __import__("json").dumps([fitted.detector.plan.to_json(), fitted.detector.spec.to_json()])
+        __import__("json").dumps(
+            [fitted.detector.plan.to_json(), fitted.detector.spec.to_json(), fitted.detector.options.to_json()]
+        )
     )
     code = f"""
 import json, sys
 import numpy as np, pandas as pd
 from lib.anomaly import events
 from lib.anomaly.detector import Detector
+from lib.anomaly.options import Options
 from lib.features import channels
 from lib.features.build import Spec
 from lib.features.channels import Plan
 from lib.features.grid import tabulate
 from lib.frames import Series
-plan, spec = json.load(open({str(tmp_path / "plan.json")!r}))
-plan, spec = Plan.from_json(plan), Spec.from_json(spec)
+plan, spec, options = json.load(open({str(tmp_path / "plan.json")!r}))
+plan, spec, options = Plan.from_json(plan), Spec.from_json(spec), Options.from_json(options)
 arrays = dict(np.load({str(tmp_path / "detector.npz")!r}, allow_pickle=False))
-detector = Detector.from_arrays(arrays, plan, spec)
+detector = Detector.from_arrays(arrays, plan, spec, options)
 frame = pd.read_parquet({str(tmp_path / "frame.parquet")!r})
 kinds = ["gauge"] * 4 + ["counter"] * 2
 series = [Series(i + 1, 1, "m", {{}}, "web-01", kinds[i]) for i in range(6)]
