@@ -17,7 +17,8 @@ from benchmarks.anomaly_sets import Labelled
 from benchmarks.report import Figure, note
 from lib.anomaly import detector as detectors
 from lib.anomaly import measures
-from lib.anomaly.events import Past, Rule, decide
+from lib.anomaly.detector import Scored
+from lib.anomaly.events import Past, Rule, attributed, decide, settled
 from lib.errors import NotEnoughData
 from lib.features import channels as channel_plans
 from lib.features.grid import tabulate
@@ -27,6 +28,8 @@ DAY_MS = 86_400_000
 RETRAIN = 0.1
 # Fewer points than the app takes: some public series are that short.
 LEAST = 100
+MARGIN = 60
+CLAIMS = tuple(np.linspace(0.05, 0.95, 19))
 FIGURES = ("vus_pr", "auc_pr", "best_f1", "f1", "alert_f1", "false_alerts_per_day")
 
 
@@ -49,26 +52,26 @@ def figures(one: Labelled, scores: np.ndarray, flags: np.ndarray | None, first: 
     return found
 
 
-def ours(one: Labelled, until: int, upto: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Evidence and flags of rows `until` to `upto`, by a detector trained on what came before; and the fit."""
+def watched(one: Labelled, until: int, upto: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Scored, Any, Any]:
+    """Evidence and flags of rows `until` to `upto`, by a detector trained on what came before; all that was scored,
+    where in it each of the rows is, and the fit."""
     fitted = detectors.fit(one.series, one.frame(slice(0, until)), seed, least=LEAST)
     detector, taught = fitted.detector, fitted.scored
     grid = detector.plan.grid
-    before = max(0, until - detector.lookback - 2 * MARGIN)
+    before = max(0, until - detector.lookback - MARGIN)
     table = tabulate(one.series, one.frame(slice(before, upto)), grid)
     scored = detector.score(channel_plans.assemble(detector.plan, table))
     rows = grid.bin_of(one.ts_ms[until:upto]) - grid.bin_of(scored.ts_ms[:1])[0]
     rows = np.clip(rows, 0, len(scored.ts_ms) - 1)
     calibrated = int(len(taught.ts_ms) * (1 - detectors.HELD_OUT))
     past = Past(taught.ts_ms[calibrated:], taught.evidence[calibrated:])
-    events, _ = decide(scored, Rule(), grid.step_s, int(rows[0]) if len(rows) else 0, past)
+    since = int(rows[0]) if len(rows) else 0
+    scored = settled(scored, Rule(), grid.step_s, since, past)
+    events, _ = decide(scored, Rule(), grid.step_s, since, past)
     flags = np.zeros(len(scored.ts_ms), dtype=bool)
     for event in events:
         flags[event.first : event.last + 1] = True
-    return np.nan_to_num(scored.evidence)[rows], flags[rows], fitted
-
-
-MARGIN = 60
+    return np.nan_to_num(scored.evidence)[rows], flags[rows], scored, rows, fitted
 
 
 def forest(one: Labelled, until: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +93,7 @@ def chance(one: Labelled, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def taught_then_judged(one: Labelled) -> dict[str, dict[str, float]]:
     """Learn from the first part, score the rest, causally."""
     n = one.taught
-    evidence, flags, _ = ours(one, n, len(one.labels))
+    evidence, flags, *_ = watched(one, n, len(one.labels))
     result = {"ours": figures(one, _after(evidence, n), _after(flags, n), n)}
     result["iforest"] = figures(one, *forest(one, n), n)
     result["random"] = figures(one, *chance(one), n)
@@ -106,7 +109,7 @@ def live(one: Labelled) -> dict[str, dict[str, float]]:
     while at < total:
         upto = min(total, at + max(int(RETRAIN * total), 1))
         try:
-            scores[at:upto], flags[at:upto], _ = ours(one, at, upto)
+            scores[at:upto], flags[at:upto], *_ = watched(one, at, upto)
         except NotEnoughData as error:
             note(f"{one.name}, row {at}: {error.message}")
         at = upto
@@ -168,7 +171,18 @@ def run(quick: bool, args: list[str]) -> Iterable[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks anomaly", description=run.__doc__)
     parser.add_argument("--data", metavar="DIR")
     parser.add_argument("--nab", metavar="DIR", nargs="?", const="")
+    parser.add_argument("--explain", action="store_true", help="causes named, against those written down")
+    parser.add_argument("--calibration", action="store_true", help="what confidence claims, against what holds")
+    parser.add_argument("--speed", action="store_true", help="a million rows, and one new one, on one core")
     chosen = parser.parse_args(args)
+    if chosen.speed:
+        yield from _speed()
+        return
+    if chosen.explain or chosen.calibration:
+        yield from _meant(
+            chosen, list(anomaly_sets.tables(anomaly_sets.folder("smd", chosen.data), 2 if quick else None))
+        )
+        return
     if chosen.nab is None or chosen.data is not None:
         place = anomaly_sets.folder("smd", chosen.data)
         yield from _report("data", anomaly_sets.tables(place, 2 if quick else None), taught_then_judged)
@@ -177,6 +191,80 @@ def run(quick: bool, args: list[str]) -> Iterable[Figure]:
         series = list(anomaly_sets.nab(place, 8 if quick else None))
         yield from _report("nab", series, live)
         yield from _report("nab_offline", [one for one in series if one.name in _matched(place)], offline)
+
+
+def _meant(chosen: argparse.Namespace, sets: list[Labelled]) -> Iterator[Figure]:
+    """Whether explanations and confidences hold."""
+    with ProcessPoolExecutor(2) as pool:
+        if chosen.explain:
+            hits = list(pool.map(_explained, sets))
+            for one, found in zip(sets, hits, strict=True):
+                note(f"{one.name}: {np.mean(found):.3f} of {len(found)} anomalies")
+            yield Figure("anomaly", "hit_rate_150", round(float(np.mean([h for found in hits for h in found])), 4), "")
+        if chosen.calibration:
+            gaps = np.array(list(pool.map(_borne_out, sets)))
+            for claim, gap in zip(CLAIMS, gaps.mean(axis=0), strict=True):
+                note(f"claimed {claim:.2f}, held {claim + gap:.3f}")
+            yield Figure("anomaly", "ece", round(float(np.abs(gaps).mean()), 4), "")
+
+
+def _explained(one: Labelled) -> list[float]:
+    """Of each anomaly whose causes somebody wrote down: the part of them among the first 150% as many we name."""
+    _, _, scored, rows, fitted = watched(one, one.taught, len(one.labels))
+    plan = fitted.detector.plan
+    # A channel that was left out because it moves with another is named with it.
+    with_it: dict[str, list[int]] = {}
+    names = {s.title: s.id - 1 for s in one.series}
+    for title, reason in plan.left_out:
+        with_it.setdefault(reason.removeprefix("moves with "), []).append(names[title])
+    hits = []
+    for first, last, causes in one.causes:
+        at = rows[first - one.taught : last + 1 - one.taught]
+        shares = attributed(scored, slice(int(at[0]), int(at[-1]) + 1))
+        ranked: list[int] = []
+        for number in np.argsort(-shares):
+            channel = plan.channels[number]
+            ranked += [channel.series_id - 1, *with_it.get(channel.title, ())]
+        hits.append(len(set(ranked[: int(1.5 * len(causes))]) & causes) / len(causes))
+    return hits
+
+
+def _borne_out(one: Labelled) -> list[float]:
+    """How often normal rows keep below each claim, less the claim: 0 where a confidence means what it says."""
+    _, _, scored, rows, _ = watched(one, one.taught, len(one.labels))
+    normal = np.nan_to_num(scored.confidence[rows][one.labels[one.taught :] == 0])
+    return [float((normal <= claim).mean() - claim) for claim in CLAIMS]
+
+
+def _speed() -> Iterator[Figure]:
+    """One core: a million rows of a group with at least 140 features, features and scores."""
+    import time
+
+    rng = np.random.default_rng(0)
+    n, train, c = 1_000_000, 30_000, 6
+    slow = np.sin(np.arange(n) / 200)[None] * rng.random((c, 1)) * 3
+    values = slow + rng.normal(0, 1, (c, n))
+    ts_ms = anomaly_sets.BEGIN_MS + anomaly_sets.MINUTE_MS * np.arange(n, dtype=np.int64)
+    one = Labelled("speed", ts_ms, values, np.zeros(n, dtype=int), train, 0)
+    fitted = detectors.fit(one.series, one.frame(slice(0, train)))
+    plan = fitted.detector.plan
+    whole = channel_plans.Channels(plan, ts_ms, values, np.zeros((c, n), dtype=bool))
+    taken = []
+    for _ in range(3):
+        began = time.perf_counter()
+        for start in range(0, n, 50_000):
+            before = max(0, start - fitted.detector.lookback)
+            fitted.detector.score(whole.rows(slice(before, start + 50_000)))
+        taken.append(time.perf_counter() - began)
+    yield Figure("anomaly", "speed_features", len(fitted.feature_names), "features")
+    yield Figure("anomaly", "batch_s", round(float(np.median(taken)), 2), "s a million rows")
+    newest = whole.rows(slice(train, train + fitted.detector.lookback + 1))
+    single = []
+    for _ in range(300):
+        began = time.perf_counter()
+        fitted.detector.score(newest)
+        single.append((time.perf_counter() - began) * 1000)
+    yield Figure("anomaly", "online_p99_ms", round(float(np.quantile(single, 0.99)), 2), "ms a new sample")
 
 
 def _matched(place: Path) -> set[str]:

@@ -50,6 +50,8 @@ TRIM_SCORE, TRIM_BEYOND, TRIM_USUAL, TRIM_SHARE, APART = 6.0, 2.0, 3.0, 0.35, 4.
 # A single series is watched by what adds up over time, as a group is by what adds up over its channels: up to so many
 # steps are remembered, as long as training fills them a dozen times, and by so much less the more channels there are.
 MEMORY, MEMORY_TURNS, ENOUGH_CHANNELS = 48, 12, 8
+# Who looks back knows what came after, too, and can look further: so many times as far, and as much more weight.
+FURTHER, HEAVIER = 3, 4.0
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,13 @@ class Detector:
             features = build(channels, self.spec, self.baseline)
             return self._scored(channels, features, *self._parts(channels, features))
 
-    def _scored(self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray) -> Scored:
+    def _scored(
+        self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray, hindsight: Tail | None = None
+    ) -> Scored:
+        """hindsight: of scores that looked both ways, for a span that is looked back on."""
         probability = np.stack([t.probability(s) for t, s in zip(self.tails, raw, strict=False)])
-        tail = self.tails[len(PARTS)]
-        fused = tail.probability(self._fused(probability))
+        tail = hindsight or self.tails[len(PARTS)]
+        fused = tail.probability(self._fused(probability, hindsight is not None))
         # The score may run far beyond what was seen; a claim may not: n normal moments show nothing rarer than 1 in n.
         sure = np.minimum(1.0 - fused, 1.0 - 1.0 / (tail.scores.size + 1))
         seen = np.isfinite(channels.values).any(axis=0)
@@ -136,12 +141,19 @@ class Detector:
             high,
         )
 
-    def _fused(self, probability: np.ndarray) -> np.ndarray:
+    def _fused(self, probability: np.ndarray, hindsight: bool = False) -> np.ndarray:
         """The weighted sum of the parts' evidence with what is remembered of it, shape (n,), higher is stranger."""
         beside = (1 - self.options.forest) * np.array(BESIDE) / sum(BESIDE)
         fused = -(np.append(self.options.forest, beside)[:, None] * np.log10(probability)).sum(axis=0)
         steps, weight = self.memory
-        return fused + weight * move("mean", fused, steps) if weight else fused
+        if not weight:
+            return fused
+        if not hindsight:
+            return fused + weight * move("mean", fused, steps)
+        half = FURTHER * steps // 2
+        # Both ends see what there is: a mean over what lies behind, moved half its length forward.
+        around = move("mean", np.append(fused, np.full(half, np.nan)), 2 * half + 1)[half:]
+        return fused + HEAVIER * weight * around
 
     def _counts(self, channels: Channels, features: Features) -> np.ndarray:
         """Moments at which something deviates the way, and by as much, as was asked for; shape (n,)."""
@@ -231,7 +243,7 @@ INNER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """scored: the training span, as `detector.score` gives it. models: the scikit-learn parts, for the registry.
+    """scored: the training span looked back on. models: the scikit-learn parts, for the registry.
     metrics: what fitting saw, for people."""
 
     detector: Detector
@@ -366,6 +378,7 @@ def _learn(
     tails = [Tail.fit(part[check]) for part in raw]
     probability = np.stack([t.probability(s) for t, s in zip(tails, raw, strict=True)])
     tails.append(Tail.fit(draft._fused(probability)[check]))
+    hindsight = Tail.fit(draft._fused(probability, hindsight=True)[check])
     detector = replace(draft, tails=tuple(tails))
     progress(0.9, "calibrated")
     points = int(np.isfinite(channels.values).any(axis=0).sum())
@@ -380,7 +393,7 @@ def _learn(
         "components": int(reducer.n_components_),
         "variance_kept": float(reducer.explained_variance_ratio_.sum()),
     }
-    scored = detector._scored(channels, features, raw, shares)
+    scored = detector._scored(channels, features, raw, shares, hindsight)
     return Fitted(detector, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -36,7 +36,7 @@ class Rule:
 
     open_at: an event opens when `open_for` moments in a row reach it; keep_at: and goes on while evidence stays above
     it. merge: events fewer steps apart are one. drift_days: how far back to look for what is usual by now; where that
-    is more than calibration saw, both thresholds rise with it.
+    is more than calibration saw, both thresholds rise with it. sure_days: the same for confidence.
     """
 
     open_at: float = 2.7
@@ -44,6 +44,7 @@ class Rule:
     open_for: int = 2
     merge: int = 6
     drift_days: float = 30.0
+    sure_days: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ class Past:
 NOTHING = Past(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, rule: Rule, step_ms: int) -> np.ndarray:
-    """Middle and 90% quantile of the evidence known before each moment, shape (2, n).
+def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, days: float, step_ms: int) -> np.ndarray:
+    """Middle and 90% quantile of the evidence known before each moment, over so many days, shape (2, n).
 
-    Never less than calibration's own: quiet times do not make the detector nervous.
+    Calibration's own until enough is known.
     """
     ts, known = np.concatenate([past.ts_ms, ts_ms]), np.concatenate([past.evidence, evidence])
     ts, known = ts[np.isfinite(known)], known[np.isfinite(known)]
@@ -69,16 +70,18 @@ def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, rule: Rule, step_
     chunks = ts_ms // chunk_ms
     for chunk in np.unique(chunks):
         before = slice(
-            np.searchsorted(ts, chunk * chunk_ms - int(rule.drift_days * 86_400_000)),
+            np.searchsorted(ts, chunk * chunk_ms - int(days * 86_400_000)),
             np.searchsorted(ts, chunk * chunk_ms),
         )
         if before.stop - before.start >= _ENOUGH:
-            out[:, chunks == chunk] = np.quantile(known[before], (0.5, 0.9))[:, None]
+            middle, high = np.quantile(known[before], (0.5, 0.9))
+            out[:, chunks == chunk] = np.array([[middle], [max(high, middle + 0.05)]])
     return out
 
 
 def thresholds(level: float, seen: np.ndarray) -> np.ndarray:
-    """shape (n,): the evidence it takes at each moment to be as far out as `level` was at calibration."""
+    """shape (n,): the evidence it takes at each moment to be as far out as `level` was at calibration; never less than
+    that: quiet times do not make a detector nervous."""
     middle, high = seen
     far = (level - _MIDDLE) / (_HIGH - _MIDDLE)
     return np.maximum(level, middle + far * (high - middle))
@@ -103,6 +106,17 @@ class Event:
         return self.contributors[0][0]
 
 
+def settled(scored: Scored, rule: Rule, step_s: float, since: int = 0, past: Past = NOTHING) -> Scored:
+    """With the confidence that the last days bear out: where normal moments have come to look stranger than they did at
+    calibration, the same evidence is worth less. The rest is left as it is."""
+    evidence = scored.evidence[since:]
+    middle, high = usual(scored.ts_ms[since:], evidence, past, rule.sure_days, round(step_s * 1000))
+    worth = _MIDDLE + (_HIGH - _MIDDLE) * (evidence - middle) / (high - middle)
+    confidence = scored.confidence.copy()
+    confidence[since:] = np.minimum(confidence[since:], 1 - 10 ** -np.maximum(worth, 0.0))
+    return replace(scored, confidence=confidence)
+
+
 def decide(
     scored: Scored, rule: Rule, step_s: float, since: int = 0, past: Past = NOTHING
 ) -> tuple[list[Event], np.ndarray]:
@@ -113,7 +127,7 @@ def decide(
     """
     evidence = scored.evidence
     threshold, keep = np.full(len(evidence), rule.open_at), np.full(len(evidence), rule.keep_at)
-    seen = usual(scored.ts_ms[since:], evidence[since:], past, rule, round(step_s * 1000))
+    seen = usual(scored.ts_ms[since:], evidence[since:], past, rule.drift_days, round(step_s * 1000))
     threshold[since:], keep[since:] = thresholds(rule.open_at, seen), thresholds(rule.keep_at, seen)
     with np.errstate(invalid="ignore"):
         high = np.nan_to_num(evidence, nan=-1.0) >= threshold
@@ -149,14 +163,18 @@ def _present(parts: np.ndarray, least: float) -> np.ndarray:
     return (np.maximum(alone, picture) >= least) | (together >= _TOGETHER)
 
 
+def attributed(scored: Scored, rows: slice) -> np.ndarray:
+    """Each channel's part in what happened in these rows, shape (c,), summing to 1."""
+    shares = scored.shares[:, rows] @ np.nan_to_num(scored.evidence[rows])
+    # What left its band is easier to see and to act on than what only took part in a broken pattern.
+    shares = shares * (0.25 + np.minimum(np.nan_to_num(excess(scored, rows)).max(axis=1), 1.0))
+    return shares / max(float(shares.sum()), 1e-12)
+
+
 def _event(scored: Scored, first: int, last: int, still: bool, step_s: float) -> Event:
     rows = slice(first, last + 1)
     evidence = scored.evidence[rows]
-    shares = scored.shares[:, rows] @ np.nan_to_num(evidence)
-    # What left its band is easier to see and to act on than what only took part in a broken pattern.
-    outside = excess(scored, rows)
-    shares = shares * (0.25 + np.minimum(np.nan_to_num(outside).max(axis=1), 1.0))
-    shares = shares / max(float(shares.sum()), 1e-12)
+    shares, outside = attributed(scored, rows), excess(scored, rows)
     order = np.argsort(-shares)[:5]
     contributors = tuple((int(c), float(shares[c])) for c in order if shares[c] > 0.02) or ((int(order[0]), 1.0),)
     far = np.where(np.isfinite(outside[order[0]]), outside[order[0]], -1.0)

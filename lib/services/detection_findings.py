@@ -34,6 +34,7 @@ class Found:
 
 def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0, past: Past = NOTHING) -> Found:
     """What to keep of a scored range from row `since` on. past: what was kept before it."""
+    scored = events.settled(scored, rule, plan.grid.step_s, since, past)
     decided, threshold = events.decide(scored, rule, plan.grid.step_s, since, past)
     keep = np.isfinite(scored.evidence)
     keep[:since] = False

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from lib.anomaly.forest import FlatForest, mean_path_length
+from lib.features import channels
+from lib.features.grid import tabulate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,4 +93,6 @@ print(json.dumps([heavy, float(np.nansum(scored.evidence))]))
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy, total = __import__("json").loads(result.stdout)
     assert heavy == []
-    assert total == pytest.approx(float(np.nansum(fitted.scored.evidence)))
+    table = tabulate(made.series, made.frame, made_by.plan.grid)
+    here = made_by.score(channels.assemble(made_by.plan, table))
+    assert total == pytest.approx(float(np.nansum(here.evidence)))
