@@ -105,15 +105,16 @@ class Detector:
         relations between channels."""
         return self.spec.lookback + self.options.smooth + max(WINDOW, STEPS) + self.memory[0]
 
-    def score(self, channels: Channels) -> Scored:
-        """Score every moment of channels assembled by this detector's plan.
+    def score(self, channels: Channels, since: int = 0) -> Scored:
+        """Score channels assembled by this detector's plan, from row `since` on; what is said of rows before it means
+        nothing.
 
         The first `lookback` moments have less history behind them than training had and may look stranger
         than they are; callers score from there on.
         """
         with one_core():
             features = build(channels, self.spec, self.baseline)
-            return self._scored(channels, features, *self._parts(channels, features))
+            return self._scored(channels, features, *self._parts(channels, features, since))
 
     def _scored(
         self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray, hindsight: Tail | None = None
@@ -181,18 +182,20 @@ class Detector:
         least, most = self.reach[number]
         return np.clip(low[0], least, most), expected[0], np.clip(high[0], least, most)
 
-    def _parts(self, channels: Channels, features: Features) -> tuple[np.ndarray, np.ndarray]:
-        """Raw scores, shape (6, n), and the channels' shares, shape (c, n)."""
+    def _parts(self, channels: Channels, features: Features, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Raw scores, shape (6, n), and the channels' shares, shape (c, n). since: the first row that is asked for."""
+        first = max(0, since - self.options.smooth - self.memory[0])
+        looked = features.values[:, first:]
         residual = strayed(channels, features, self.options)
         surprise = np.clip(self.autoregression.residual(residual.T).T, -CLIP, CLIP)
         broken = np.clip(self.relations.residual(residual), -CLIP, CLIP)
         odd, odd_by_channel = self.pattern.residual(channels.values)
         raw = np.stack(
             [
-                self.forest.score(self.broad(features.values)),
+                _from(first, self.forest.score(self.broad(looked))),
                 odd,
                 _strongest(residual),
-                _size(self.sharp(features.values).T),
+                _from(first, _size(self.sharp(looked).T)),
                 _size(surprise),
                 _size(broken),
             ]
@@ -465,6 +468,11 @@ def _strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
     """Root mean square of the k furthest channels at each moment; unseen ones count as usual."""
     size = np.sort(np.nan_to_num(rows) ** 2, axis=0)[-min(k, len(rows)) :]
     return np.sqrt(size.mean(axis=0))
+
+
+def _from(first: int, values: np.ndarray) -> np.ndarray:
+    """Values of rows from `first` on, unknown before."""
+    return np.concatenate([np.full(first, np.nan), values]) if first else values
 
 
 def _size(rows: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 
 from lib.features import baseline as baselines
 
+_CHUNK = 8192  # moments scaled at once, to stay in cache
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -31,7 +33,7 @@ class Whitening:
 
         centre = baselines.quantile(values, 0.5)
         centre = np.where(np.isfinite(centre), centre, 0.0)
-        scaled = _scaled(values, centre, spread, clip)
+        scaled = _scaled(values, centre, spread, clip).T.astype(np.float64)
         most = min(components, max(scaled.shape[1] // 2, 1), max(scaled.shape[0] // 4, 1))
         reducer = PCA(n_components=most, svd_solver="covariance_eigh").fit(scaled)
         lengths = np.sqrt(np.maximum(reducer.explained_variance_, 1e-9))
@@ -39,8 +41,13 @@ class Whitening:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Features, shape (d, n), as rows for learning, shape (n, k): usual rows are about a unit sphere."""
-        scaled = _scaled(values, self.centre, self.spread, self.clip)
-        return (scaled - self.mean) @ (self.axes / self.lengths[:, None]).T
+        axes = (self.axes / self.lengths[:, None]).astype(np.float32)
+        middle = axes @ self.mean.astype(np.float32)
+        out = np.empty((values.shape[1], len(axes)), dtype=np.float32)
+        for start in range(0, len(out), _CHUNK):
+            part = _scaled(values[:, start : start + _CHUNK], self.centre, self.spread, self.clip)
+            out[start : start + _CHUNK] = (axes @ part - middle[:, None]).T
+        return out
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {n: np.asarray(getattr(self, n)) for n in ("centre", "spread", "clip", "mean", "axes", "lengths")}
@@ -52,6 +59,10 @@ class Whitening:
 
 
 def _scaled(values: np.ndarray, centre: np.ndarray, spread: np.ndarray, clip: float) -> np.ndarray:
-    """Shape (n, d): scaled, clipped, the unknown in the middle."""
+    """Shape (d, n), float32: scaled, clipped, the unknown in the middle."""
     with np.errstate(invalid="ignore"):
-        return np.nan_to_num(np.clip((values - centre[:, None]) / spread[:, None], -clip, clip)).T
+        scaled = values - centre[:, None]
+        scaled *= (1 / spread)[:, None]
+        np.clip(scaled, -clip, clip, out=scaled)
+    scaled[np.isnan(scaled)] = 0.0
+    return scaled.astype(np.float32)

@@ -124,10 +124,11 @@ class Scoring:
             table = tabulate([s for s in one.series if s.id in set(plan.series_ids)], frame, plan.grid)
             if not table.ts_ms.size:
                 return 0
-            scored = one.detector.score(channel_plans.assemble(plan, table))
-            since = int((scored.ts_ms < start.timestamp() * 1000).sum())
-            if since >= scored.ts_ms.size:
+            since = int((table.ts_ms < start.timestamp() * 1000).sum())
+            if since >= table.ts_ms.size:
                 return 0
+            edge = max(0, since - rule.merge - rule.open_for)
+            scored = one.detector.score(channel_plans.assemble(plan, table), edge)
             found = findings(scored, plan, row.host, rule, since, self._past(row, start, rule))
             # Scores stand at the middle of their bin, which may lie past the newest sample.
             end = (

@@ -147,7 +147,7 @@ def test_continuous_scoring_finds_what_scoring_at_once_finds(trained: tuple[App,
     assert ids == list(app.detection.anomalies(VIEWER, span)["id"])
     again = app.detection.findings.scores(detector.id, span)
     assert list(scores["ts"]) == list(again["ts"])
-    assert np.abs(scores["score"] - again["score"]).max() < 1e-3
+    assert np.abs(scores["score"] - again["score"]).max() < 5e-3
 
 
 def test_open_anomaly_keeps_its_number_while_it_goes_on(trained: tuple[App, int], clock) -> None:
