@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib import frames
 from lib.frames import Series
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,3 +119,32 @@ def period(values: np.ndarray) -> int:
         return USUAL_WINDOW
     best = int(peaks[found[peaks].argmax()])
     return best + 3 if 3 <= best <= LONGEST_PERIOD else USUAL_WINDOW
+
+
+def clean_host(seed: int, days: int = 30) -> tuple[list[Series], pd.DataFrame]:
+    """A simulated host of some role with another seed than the demo's, and nothing wrong with it."""
+    folder = str(ROOT / "data" / "demo")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    import generate
+
+    generate.INCIDENTS = ()
+    # The device that goes away does so after the end.
+    generate.EVENTS = tuple((days + 1, *rest) for _, *rest in generate.EVENTS if rest[2] == "device removed")
+    columns, labels = generate.simulate(days, seed)
+    hosts = sorted({frames.host_of(column.labels) for column in columns} - {""})
+    host = hosts[seed % len(hosts)]
+    series, parts = [], []
+    for column in columns:
+        if frames.host_of(column.labels) != host:
+            continue
+        number = len(series) + 1
+        series.append(Series(number, 1, column.metric, column.labels, host, frames.kind_of(column.metric)))
+        ts_ms = labels["origin_ms"] + column.offset_ms + column.tick.astype(np.int64) * column.step_ms
+        values = column.value * column.scale[0] / column.scale[1]
+        parts.append(
+            pd.DataFrame(
+                {"series_id": np.int32(number), "ts": pd.to_datetime(ts_ms, unit="ms", utc=True), "value": values}
+            )
+        )
+    return series, pd.concat(parts, ignore_index=True)

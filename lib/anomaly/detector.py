@@ -49,9 +49,9 @@ HELD_OUT, SHORT, BLOCKS = 0.3, 2000, 24
 TRIM_SCORE, TRIM_BEYOND, TRIM_USUAL, TRIM_SHARE, APART = 6.0, 2.0, 3.0, 0.35, 4.0
 # A single series is watched by what adds up over time, as a group is by what adds up over its channels: up to so many
 # steps are remembered, as long as training fills them a dozen times, and by so much less the more channels there are.
-MEMORY, MEMORY_TURNS, ENOUGH_CHANNELS = 48, 12, 8
-# Who looks back knows what came after, too, and can look further: so many times as far, and as much more weight.
-FURTHER, HEAVIER = 3, 4.0
+MEMORY, MEMORY_TURNS, ENOUGH_CHANNELS = 144, 12, 8
+# How much what is remembered counts beside the newest; twice that for who looks back and knows what came after.
+REMEMBERED, IN_HINDSIGHT = 2.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,11 @@ class Detector:
         if not weight:
             return fused
         if not hindsight:
-            return fused + weight * move("mean", fused, steps)
-        half = FURTHER * steps // 2
+            return fused + REMEMBERED * weight * move("mean", fused, steps)
+        half = steps // 2
         # Both ends see what there is: a mean over what lies behind, moved half its length forward.
         around = move("mean", np.append(fused, np.full(half, np.nan)), 2 * half + 1)[half:]
-        return fused + HEAVIER * weight * around
+        return fused + IN_HINDSIGHT * weight * around
 
     def _counts(self, channels: Channels, features: Features) -> np.ndarray:
         """Moments at which something deviates the way, and by as much, as was asked for; shape (n,)."""
@@ -404,7 +404,7 @@ def _memory(channels: int, rows: int) -> tuple[int, float]:
     """Steps to remember and how much that counts."""
     weight = max(0.0, 1 - (channels - 1) / (ENOUGH_CHANNELS - 1))
     steps = min(MEMORY, rows // MEMORY_TURNS)
-    return (steps, weight) if steps > 1 else (1, 0.0)
+    return (steps, weight) if steps > 1 and weight else (1, 0.0)
 
 
 def _held_out(rows: np.ndarray) -> np.ndarray:

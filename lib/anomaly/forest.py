@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 _CHUNK = 16_384  # rows walked down a tree at once
-_FEW = 64  # rows that are walked down all trees at once
+_FEW = 256  # rows that are walked down all trees at once
 _EULER = 0.5772156649015329
 
 

@@ -20,10 +20,15 @@ def move(statistic: str, rows: np.ndarray, window: int, least: int = 1) -> np.nd
 
 
 def rolling(rows: np.ndarray, window: int) -> dict[str, np.ndarray]:
-    """mean, std, min and max of the last `window` values; NaN until a third of them are there."""
+    """mean, std, min, max and slope of the last `window` values; NaN until a third of them are there.
+
+    slope: by how much the newer half lies above the whole, what a straight line would do over a quarter of it.
+    """
     least = max(1, window // 3)
+    mean = move("mean", rows, window, least)
     return {
-        "mean": move("mean", rows, window, least),
+        "mean": mean,
+        "slope": move("mean", rows, max(window // 2, 1), max(least // 2, 1)) - mean,
         "std": move("std", rows, window, max(2, least)),
         "min": move("min", rows, window, least),
         "max": move("max", rows, window, least),

@@ -34,5 +34,6 @@ def test_rolling_matches_numpy() -> None:
     row = np.random.default_rng(2).normal(0, 1, 50)
     made = kernels.rolling(row[None, :], 10)
     last = row[-10:]
-    expected = {"mean": last.mean(), "std": last.std(), "min": last.min(), "max": last.max()}
+    slope = last[-5:].mean() - last.mean()
+    expected = {"mean": last.mean(), "slope": slope, "std": last.std(), "min": last.min(), "max": last.max()}
     assert {k: v[0, -1] for k, v in made.items()} == pytest.approx(expected)
