@@ -163,8 +163,10 @@ class Detector:
             return np.ones(channels.ts_ms.size, dtype=bool)
         least = np.array([options.least.get(c.metric, 0.0) for c in channels.plan.channels])
         away = channels.values - features.expected
+        low, high = self.band(channels, features.expected)
         with np.errstate(invalid="ignore"):
-            side = {"above": away > 0, "below": away < 0}.get(options.direction, np.abs(away) >= 0)
+            sides = {"above": channels.values > high, "below": channels.values < low}
+            side = sides.get(options.direction, np.isfinite(away))
             enough = (side & (np.abs(away) >= least[:, None])) | (~np.isfinite(away) & (options.missing == "signal"))
         # What is remembered for a few steps is one event, not as many as samples.
         return move("max", enough.any(axis=0).astype(float), max(options.smooth, 3)) > 0

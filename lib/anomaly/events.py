@@ -14,8 +14,10 @@ from lib.features.kernels import move
 # values, or the picture of the last ten steps, are as strange as one in twenty, or the relations between channels
 # (averaged over a few steps) as one in 1,000; to open an event takes one in a hundred.
 _ALONE, _ALONE_TO_OPEN, _TOGETHER = 1.3, 2.0, 3.0
-# Evidence of normal moments as calibration has it: half of them lie below the first, nine of ten below the second.
-_MIDDLE, _HIGH = -np.log10(0.5), 1.0
+# Evidence of normal moments as calibration has it: half of them lie below the first, four of five below the second.
+_MIDDLE, _HIGH = -np.log10(0.5), -np.log10(1 - 0.8)
+# Nothing normal is as strange as this, however far normal has moved; an incident is not to become what is usual.
+_BEYOND = 8.0
 # Steps for which one threshold holds, counted from 1970 so that a range scored anew gets the thresholds it had; and
 # how many moments it takes to say that normal has moved.
 _CHUNK, _ENOUGH = 60, 300
@@ -59,12 +61,12 @@ NOTHING = Past(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, days: float, step_ms: int) -> np.ndarray:
-    """Middle and 90% quantile of the evidence known before each moment, over so many days, shape (2, n).
+    """Middle and 80% quantile of the evidence known before each moment, over so many days, shape (2, n).
 
     Calibration's own until enough is known.
     """
     ts, known = np.concatenate([past.ts_ms, ts_ms]), np.concatenate([past.evidence, evidence])
-    ts, known = ts[np.isfinite(known)], known[np.isfinite(known)]
+    ts, known = ts[known < _BEYOND], known[known < _BEYOND]
     out = np.repeat(np.array([[_MIDDLE], [_HIGH]]), len(ts_ms), axis=1)
     chunk_ms = _CHUNK * step_ms
     chunks = ts_ms // chunk_ms
@@ -74,7 +76,7 @@ def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, days: float, step
             np.searchsorted(ts, chunk * chunk_ms),
         )
         if before.stop - before.start >= _ENOUGH:
-            middle, high = np.quantile(known[before], (0.5, 0.9))
+            middle, high = np.quantile(known[before], (0.5, 0.8))
             out[:, chunks == chunk] = np.array([[middle], [max(high, middle + 0.05)]])
     return out
 

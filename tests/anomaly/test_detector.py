@@ -6,10 +6,11 @@ import pytest
 
 from lib.anomaly import detector as detectors
 from lib.anomaly.autoregression import RidgeAR
-from lib.anomaly.detector import MIN_POINTS, Detector
+from lib.anomaly.detector import MIN_POINTS, PARTS, Detector
 from lib.anomaly.events import Rule, decide
+from lib.anomaly.options import Options
 from lib.anomaly.relations import Relations
-from lib.errors import NotEnoughData
+from lib.errors import Invalid, NotEnoughData
 from lib.features import channels
 from lib.features.grid import tabulate
 from lib.frames import Series
@@ -190,3 +191,43 @@ def test_relations_notice_what_no_channel_shows_alone() -> None:
     rows[2, 2500:2540] = rng.normal(0, 1, 40) + 0.8
     residual = np.abs(model.residual(rows))
     assert residual[:, 2520:2540].max() > 2 * np.quantile(residual[:, :2400], 0.99)
+
+
+def test_a_side_that_does_not_matter_opens_nothing(host) -> None:
+    made = host(days=14, seed=1)
+    inject(made, "level", 12 * 288 + 150, 24)
+    metrics = {one.metric for one in made.series}
+
+    def found(**chosen) -> bool:
+        before = made.frame[made.frame["ts"] < pd.Timestamp(int(made.ts_ms[10 * 288]), unit="ms", tz="UTC")]
+        detector = detectors.fit(made.series, before, options=Options(**chosen)).detector
+        return covers(decide(score(detector, made), Rule(), 300, since=10 * 288)[0], 12 * 288 + 150, 24)
+
+    assert found() and found(direction="above")
+    assert not found(direction="below")
+    assert not found(least=dict.fromkeys(metrics, 1e9))
+
+
+def test_samples_that_stop_are_a_sign_only_when_asked(host) -> None:
+    made = host(days=12, seed=1)
+    gone = slice(11 * 288, 11 * 288 + 60)
+    ids = made.series[0].id, made.series[2].id
+    first, last = (pd.Timestamp(int(made.ts_ms[n]), unit="ms", tz="UTC") for n in (gone.start, gone.stop))
+    frame = made.frame
+    left = frame[~(frame["series_id"].isin(ids) & (frame["ts"] >= first) & (frame["ts"] < last))]
+    known = left[left["ts"] < pd.Timestamp(int(made.ts_ms[10 * 288]), unit="ms", tz="UTC")]
+    peaks = {}
+    for missing in ("ignore", "signal"):
+        detector = detectors.fit(made.series, known, options=Options(missing=missing)).detector
+        table = tabulate(made.series, left, detector.plan.grid)
+        scored = detector.score(channels.assemble(detector.plan, table))
+        peaks[missing] = float(np.nanmax(-np.log10(scored.parts[PARTS.index("strongest")])[gone]))
+    assert peaks["signal"] > peaks["ignore"] + 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"trees": 1}, {"direction": "up"}, {"missing": "?"}, {"least": {"m": -1}}, {"forest": 1}, {"colour": 1}]
+)
+def test_options_that_mean_nothing_are_refused(wrong: dict) -> None:
+    with pytest.raises(Invalid):
+        Options.from_json(wrong)
