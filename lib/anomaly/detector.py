@@ -31,10 +31,10 @@ from lib.features.baseline import Baseline
 from lib.features.build import Features, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.grid import choose_grid, tabulate
-from lib.features.kernels import missing_share, move
+from lib.features.kernels import missing_share, move, unchanged
 from lib.frames import Series
 
-VERSION = "3"  # raised when the same data would give another detector
+VERSION = "4"  # raised when the same data would give another detector
 MIN_POINTS = 300
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
 # The forest is the centre; the other parts share what its own weight leaves in this proportion.
@@ -83,6 +83,7 @@ class Detector:
     broad: features in the ranges they keep to, what the forest looks at. sharp: in robust spreads, to which a rare
     spike of training is no excuse. memory: steps the fused score is remembered for, and how much that counts.
     reach: shape (c, 2), what each channel can be: shares 0 to 100, switches 0 to 1, most others not below 0.
+    still: shape (c,), for how many steps each may stay exactly the same; inf where that says nothing.
     """
 
     plan: Plan
@@ -98,6 +99,7 @@ class Detector:
     memory: tuple[int, float]
     tails: tuple[Tail, ...]  # one a part, then the fused one
     reach: np.ndarray
+    still: np.ndarray
 
     @property
     def lookback(self) -> int:
@@ -188,7 +190,7 @@ class Detector:
         """Raw scores, shape (6, n), and the channels' shares, shape (c, n). since: the first row that is asked for."""
         first = max(0, since - self.options.smooth - self.memory[0])
         looked = features.values[:, first:]
-        residual = strayed(channels, features, self.options)
+        residual = strayed(channels, features, self.options, self.still)
         surprise = np.clip(self.autoregression.residual(residual.T).T, -CLIP, CLIP)
         broken = np.clip(self.relations.residual(residual), -CLIP, CLIP)
         odd, odd_by_channel = self.pattern.residual(channels.values)
@@ -216,7 +218,7 @@ class Detector:
             *((name, getattr(self, name)) for name in INNER),
             *((f"tail{i}", t) for i, t in enumerate(self.tails)),
         ]
-        named = {"reach": self.reach, "memory": np.array(self.memory)}
+        named = {"reach": self.reach, "still": self.still, "memory": np.array(self.memory)}
         return named | {f"{name}.{key}": array for name, part in inner for key, array in part.arrays().items()}
 
     @classmethod
@@ -229,6 +231,7 @@ class Detector:
             spec=spec,
             options=options,
             reach=given["reach"],
+            still=given["still"],
             memory=(int(given["memory"][0]), float(given["memory"][1])),
             tails=tuple(Tail.from_arrays(inside(f"tail{i}")) for i in range(len(PARTS) + 1)),
             **{name: kind.from_arrays(inside(name)) for name, kind in INNER.items()},
@@ -363,7 +366,8 @@ def _learn(
         n_jobs=1,
     ).fit(white)
     progress(0.75, f"Isolation Forest of {options.trees} trees")
-    residual = strayed(channels, features, options)
+    still = _still(channels, warm, spec)
+    residual = strayed(channels, features, options, still)
     draft = Detector(
         plan=channels.plan,
         spec=spec,
@@ -378,6 +382,7 @@ def _learn(
         memory=_memory(len(channels.plan.channels), int(warm.sum())),
         tails=(),
         reach=_reach(channels),
+        still=still,
     )
     raw, shares = draft._parts(channels, features)
     tails = [Tail.fit(part[check]) for part in raw]
@@ -446,8 +451,17 @@ def _reach(channels: Channels) -> np.ndarray:
     return reach
 
 
-def strayed(channels: Channels, features: Features, options: Options) -> np.ndarray:
-    """Residuals that count, tamed, shape (c, n): on the side asked for, and missing samples where they are a sign."""
+def _still(channels: Channels, usable: np.ndarray, spec: Spec) -> np.ndarray:
+    """shape (c,): half as long again as each channel ever stayed the same, and a window more; inf beyond what scoring
+    looks back."""
+    longest = unchanged(channels.values)[:, usable].max(axis=1)
+    allowed = 1.5 * longest + spec.windows[0]
+    return np.where(allowed < spec.lookback / 2, allowed, np.inf)
+
+
+def strayed(channels: Channels, features: Features, options: Options, still: np.ndarray) -> np.ndarray:
+    """Residuals that count, tamed, shape (c, n): on the side asked for, missing samples where they are a sign, and
+    values that stand still where they never did."""
     residual = tamed(features.residual)
     if options.direction != "both":
         sign = 1.0 if options.direction == "above" else -1.0
@@ -455,7 +469,7 @@ def strayed(channels: Channels, features: Features, options: Options) -> np.ndar
     if options.missing == "signal":
         gone = (missing_share(channels.values, 3) >= 1) & np.maximum.accumulate(np.isfinite(channels.values), axis=1)
         residual = np.where(gone, 2 * TAME, residual)
-    return residual
+    return np.where(unchanged(channels.values) > still[:, None], 2 * TAME, residual)
 
 
 def tamed(residual: np.ndarray) -> np.ndarray:

@@ -77,3 +77,11 @@ def flat(rows: np.ndarray, window: int) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         spread = move("max", rows, window, window) - move("min", rows, window, window)
         return (spread <= 1e-12 * np.maximum(1.0, np.abs(rows))).astype(float)
+
+
+def unchanged(rows: np.ndarray) -> np.ndarray:
+    """For how many steps each value has been exactly the same; a gap begins anew."""
+    steps = np.arange(rows.shape[1])
+    moved = np.ones(rows.shape, dtype=bool)
+    moved[:, 1:] = rows[:, 1:] != rows[:, :-1]
+    return steps - np.maximum.accumulate(np.where(moved, steps, 0), axis=1)

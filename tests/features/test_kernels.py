@@ -37,3 +37,8 @@ def test_rolling_matches_numpy() -> None:
     slope = last[-5:].mean() - last.mean()
     expected = {"mean": last.mean(), "slope": slope, "std": last.std(), "min": last.min(), "max": last.max()}
     assert {k: v[0, -1] for k, v in made.items()} == pytest.approx(expected)
+
+
+def test_unchanged_counts_from_the_last_move_and_a_gap_begins_anew() -> None:
+    rows = np.array([[1.0, 1, 1, 2, 2, np.nan, 2, 2, 2]])
+    assert kernels.unchanged(rows).tolist() == [[0, 1, 2, 0, 1, 0, 0, 1, 2]]
