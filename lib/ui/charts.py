@@ -73,7 +73,8 @@ def layout(
     if legend is None:
         legend = sum(1 for trace in figure.data if trace.showlegend is not False) > 1
     axis: dict[str, Any] = {"gridcolor": _GRID, "linecolor": _AXIS, "zerolinecolor": _AXIS, "zeroline": False}
-    figure.update_layout(
+    _put(
+        figure.layout,
         title={"text": label(title), "font": {"size": 15}, "x": 0, "xanchor": "left"} if title else None,
         meta={"alt": alt},
         height=height,
@@ -88,9 +89,15 @@ def layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
-    figure.update_xaxes(axis)
-    figure.update_yaxes({**axis, **_ticks(unit)})
+    _put(figure.layout.xaxis, **axis)
+    _put(figure.layout.yaxis, **axis, **_ticks(unit))
     return figure
+
+
+def _put(part: Any, **values: Any) -> None:
+    """Set them one by one: `update_layout` and its like compare all there is first and take four times as long."""
+    for name, value in values.items():
+        part[name] = value
 
 
 def _suffix(unit: str) -> str:
@@ -106,7 +113,7 @@ def _ticks(unit: str) -> dict[str, Any]:
 
 def value_axis(figure: Figure, unit: str, axis: str = "y") -> Figure:
     """Write the numbers of an axis in this unit."""
-    (figure.update_xaxes if axis == "x" else figure.update_yaxes)(**_ticks(unit))
+    _put(figure.layout.xaxis if axis == "x" else figure.layout.yaxis, **_ticks(unit))
     return figure
 
 
@@ -115,8 +122,9 @@ def time_axis(figure: Figure, start: datetime, end: datetime, revision: str = ""
 
     revision: while it stays the same, a reader's zoom survives new data.
     """
-    figure.update_layout(uirevision=revision or f"{start.timestamp():.0f}-{end.timestamp():.0f}")
-    figure.update_xaxes(
+    _put(figure.layout, uirevision=revision or f"{start.timestamp():.0f}-{end.timestamp():.0f}")
+    _put(
+        figure.layout.xaxis,
         type="date",
         range=[start.timestamp() * 1000, end.timestamp() * 1000],
         hoverformat="%Y-%m-%d %H:%M:%S UTC",
@@ -204,15 +212,26 @@ def add_band(figure: Figure, ts: Any, low: np.ndarray, high: np.ndarray, *, name
 
 def add_spans(figure: Figure, spans: list[tuple[Any, Any, str]], *, tint: str = ANOMALY) -> None:
     """Mark stretches of time (start, end, words): a red area with an edge and a ▼ above, so that colour is not all."""
-    for start, end, _ in spans:
-        figure.add_vrect(
-            x0=start.timestamp() * 1000,
-            x1=end.timestamp() * 1000,
-            fillcolor=tint,
-            opacity=0.16,
-            line={"color": tint, "width": 1},
-            layer="below",
-        )
+    # All at once: `add_vrect` goes through all there are for each one more, half a second for sixty.
+    figure.layout.shapes = [
+        *figure.layout.shapes,
+        *(
+            {
+                "type": "rect",
+                "x0": start.timestamp() * 1000,
+                "x1": end.timestamp() * 1000,
+                "y0": 0,
+                "y1": 1,
+                "yref": "y domain",
+                "xref": "x",
+                "fillcolor": tint,
+                "opacity": 0.16,
+                "line": {"color": tint, "width": 1},
+                "layer": "below",
+            }
+            for start, end, _ in spans
+        ),
+    ]
     if spans:
         figure.add_scatter(
             x=[(start.timestamp() + end.timestamp()) * 500 for start, end, _ in spans],
@@ -225,8 +244,9 @@ def add_spans(figure: Figure, spans: list[tuple[Any, Any, str]], *, tint: str = 
             name="anomaly",
             showlegend=True,
         )
-        figure.update_layout(
-            yaxis2={"overlaying": "y", "range": [0, 1.02], "visible": False, "fixedrange": True, "showgrid": False}
+        _put(
+            figure.layout,
+            yaxis2={"overlaying": "y", "range": [0, 1.02], "visible": False, "fixedrange": True, "showgrid": False},
         )
 
 
