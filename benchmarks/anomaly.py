@@ -150,6 +150,9 @@ def _report(what: str, sets: Iterable[Labelled], judge: Any) -> Iterator[Figure]
             print(json.dumps({"bench": "anomaly", "set": what, "file": name, "detector": who, **_rounded(found)}))
             for metric, value in found.items():
                 means.setdefault((who, metric), []).append(value)
+    for who in dict.fromkeys(who for who, _ in means):
+        mean = {m: float(np.nanmean(v)) for (w, m), v in means.items() if w == who and np.isfinite(v).any()}
+        print(json.dumps({"bench": "anomaly", "set": what, "file": "mean", "detector": who, **_rounded(mean)}))
     for (who, metric), values in means.items():
         known = [v for v in values if np.isfinite(v)]
         name = f"{what}_{metric}" if who == "ours" else f"{what}_{who}_{metric}"
