@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from lib.errors import Invalid, NotFound
 from lib.frames import Series, Window, from_ms
 from lib.profiling import metric as metrics_
 from lib.profiling import series as series_
-from lib.profiling.gaps import GAP_FACTOR, break_lines
+from lib.profiling.gaps import GAP_FACTOR, break_lines, missing_count
 from lib.profiling.profiles import MetricProfile, SeriesProfile
 from lib.profiling.rates import rate
 from lib.profiling.times import unix_ms
@@ -32,6 +33,8 @@ MAX_CHART_SERIES = 50
 MAX_EXPORT_ROWS = 1_000_000
 # 30 days at one sample a second and a half; a profile of more would take the memory a small host has.
 MAX_PROFILE_SAMPLES = 2_000_000
+# Up to here numpy has the numbers of a table before DuckDB has planned its queries for them (3 ms against 10).
+FEW_SAMPLES = 20_000
 # Bucket widths a reader can name, in seconds.
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
 # What stands for a host in one small line, best first.
@@ -183,6 +186,9 @@ class Exploration:
         actor.require(Permission.VIEW)
         series = {one.id: one for one in self.samples.find(ids=list(series_ids))}
         ids = [series_id for series_id in dict.fromkeys(series_ids) if series_id in series]
+        few = self.readings.few(ids, window, FEW_SAMPLES)
+        if few is not None:
+            return _statistics([series[i] for i in ids], few)
         kinds = {counters: [i for i in ids if (series[i].kind == "counter") is counters] for counters in (False, True)}
         parts = [
             self.readings.statistics(of_kind, window, counters=counters)
@@ -327,6 +333,57 @@ class Exploration:
             for one in series
             if one.id in parts
         ]
+
+
+def _statistics(series: Sequence[Series], readings: pd.DataFrame) -> pd.DataFrame:
+    """What `Readings.statistics` and `Readings.missing` say, of readings at hand; a test compares."""
+    parts = dict(iter(readings.groupby("series_id", sort=False)))
+    rows = [_summary(one, parts[one.id]) if one.id in parts else {} for one in series]
+    peaks = np.array([row.get("peak_ts", "NaT") for row in rows], dtype="datetime64[ms]")
+    return pd.DataFrame(
+        {
+            "series_id": np.array([one.id for one in series], dtype=np.int32),
+            "count": np.array([row.get("count", 0) for row in rows], dtype=np.int64),
+            **{
+                name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)
+                for name in ("min", "mean", "max", "last", "p50", "p95")
+            },
+            "peak_ts": pd.DatetimeIndex(peaks).tz_localize("UTC"),
+            "missing": np.array([row.get("missing", 0) for row in rows], dtype=np.int64),
+            "unit": pd.Series([unit_of(one.metric, one.kind) for one in series], dtype="str"),
+        }
+    )
+
+
+def _summary(series: Series, part: pd.DataFrame) -> dict[str, Any]:
+    """What there is to say of one series' readings; without a reading only what is missing."""
+    ts_ms, value = unix_ms(part["ts"]), part["value"].to_numpy(dtype=np.float64)
+    finite = np.isfinite(value)
+    missing = missing_count(ts_ms) + int((~finite).sum())
+    ts_ms, value = ts_ms[finite], value[finite]
+    weight = np.ones(value.size)
+    if series.kind == "counter":
+        known, value, _ = rate(ts_ms, value)
+        # A rate stands for the step that ends at it.
+        weight = np.diff(ts_ms)[np.searchsorted(ts_ms[1:], known)]
+        ts_ms = known
+    if not value.size:
+        return {"missing": missing}
+    least, most = float(value.min()), float(value.max())
+    with np.errstate(over="ignore"):
+        mean = float((value * weight).sum() / weight.sum())
+    p50, p95 = np.quantile(value, (0.5, 0.95)).tolist()
+    return {
+        "count": value.size,
+        "min": least,
+        "mean": min(max(mean, least), most),
+        "max": most,
+        "last": float(value[-1]),
+        "p50": p50,
+        "p95": p95,
+        "peak_ts": np.datetime64(int(ts_ms[value.argmax()]), "ms"),
+        "missing": missing,
+    }
 
 
 def _step_ms(extent: pd.DataFrame, max_points: int) -> int:

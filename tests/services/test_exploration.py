@@ -135,6 +135,32 @@ def test_statistics_in_the_order_asked_with_rates_for_counters(app: App) -> None
     assert pd.isna(third["mean"])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_statistics_of_few_samples_are_those_of_many(app: App, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ids = []
+    # 1 and 2 samples have no step and no neighbours; 31 and more have gaps, resets, NaN and Inf.
+    for number, count in enumerate((1, 2, 31, 400)):
+        # Steps of a prime: no gap is just half an interval longer, where the two round differently.
+        ts_ms = (
+            to_ms(app.clock()) - 1000 - np.cumsum(rng.choice([61_001, 61_001, 61_001, 61_003, 700_001], count))[::-1]
+        )
+        for metric, value in (("load", rng.normal(0, 1e3, count)), ("hits_total", rng.integers(0, 90, count).cumsum())):
+            value = value.astype(float)
+            if count > 2:
+                value[count // 2 :] -= value[count // 2] if metric == "hits_total" else 0
+                value[rng.integers(0, count, 3)] = (np.nan, np.inf, -np.inf)
+            ids.append(write(app, metric, value, ts_ms, instance=f"h{number}"))
+    ids.append(write(app, "load", np.full(3, np.nan), instance="nothing finite"))
+    ids.append(write(app, "load", np.array([1e308, 1.5e308]), instance="sum overflows"))
+    ids.append(write(app, "load", np.ones(2), stamps(app, 2) - 10**9, instance="before"))
+    few = app.exploration.statistics(VIEWER, ids[::-1], last(app, hours=100))
+    monkeypatch.setattr(exploration, "FEW_SAMPLES", 0)
+    many = app.exploration.statistics(VIEWER, ids[::-1], last(app, hours=100))
+    assert (few["count"] > 0).sum() == len(ids) - 3 and few["missing"].sum() > 20
+    pd.testing.assert_frame_equal(few[many.columns], many, rtol=1e-12)
+
+
 def test_statistics_count_what_is_missing(app: App) -> None:
     value = np.ones(60)
     value[5] = np.nan
