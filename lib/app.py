@@ -56,8 +56,6 @@ class App:
         if link:
             # Like Jupyter: whoever can read the console may take the keys, once.
             print(f"  First administrator, one-time link:\n  {link}\n", flush=True)
-        # After detectors have scored what was collected, which is what takes most at a time.
-        self.collection.on_collected.append(lambda *_: self.give_back())
         self.schedule.every(1, "collect", self.collection.tick)
         self.schedule.every(60, "keep detectors", self.detection.maintain)
         self.schedule.every(5, "give memory back", self.give_back)
