@@ -82,6 +82,15 @@ def test_anomalies_are_marked_by_an_area_and_a_symbol() -> None:
     assert "anomalies marked: 1" in figure.layout.meta["alt"]
 
 
+def test_each_mark_is_an_area_of_full_height_beside_those_drawn_before() -> None:
+    figure = series_charts.lines(data([1, 2]), title="m", marks=[(WINDOW.start, NOW - timedelta(minutes=50), "a")])
+    charts.add_spans(figure, [(NOW - timedelta(minutes=20), NOW - timedelta(minutes=10), "b"), (NOW, NOW, "c")])
+    areas = figure.layout.shapes
+    assert [(area.x0 - areas[0].x0) / 60_000 for area in areas] == [0, 40, 60]
+    assert [(area.x1 - area.x0) / 60_000 for area in areas] == [10, 10, 0]
+    assert {(area.type, area.xref, area.yref, area.y0, area.y1) for area in areas} == {("rect", "x", "y domain", 0, 1)}
+
+
 def test_colours_repeat_with_other_dashes() -> None:
     looks = {(charts.colour(index), charts.dash(index)) for index in range(40)}
     assert len(looks) == 40
