@@ -16,8 +16,7 @@ import pandas as pd
 from benchmarks import anomaly_sets
 from benchmarks.anomaly_sets import Labelled
 from benchmarks.report import Figure, note
-from lib.anomaly import detector as detectors
-from lib.anomaly import inject, measures
+from lib.anomaly import inject, measures, training
 from lib.anomaly.detector import Scored
 from lib.anomaly.events import Past, Rule, attributed, decide, settled
 from lib.errors import NotEnoughData
@@ -56,7 +55,7 @@ def figures(one: Labelled, scores: np.ndarray, flags: np.ndarray | None, first: 
 def watched(one: Labelled, until: int, upto: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Scored, Any, Any]:
     """Evidence and flags of rows `until` to `upto`, by a detector trained on what came before; all that was scored,
     where in it each of the rows is, and the fit."""
-    fitted = detectors.fit(one.series, one.frame(slice(0, until)), seed, least=LEAST)
+    fitted = training.fit(one.series, one.frame(slice(0, until)), seed, least=LEAST)
     detector, taught = fitted.detector, fitted.scored
     grid = detector.plan.grid
     before = max(0, until - detector.lookback - MARGIN)
@@ -64,7 +63,7 @@ def watched(one: Labelled, until: int, upto: int, seed: int = 0) -> tuple[np.nda
     scored = detector.score(channel_plans.assemble(detector.plan, table))
     rows = grid.bin_of(one.ts_ms[until:upto]) - grid.bin_of(scored.ts_ms[:1])[0]
     rows = np.clip(rows, 0, len(scored.ts_ms) - 1)
-    calibrated = int(len(taught.ts_ms) * (1 - detectors.HELD_OUT))
+    calibrated = int(len(taught.ts_ms) * (1 - training.HELD_OUT))
     past = Past(taught.ts_ms[calibrated:], taught.evidence[calibrated:])
     since = int(rows[0]) if len(rows) else 0
     scored = settled(scored, Rule(), grid.step_s, since, past)
@@ -124,7 +123,7 @@ def live(one: Labelled) -> dict[str, dict[str, float]]:
 def offline(one: Labelled) -> dict[str, dict[str, float]]:
     """The whole series learnt from and looked through at once, as after the first training."""
     total = len(one.labels)
-    fitted = detectors.fit(one.series, one.frame(), least=LEAST)
+    fitted = training.fit(one.series, one.frame(), least=LEAST)
     grid, scored = fitted.detector.plan.grid, fitted.scored
     rows = grid.bin_of(one.ts_ms) - grid.bin_of(scored.ts_ms[:1])[0]
     evidence = np.nan_to_num(scored.evidence)[np.clip(rows, 0, len(scored.ts_ms) - 1)]
@@ -254,7 +253,7 @@ def _speed() -> Iterator[Figure]:
     values = slow + rng.normal(0, 1, (c, n))
     ts_ms = anomaly_sets.BEGIN_MS + anomaly_sets.MINUTE_MS * np.arange(n, dtype=np.int64)
     one = Labelled("speed", ts_ms, values, np.zeros(n, dtype=int), train, 0)
-    fitted = detectors.fit(one.series, one.frame(slice(0, train)))
+    fitted = training.fit(one.series, one.frame(slice(0, train)))
     plan = fitted.detector.plan
     whole = channel_plans.Channels(plan, ts_ms, values, np.zeros((c, n), dtype=bool))
     taken = []
@@ -280,7 +279,7 @@ def _injected(seed: int, kinds: tuple[str, ...], count: int, strength: float) ->
     series, frame = anomaly_sets.clean_host(seed)
     days = pd.to_datetime(frame["ts"]).dt.floor("D")
     edge = days.min() + pd.Timedelta(days=20)
-    fitted = detectors.fit(series, frame[frame["ts"] < edge])
+    fitted = training.fit(series, frame[frame["ts"] < edge])
     detector, taught = fitted.detector, fitted.scored
     table = tabulate(series, frame, detector.plan.grid)
     rng = np.random.default_rng(seed)
@@ -295,7 +294,7 @@ def _injected(seed: int, kinds: tuple[str, ...], count: int, strength: float) ->
         inject.inject(table.values, fault, which, strength, size, rng)
         labels[fault.first : fault.last + 1] = 1
     scored = detector.score(channel_plans.assemble(detector.plan, table))
-    calibrated = int(len(taught.ts_ms) * (1 - detectors.HELD_OUT))
+    calibrated = int(len(taught.ts_ms) * (1 - training.HELD_OUT))
     past = Past(taught.ts_ms[calibrated:], taught.evidence[calibrated:])
     events, _ = decide(scored, Rule(), detector.plan.grid.step_s, since, past)
     flags = np.zeros(labels.size, dtype=bool)

@@ -3,18 +3,15 @@
 Measured on public sets, an Isolation Forest on raw values is the weakest of the known detectors and one on whitened
 features beside residuals the strongest of the cheap ones, so that is what this is. Each part's score becomes the
 probability that a normal moment scores as high; the probabilities are fused, and one minus the fused one is the
-confidence.
+confidence. `lib.anomaly.training` makes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import bottleneck as bn
 import numpy as np
-import pandas as pd
 
 from lib.anomaly.autoregression import RidgeAR
 from lib.anomaly.forest import FlatForest
@@ -24,32 +21,17 @@ from lib.anomaly.relations import WINDOW, Relations
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
 from lib.anomaly.whitening import Whitening
-from lib.errors import NotEnoughData
-from lib.features import baseline as baselines
-from lib.features import channels as channel_plans
 from lib.features.baseline import Baseline
 from lib.features.build import Features, Spec, build
 from lib.features.channels import Channels, Plan
-from lib.features.grid import choose_grid, tabulate
 from lib.features.kernels import missing_share, move, unchanged
-from lib.frames import Series
 
 VERSION = "4"  # raised when the same data would give another detector
-MIN_POINTS = 300
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
 # The forest is the centre; the other parts share what its own weight leaves in this proportion.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
 CLIP = 20.0  # of features in robust spreads
-REACH = 4.0  # of features in ranges
-RANGE = (0.001, 0.999)  # the range a feature usually keeps to
 TAME = 5.0  # of residuals, see `tamed`
-# The last part of training calibrates what the first part taught; the same rows for both would flatter.
-HELD_OUT, SHORT, BLOCKS = 0.3, 2000, 24
-# Rows this strange before anything was learnt are left out of learning, at most this share of them; see `_usable`.
-TRIM_SCORE, TRIM_BEYOND, TRIM_USUAL, TRIM_SHARE, APART = 6.0, 2.0, 3.0, 0.35, 4.0
-# A single series is watched by what adds up over time, as a group is by what adds up over its channels: up to so many
-# steps are remembered, as long as training fills them a dozen times, and by so much less the more channels there are.
-MEMORY, MEMORY_TURNS, ENOUGH_CHANNELS = 144, 12, 8
 # How much what is remembered counts beside the newest; twice that for who looks back and knows what came after.
 REMEMBERED, IN_HINDSIGHT = 2.0, 4.0
 
@@ -78,7 +60,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Detector:
-    """Fitted state; everything numpy, so that scoring needs nothing else. Made by `fit` or `from_arrays`.
+    """Fitted state; everything numpy, so that scoring needs nothing else. Made by training or `from_arrays`.
 
     broad: features in the ranges they keep to, what the forest looks at. sharp: in robust spreads, to which a rare
     spike of training is no excuse. memory: steps the fused score is remembered for, and how much that counts.
@@ -116,15 +98,15 @@ class Detector:
         """
         with one_core():
             features = build(channels, self.spec, self.baseline)
-            return self._scored(channels, features, *self._parts(channels, features, since))
+            return self.judged(channels, features, *self.raw(channels, features, since))
 
-    def _scored(
+    def judged(
         self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray, hindsight: Tail | None = None
     ) -> Scored:
         """hindsight: of scores that looked both ways, for a span that is looked back on."""
         probability = np.stack([t.probability(s) for t, s in zip(self.tails, raw, strict=False)])
         tail = hindsight or self.tails[len(PARTS)]
-        fused = tail.probability(self._fused(probability, hindsight is not None))
+        fused = tail.probability(self.fused(probability, hindsight is not None))
         # The score may run far beyond what was seen; a claim may not: n normal moments show nothing rarer than 1 in n.
         sure = np.minimum(1.0 - fused, 1.0 - 1.0 / (tail.scores.size + 1))
         seen = np.isfinite(channels.values).any(axis=0)
@@ -144,7 +126,7 @@ class Detector:
             high,
         )
 
-    def _fused(self, probability: np.ndarray, hindsight: bool = False) -> np.ndarray:
+    def fused(self, probability: np.ndarray, hindsight: bool = False) -> np.ndarray:
         """The weighted sum of the parts' evidence with what is remembered of it, shape (n,), higher is stranger."""
         beside = (1 - self.options.forest) * np.array(BESIDE) / sum(BESIDE)
         fused = -(np.append(self.options.forest, beside)[:, None] * np.log10(probability)).sum(axis=0)
@@ -186,7 +168,7 @@ class Detector:
         least, most = self.reach[number]
         return np.clip(low[0], least, most), expected[0], np.clip(high[0], least, most)
 
-    def _parts(self, channels: Channels, features: Features, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def raw(self, channels: Channels, features: Features, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Raw scores, shape (6, n), and the channels' shares, shape (c, n). since: the first row that is asked for."""
         first = max(0, since - self.options.smooth - self.memory[0])
         looked = features.values[:, first:]
@@ -198,7 +180,7 @@ class Detector:
             [
                 _from(first, self.forest.score(self.broad(looked))),
                 odd,
-                _strongest(residual),
+                strongest(residual),
                 _from(first, _size(self.sharp(looked).T)),
                 _size(surprise),
                 _size(broken),
@@ -249,216 +231,6 @@ INNER: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """scored: the training span looked back on. models: the scikit-learn parts, for the registry.
-    metrics: what fitting saw, for people."""
-
-    detector: Detector
-    scored: Scored
-    feature_names: tuple[str, ...]
-    models: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-def fit(
-    series: Sequence[Series],
-    frame: pd.DataFrame,
-    seed: int = 0,
-    progress: Callable[[float, str], None] = lambda _fraction, _message: None,
-    leave_out: Sequence[tuple[int, int]] = (),
-    options: Options = Options(),  # noqa: B008 (frozen)
-    least: int = MIN_POINTS,
-) -> Fitted:
-    """Learn what is normal for a group. frame: series_id, ts, value. leave_out: spans [start, end) in Unix milliseconds
-    that are known not to be normal. least: points it takes at least.
-
-    Incidents inside the training span are left out as far as they stand out. Raises NotEnoughData.
-    """
-    with one_core(with_sklearn=True):
-        return _fit(series, frame, seed, progress, leave_out, options, least)
-
-
-def _fit(
-    series: Sequence[Series],
-    frame: pd.DataFrame,
-    seed: int,
-    progress: Callable[[float, str], None],
-    leave_out: Sequence[tuple[int, int]],
-    options: Options,
-    least: int,
-) -> Fitted:
-    grid = choose_grid(frame)
-    table = tabulate(series, frame, grid)
-    known = np.isfinite(table.values).any(axis=0)
-    for start, end in leave_out:
-        known &= (table.ts_ms < start) | (table.ts_ms >= end)
-    seen = int(known.sum())
-    if seen < least:
-        raise NotEnoughData(
-            f"{seen} usable points at a step of {grid.step_s:g} s; training takes at least {least}, which is "
-            f"{least * grid.step_s / 60:.0f} minutes. Collect for longer or choose a longer window.",
-            points=seen,
-            needed=least,
-        )
-    plan = channel_plans.plan(series, table)
-    channels = channel_plans.assemble(plan, table)
-    present = known & np.isfinite(channels.values).any(axis=0)
-    spec = Spec.for_rows(int(present.sum()), grid.step_ms)
-    progress(0.2, f"{len(plan.channels)} channels from {len(series)} series")
-    usable, base = _usable(channels, present, spec)
-    features = build(channels, spec, base)
-    progress(0.4, f"{len(features.names)} features")
-    return _learn(channels, features, usable, spec, options, base, seed, len(series), progress)
-
-
-def _usable(channels: Channels, present: np.ndarray, spec: Spec) -> tuple[np.ndarray, Baseline]:
-    """Rows to learn from, and the baseline learnt from them: what stands far out at first sight is left out,
-    with its neighbours, and the baseline is learnt again without it."""
-    grid = channels.plan.grid
-    base = baselines.fit(channels.ts_ms, channels.values, present, grid.step_ms, spec.level_window)
-    with np.errstate(invalid="ignore"):
-        residual = (channels.values - base.expected(channels.ts_ms, channels.values)) / base.spread_at(channels.ts_ms)
-    near = 3  # steps
-    strange = move("mean", _strongest(tamed(residual)), near)
-    strange = np.where(present, np.nan_to_num(strange), 0.0)
-    usual, common, high = (float(q) for q in np.quantile(strange[present], (0.4, 1 - TRIM_SHARE, 0.95)))
-    # Spikes that come all the time belong to what is normal for this group; where the strangest twentieth is a world of
-    # its own, the quieter part of the rows says what usual is, however many incidents the others hold.
-    limit = max(TRIM_SCORE, TRIM_BEYOND * high if high < APART * usual else max(TRIM_USUAL * usual, common))
-    beside = move("max", (strange > limit).astype(float), 2 * near + 1)
-    out = np.append(beside[near:], np.zeros(near)) > 0
-    usable = present & ~out
-    return usable, baselines.fit(channels.ts_ms, channels.values, usable, grid.step_ms, spec.level_window)
-
-
-def _learn(
-    channels: Channels,
-    features: Features,
-    usable: np.ndarray,
-    spec: Spec,
-    options: Options,
-    base: Baseline,
-    seed: int,
-    series_count: int,
-    progress: Callable[[float, str], None],
-) -> Fitted:
-    from sklearn.ensemble import IsolationForest
-
-    # The first rows have too little behind them for rolling features to mean what they will mean later.
-    warm = usable.copy()
-    warm[: min(spec.windows[-1], usable.size // 4)] = False
-    rows = np.flatnonzero(warm)
-    teach, check = warm.copy(), warm.copy()
-    teach[_held_out(rows)] = False
-    check[teach] = False
-
-    spread, span = _feature_sizes(features, channels, teach)
-    broad, reducer = Whitening.fit(features.values[:, teach], span, REACH, options.components)
-    sharp, _ = Whitening.fit(features.values[:, teach], spread, CLIP, options.components)
-    white = broad(features.values[:, teach])
-    progress(0.55, "whitened")
-    trees = IsolationForest(
-        n_estimators=options.trees,
-        max_samples=min(options.tree_rows, len(white)),
-        contamination="auto",
-        random_state=seed,
-        n_jobs=1,
-    ).fit(white)
-    progress(0.75, f"Isolation Forest of {options.trees} trees")
-    still = _still(channels, warm, spec)
-    residual = strayed(channels, features, options, still)
-    draft = Detector(
-        plan=channels.plan,
-        spec=spec,
-        options=options,
-        baseline=base,
-        broad=broad,
-        sharp=sharp,
-        forest=FlatForest.from_sklearn(trees),
-        pattern=Pattern.fit(channels.values, teach, warm),
-        autoregression=RidgeAR.fit(residual.T, teach),
-        relations=Relations.fit(residual, teach),
-        memory=_memory(len(channels.plan.channels), int(warm.sum())),
-        tails=(),
-        reach=_reach(channels),
-        still=still,
-    )
-    raw, shares = draft._parts(channels, features)
-    tails = [Tail.fit(part[check]) for part in raw]
-    probability = np.stack([t.probability(s) for t, s in zip(tails, raw, strict=True)])
-    tails.append(Tail.fit(draft._fused(probability)[check]))
-    hindsight = Tail.fit(draft._fused(probability, hindsight=True)[check])
-    detector = replace(draft, tails=tuple(tails))
-    progress(0.9, "calibrated")
-    points = int(np.isfinite(channels.values).any(axis=0).sum())
-    metrics = {
-        "points": points,
-        "left_out_as_strange": points - int(usable.sum()),
-        "taught_on": int(teach.sum()),
-        "calibrated_on": int(check.sum()),
-        "series": series_count,
-        "channels": len(channels.plan.channels),
-        "features": len(features.names),
-        "components": int(reducer.n_components_),
-        "variance_kept": float(reducer.explained_variance_ratio_.sum()),
-    }
-    scored = detector._scored(channels, features, raw, shares, hindsight)
-    return Fitted(detector, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
-
-
-def _memory(channels: int, rows: int) -> tuple[int, float]:
-    """Steps to remember and how much that counts."""
-    weight = max(0.0, 1 - (channels - 1) / (ENOUGH_CHANNELS - 1))
-    steps = min(MEMORY, rows // MEMORY_TURNS)
-    return (steps, weight) if steps > 1 and weight else (1, 0.0)
-
-
-def _held_out(rows: np.ndarray) -> np.ndarray:
-    """The rows that calibrate: the end of a long history, as what is scored later comes after it; blocks spread over a
-    short one, whose end has seen too little to stand for the rest."""
-    if len(rows) >= SHORT:
-        return rows[int(len(rows) * (1 - HELD_OUT)) :]
-    block = np.arange(len(rows)) * BLOCKS // max(len(rows), 1)
-    return rows[block % 3 == 2]
-
-
-def _feature_sizes(features: Features, channels: Channels, teach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The usual spread of each feature, and the range it keeps to, each shape (d,); one that never moved is measured
-    by its channel's."""
-    taught = features.values[:, teach]
-    own = baselines.robust_scale(taught)
-    by_channel = baselines.robust_scale(channels.values[:, teach])
-    with np.errstate(invalid="ignore"):
-        moved = bn.nanmax(taught, axis=1) > bn.nanmin(taught, axis=1)
-    fallback = np.where(features.channel >= 0, by_channel[np.maximum(features.channel, 0)], 1.0)
-    flags = np.array([n.endswith(("|flat", "|missing", "|reset")) or n.startswith("group|") for n in features.names])
-    spread = np.where(flags, np.maximum(own, 0.25), np.where(moved, own, fallback))
-    low, high = (baselines.quantile(taught, q) for q in RANGE)
-    # What never moved tells the forest nothing, and would only add noise to its axes.
-    return spread, np.where(high > low, high - low, np.inf)
-
-
-def _reach(channels: Channels) -> np.ndarray:
-    """shape (c, 2): the least and most each channel can be, as far as its kind and its past tell."""
-    reach = np.array([c.bounds for c in channels.plan.channels], dtype=float)
-    for row, values in zip(reach, channels.values, strict=True):
-        seen = values[np.isfinite(values)]
-        if seen.min() >= 0:
-            row[0] = max(row[0], 0.0)
-        if np.isin(seen, (0.0, 1.0)).mean() > 0.99:
-            row[:] = 0.0, 1.0
-    return reach
-
-
-def _still(channels: Channels, usable: np.ndarray, spec: Spec) -> np.ndarray:
-    """shape (c,): half as long again as each channel ever stayed the same, and a window more; inf beyond what scoring
-    looks back."""
-    longest = unchanged(channels.values)[:, usable].max(axis=1)
-    allowed = 1.5 * longest + spec.windows[0]
-    return np.where(allowed < spec.lookback / 2, allowed, np.inf)
-
-
 def strayed(channels: Channels, features: Features, options: Options, still: np.ndarray) -> np.ndarray:
     """Residuals that count, tamed, shape (c, n): on the side asked for, missing samples where they are a sign, and
     values that stand still where they never did."""
@@ -480,7 +252,7 @@ def tamed(residual: np.ndarray) -> np.ndarray:
         return np.where(size > TAME, np.sign(residual) * TAME * (1 + np.log(size / TAME)), residual)
 
 
-def _strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
+def strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
     """Root mean square of the k furthest channels at each moment; unseen ones count as usual."""
     size = np.sort(np.nan_to_num(rows) ** 2, axis=0)[-min(k, len(rows)) :]
     return np.sqrt(size.mean(axis=0))

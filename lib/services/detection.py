@@ -226,7 +226,7 @@ class Detection:
                         self._ask(source_id, [host], rescore=True)
 
     def _enough(self, source_id: int, host: str) -> bool:
-        from lib.anomaly.detector import MIN_POINTS
+        from lib.anomaly.training import MIN_POINTS
 
         ids = [s.id for s in self.samples.find(source_id=source_id, host=host)[:20]]
         # A few more than the least: some fall away where the first rates and gaps are.

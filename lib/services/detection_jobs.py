@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from lib.anomaly import detector as detectors
-from lib.anomaly.detector import Detector, Fitted
+from lib.anomaly import training
+from lib.anomaly.detector import Detector
 from lib.anomaly.events import Rule
 from lib.anomaly.options import Options
+from lib.anomaly.training import Fitted
 from lib.errors import ArtefactRefused, NotEnoughData
 from lib.frames import Series
 from lib.registry import files as registry
@@ -44,7 +46,7 @@ def train(context: JobContext, **params: Any) -> dict[str, Any]:
             context.progress(begin + fraction * share, f"{host}: {message}")
 
         try:
-            fitted = detectors.fit(series, frame, progress=said)
+            fitted = training.fit(series, frame, progress=said)
         except NotEnoughData as error:
             failure = error
             refused.append({"host": host, "reason": error.message})

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from lib.anomaly.detector import HELD_OUT, Detector
+from lib.anomaly.detector import Detector
 from lib.anomaly.events import Past, Rule
+from lib.anomaly.training import HELD_OUT
 from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
 from lib.errors import ArtefactRefused, NotFound

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.anomaly import detector as detectors
+from lib.anomaly import training
 from lib.anomaly.autoregression import RidgeAR
-from lib.anomaly.detector import MIN_POINTS, PARTS, Detector
+from lib.anomaly.detector import PARTS, Detector
 from lib.anomaly.events import Rule, decide
 from lib.anomaly.options import Options
 from lib.anomaly.relations import Relations
+from lib.anomaly.training import MIN_POINTS
 from lib.errors import Invalid, NotEnoughData
 from lib.features import channels
 from lib.features.grid import tabulate
@@ -42,7 +43,7 @@ def covers(events, first: int, length: int) -> bool:
 @pytest.mark.parametrize("kind", ["level", "errors", "flat", "broken relation"])
 def test_fault_after_training_is_found_and_little_else(host, kind: str) -> None:
     trained = host(days=10, seed=1)
-    fitted = detectors.fit(trained.series, trained.frame)
+    fitted = training.fit(trained.series, trained.frame)
     made = host(days=14, seed=1)
     fault = 12 * 288 + 150
     inject(made, kind, fault, 24)
@@ -58,7 +59,7 @@ def test_incidents_inside_the_training_span_are_found_in_it(host) -> None:
     faults = [700, 1500, 2900, 3600]
     for at in faults:
         inject(made, "level", at, 20)
-    fitted = detectors.fit(made.series, made.frame)
+    fitted = training.fit(made.series, made.frame)
     found, _ = decide(fitted.scored, Rule(), 300, since=48)
     assert fitted.metrics["left_out_as_strange"] >= 40
     assert all(covers(found, at, 20) for at in faults)
@@ -67,7 +68,7 @@ def test_incidents_inside_the_training_span_are_found_in_it(host) -> None:
 
 def test_clean_history_raises_few_alarms_and_confidence_is_not_flattered(host) -> None:
     trained = host(days=10, seed=1)
-    fitted = detectors.fit(trained.series, trained.frame)
+    fitted = training.fit(trained.series, trained.frame)
     unseen = host(days=24, seed=99)
     scored = score(fitted.detector, unseen)
     later = slice(10 * 288, None)
@@ -83,7 +84,7 @@ def test_scores_beat_a_random_control(host) -> None:
     from sklearn.metrics import average_precision_score
 
     trained = host(days=10, seed=1)
-    fitted = detectors.fit(trained.series, trained.frame)
+    fitted = training.fit(trained.series, trained.frame)
     made = host(days=14, seed=1)
     truth = np.zeros(made.ts_ms.size, dtype=bool)
     for at in (3000, 3300, 3700):
@@ -100,7 +101,7 @@ def test_scores_beat_a_random_control(host) -> None:
 
 def test_newest_moments_score_as_the_whole_history_does(host) -> None:
     made = host(days=7)
-    detector = detectors.fit(made.series, made.frame).detector
+    detector = training.fit(made.series, made.frame).detector
     whole = score(detector, made)
     together = channels.assemble(detector.plan, tabulate(made.series, made.frame, detector.plan.grid))
     part = detector.score(together.rows(slice(-(detector.lookback + 12), None)))
@@ -109,7 +110,7 @@ def test_newest_moments_score_as_the_whole_history_does(host) -> None:
 
 def test_arrays_bring_it_back_bit_for_bit(host) -> None:
     made = host(days=3)
-    fitted = detectors.fit(made.series, made.frame)
+    fitted = training.fit(made.series, made.frame)
     again = Detector.from_arrays(
         fitted.detector.arrays(), fitted.detector.plan, fitted.detector.spec, fitted.detector.options
     )
@@ -118,20 +119,20 @@ def test_arrays_bring_it_back_bit_for_bit(host) -> None:
 
 def test_training_twice_gives_the_same_detector(host) -> None:
     made = host(days=3)
-    one, two = (detectors.fit(made.series, made.frame).detector.arrays() for _ in range(2))
+    one, two = (training.fit(made.series, made.frame).detector.arrays() for _ in range(2))
     assert all(np.array_equal(one[k], two[k]) for k in one)
 
 
 def test_too_few_points_says_how_many_there_are_and_how_many_it_takes(host) -> None:
     made = host(days=0.5)
     with pytest.raises(NotEnoughData, match=rf"144 usable points.*at least {MIN_POINTS}") as refused:
-        detectors.fit(made.series, made.frame)
+        training.fit(made.series, made.frame)
     assert refused.value.values == {"points": 144, "needed": MIN_POINTS}
 
 
 def test_the_least_there_may_be_is_enough(host) -> None:
     made = host(days=MIN_POINTS / 288 + 0.02)
-    assert detectors.fit(made.series, made.frame).metrics["points"] >= MIN_POINTS
+    assert training.fit(made.series, made.frame).metrics["points"] >= MIN_POINTS
 
 
 def test_constant_and_missing_series_are_refused_with_the_reason() -> None:
@@ -140,11 +141,11 @@ def test_constant_and_missing_series_are_refused_with_the_reason() -> None:
     series = [Series(1, 1, "still", {}, "h", "gauge"), Series(2, 1, "gone", {}, "h", "gauge")]
     still = pd.DataFrame({"series_id": 1, "ts": ts, "value": 5.0})
     with pytest.raises(NotEnoughData, match="constant"):
-        detectors.fit(series, still)
+        training.fit(series, still)
     with pytest.raises(NotEnoughData, match="0 usable points"):
-        detectors.fit(series, pd.DataFrame({"series_id": 2, "ts": ts, "value": np.nan}))
+        training.fit(series, pd.DataFrame({"series_id": 2, "ts": ts, "value": np.nan}))
     with pytest.raises(NotEnoughData, match="two samples"):
-        detectors.fit(series, still[:0])
+        training.fit(series, still[:0])
 
 
 def test_one_series_alone_can_be_watched() -> None:
@@ -154,7 +155,7 @@ def test_one_series_alone_can_be_watched() -> None:
     value[1800:1815] = 40
     ts = pd.Series(pd.date_range("2026-03-01", periods=n, freq="60s", tz="UTC"))
     frame = pd.DataFrame({"series_id": 1, "ts": ts, "value": value})
-    fitted = detectors.fit([Series(1, 1, "load", {}, "h", "gauge")], frame)
+    fitted = training.fit([Series(1, 1, "load", {}, "h", "gauge")], frame)
     found, _ = decide(fitted.scored, Rule(), 60, since=48)
     assert covers(found, 1800, 15)
 
@@ -164,7 +165,7 @@ def test_a_series_that_appears_midway_and_a_gap_do_not_break_it(host) -> None:
     made.values[1, :1000] = np.nan
     frame = made.frame.dropna()
     frame = frame[(frame["ts"] < made_ts(made, 1200)) | (frame["ts"] > made_ts(made, 1300))]
-    fitted = detectors.fit(made.series, frame)
+    fitted = training.fit(made.series, frame)
     assert np.isnan(fitted.scored.evidence[1250])
     assert np.isfinite(fitted.scored.evidence[1400])
 
@@ -200,7 +201,7 @@ def test_a_side_that_does_not_matter_opens_nothing(host) -> None:
 
     def found(**chosen) -> bool:
         before = made.frame[made.frame["ts"] < pd.Timestamp(int(made.ts_ms[10 * 288]), unit="ms", tz="UTC")]
-        detector = detectors.fit(made.series, before, options=Options(**chosen)).detector
+        detector = training.fit(made.series, before, options=Options(**chosen)).detector
         return covers(decide(score(detector, made), Rule(), 300, since=10 * 288)[0], 12 * 288 + 150, 24)
 
     assert found() and found(direction="above")
@@ -218,7 +219,7 @@ def test_samples_that_stop_are_a_sign_only_when_asked(host) -> None:
     known = left[left["ts"] < pd.Timestamp(int(made.ts_ms[10 * 288]), unit="ms", tz="UTC")]
     peaks = {}
     for missing in ("ignore", "signal"):
-        detector = detectors.fit(made.series, known, options=Options(missing=missing)).detector
+        detector = training.fit(made.series, known, options=Options(missing=missing)).detector
         table = tabulate(made.series, left, detector.plan.grid)
         scored = detector.score(channels.assemble(detector.plan, table))
         peaks[missing] = float(np.nanmax(-np.log10(scored.parts[PARTS.index("strongest")])[gone]))
@@ -231,3 +232,23 @@ def test_samples_that_stop_are_a_sign_only_when_asked(host) -> None:
 def test_options_that_mean_nothing_are_refused(wrong: dict) -> None:
     with pytest.raises(Invalid):
         Options.from_json(wrong)
+
+
+def test_span_known_to_be_normal_is_learnt_however_strange_it_looks(host) -> None:
+    """What a person called a false alarm stays in training, and is no alarm to the detector that learnt it."""
+    made = host(days=6)
+    frame = made.frame.copy()
+    ts, one = frame["ts"], frame["series_id"] == made.series[0].id
+    start = ts.min() + (ts.max() - ts.min()) / 3
+    end = start + pd.Timedelta(hours=6)
+    odd = one & (ts >= start) & (ts < end)
+    frame.loc[odd, "value"] += 50 * frame.loc[one & ~odd, "value"].std()
+    span = (int(start.timestamp() * 1000), int(end.timestamp() * 1000))
+    plain, told = training.fit(made.series, frame), training.fit(made.series, frame, keep=[span])
+    assert told.metrics["left_out_as_strange"] < plain.metrics["left_out_as_strange"]
+
+    def strangest(fitted: training.Fitted) -> float:
+        inside = training.within(fitted.scored.ts_ms, [span])
+        return float(np.nanmedian(fitted.scored.evidence[inside]))
+
+    assert strangest(told) < strangest(plain) - 1

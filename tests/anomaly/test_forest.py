@@ -55,10 +55,10 @@ def test_mean_path_length_of_the_paper() -> None:
 
 def test_scoring_needs_no_scikit_learn(tmp_path: Path, host) -> None:
     """The app's process scores without it: memory and start-up depend on that."""
-    from lib.anomaly import detector as detectors
+    from lib.anomaly import training
 
     made = host(days=3)
-    fitted = detectors.fit(made.series, made.frame)
+    fitted = training.fit(made.series, made.frame)
     made_by = fitted.detector
     np.savez(tmp_path / "detector.npz", **made_by.arrays())
     made.frame.to_parquet(tmp_path / "frame.parquet")
