@@ -13,7 +13,7 @@ from lib.features.kernels import move
 # Rolling features remember an incident for as long as their window. A moment takes part in it itself while its own
 # values, or the picture of the last ten steps, are as strange as one in twenty, or the relations between channels
 # (averaged over a few steps) as one in 1,000; to open an event takes one in a hundred.
-_ALONE, _ALONE_TO_OPEN, _TOGETHER = 1.3, 2.0, 3.0
+_ALONE, _ALONE_TO_OPEN, _TOGETHER, _FAR = 1.3, 2.0, 3.0, 9.0
 # Evidence of normal moments as calibration has it: half of them lie below the first, four of five below the second.
 _MIDDLE, _HIGH = -np.log10(0.5), -np.log10(1 - 0.8)
 # Nothing normal is as strange as this, however far normal has moved; an incident is not to become what is usual.
@@ -127,21 +127,46 @@ def decide(
     past: what was stored of moments before row `since`. Causal: what is decided about a row uses that row and earlier
     ones only; later rows only lengthen or merge.
     """
-    evidence = scored.evidence
+    found, threshold = spans(trace(scored), rule, step_s, since, past)
+    return [event_of(scored, first, last, rule, step_s) for first, last in found], threshold
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is kept of scored moments, and enough to decide about them again. evidence: shape (n,), NaN where nothing
+    was seen. alone: shape (n,), how strange a moment is by itself, without what rolling features remember."""
+
+    ts_ms: np.ndarray
+    evidence: np.ndarray
+    alone: np.ndarray
+
+
+def trace(scored: Scored) -> Trace:
+    evidence = -np.log10(scored.parts)
+    strongest, picture, together = (evidence[PARTS.index(name)] for name in ("strongest", "pattern", "relations"))
+    alone = np.nan_to_num(np.maximum(strongest, picture))
+    with np.errstate(invalid="ignore"):
+        return Trace(scored.ts_ms, scored.evidence, np.where(together >= _TOGETHER, np.maximum(alone, _FAR), alone))
+
+
+def spans(
+    given: Trace, rule: Rule, step_s: float, since: int = 0, past: Past = NOTHING, seen: np.ndarray | None = None
+) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """First and last row of each event, and the threshold at each row. seen: of `usual`, when it is known already."""
+    evidence = given.evidence
     threshold, keep = np.full(len(evidence), rule.open_at), np.full(len(evidence), rule.keep_at)
-    seen = usual(scored.ts_ms[since:], evidence[since:], past, rule.drift_days, round(step_s * 1000))
+    if seen is None:
+        seen = usual(given.ts_ms[since:], evidence[since:], past, rule.drift_days, round(step_s * 1000))
     threshold[since:], keep[since:] = thresholds(rule.open_at, seen), thresholds(rule.keep_at, seen)
     with np.errstate(invalid="ignore"):
         high = np.nan_to_num(evidence, nan=-1.0) >= threshold
         low = np.nan_to_num(evidence, nan=-1.0) >= keep
-    present, enough = _present(scored.parts, _ALONE), _present(scored.parts, _ALONE_TO_OPEN)
+    present, enough = given.alone >= _ALONE, given.alone >= _ALONE_TO_OPEN
     low &= move("max", present.astype(float), rule.merge + 1) == 1.0
     opens = (move("min", high.astype(float), rule.open_for, rule.open_for) == 1.0) & (
         move("max", enough.astype(float), rule.open_for) == 1.0
     )
-    known = np.flatnonzero(np.isfinite(evidence))
-    newest = int(known[-1]) if known.size else -1
-    spans: list[list[int]] = []
+    found: list[tuple[int, int]] = []
     row = since
     starts, quiet, strange = np.flatnonzero(opens), np.flatnonzero(~low), np.flatnonzero(present)
     while (at := int(np.searchsorted(starts, row))) < starts.size:
@@ -150,19 +175,12 @@ def decide(
         end_at = int(np.searchsorted(quiet, opened))
         row = int(quiet[end_at]) if end_at < quiet.size else len(evidence)
         last = max(int(strange[np.searchsorted(strange, row) - 1]), opened)
-        if spans and first - spans[-1][1] <= rule.merge:
-            spans[-1][1] = last
+        if found and first - found[-1][1] <= rule.merge:
+            found[-1] = found[-1][0], last
         else:
-            spans.append([first, last])
+            found.append((first, last))
         row = max(row, opened + 1)
-    return [_event(scored, a, b, b + rule.merge >= newest, step_s) for a, b in spans], threshold
-
-
-def _present(parts: np.ndarray, least: float) -> np.ndarray:
-    """Moments that are strange themselves, not only by what rolling features still remember."""
-    evidence = -np.log10(parts)
-    alone, picture, together = (evidence[PARTS.index(name)] for name in ("strongest", "pattern", "relations"))
-    return (np.maximum(alone, picture) >= least) | (together >= _TOGETHER)
+    return found, threshold
 
 
 def attributed(scored: Scored, rows: slice) -> np.ndarray:
@@ -173,7 +191,10 @@ def attributed(scored: Scored, rows: slice) -> np.ndarray:
     return shares / max(float(shares.sum()), 1e-12)
 
 
-def _event(scored: Scored, first: int, last: int, still: bool, step_s: float) -> Event:
+def event_of(scored: Scored, first: int, last: int, rule: Rule, step_s: float) -> Event:
+    """What these rows were: how strange, how grave, and what led to it."""
+    known = np.flatnonzero(np.isfinite(scored.evidence))
+    still = last + rule.merge >= (int(known[-1]) if known.size else -1)
     rows = slice(first, last + 1)
     evidence = scored.evidence[rows]
     shares, outside = attributed(scored, rows), excess(scored, rows)

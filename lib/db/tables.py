@@ -245,3 +245,61 @@ class Message(SQLModel, table=True):
     evidence: list[dict[str, Any]] = _json(list)
     provider: str = Field(default="", max_length=32)
     created_at: datetime = _utc(default_factory=_now)
+
+
+class Verdict(StrEnum):
+    """What a person says of an anomaly."""
+
+    REAL = "real"  # something was wrong
+    FALSE = "false"  # nothing was: a false alarm
+    EXPECTED = "expected"  # unusual, and all right: planned work, a batch run
+
+
+class AnomalyLabel(SQLModel, table=True):
+    """A verdict on a span of a group. Anomalies are found again by where and when they were, so that a label outlives
+    scoring anew and every version of the detector."""
+
+    __tablename__ = "anomaly_labels"
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(index=True)
+    host: str = Field(max_length=256, index=True)
+    start_at: datetime = _utc(index=True)
+    end_at: datetime = _utc()
+    verdict: str = Field(max_length=16)
+    note: str = _text()
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+
+
+class AnnotationKind(StrEnum):
+    """What was going on, and whether it explains or excuses what was seen."""
+
+    DEPLOY = "deploy"  # a change went out; named beside anomalies that follow it
+    NOTE = "note"  # anything worth remembering
+    MAINTENANCE = "maintenance"  # planned work: muted, and not learnt from
+    EXPECTED = "expected"  # unusual and all right: muted, and not learnt from
+
+
+MUTING = (AnnotationKind.MAINTENANCE, AnnotationKind.EXPECTED)
+
+
+class Repeat(StrEnum):
+    NEVER = "never"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class Annotation(SQLModel, table=True):
+    """A moment (end_at None) or a span somebody marked. source_id None: of all sources; host empty: of all hosts."""
+
+    __tablename__ = "annotations"
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int | None = Field(default=None, index=True)
+    host: str = Field(default="", max_length=256, index=True)
+    kind: str = Field(max_length=16)
+    start_at: datetime = _utc(index=True)
+    end_at: datetime | None = _utc(default=None, nullable=True)
+    repeat: str = Field(default=Repeat.NEVER, max_length=8)
+    text: str = _text()
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)

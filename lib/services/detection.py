@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from sqlmodel import col, select
 
+from lib.anomaly.options import Options
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM, Actor, Permission
 from lib.db.database import Database
@@ -22,8 +23,11 @@ from lib.errors import AppError, Invalid, NotFound
 from lib.frames import Window
 from lib.registry.files import Registry
 from lib.services import detection_history
+from lib.services.annotations import Annotations
 from lib.services.detection_history import History
+from lib.services.detection_labels import COLUMNS, Labels
 from lib.services.detection_scoring import MOST_STEPS, Loaded, Scoring
+from lib.services.detection_threshold import Thresholds
 from lib.services.detection_training import Training
 from lib.settings import Settings
 from lib.store.findings import Findings
@@ -51,7 +55,12 @@ class Detection:
         self.registry = Registry(settings.models_dir)
         self.findings = Findings(samples.store)
         self.scoring = Scoring(database, samples, self.registry)
-        self.training = Training(database, samples, runner, self.registry, self.scoring, clock)
+        self.annotations = Annotations(database, audit, clock)
+        self.labels = Labels(database, self.findings, self.annotations, audit, clock)
+        self.thresholds = Thresholds(database, samples, self.scoring, self.labels, self.annotations, audit, clock)
+        self.training = Training(
+            database, samples, runner, self.registry, self.scoring, self.labels, self.annotations, clock
+        )
         self._asked: dict[tuple[int, str], float] = {}
         self._last_turn: dict[int, float] = {}
 
@@ -110,11 +119,13 @@ class Detection:
         window: Window | None = None,
         *,
         rescore: bool = True,
+        options: Mapping[str, Any] | None = None,
     ) -> Task:
         """Queue training for one host or several; the last 30 days unless a window is given.
 
         rescore: also look through the training span and replace what earlier versions had found in it.
-        Raises NotFound for a source or host nothing is stored of.
+        options: of `lib.anomaly.options.Options`; None: those of the version before.
+        Raises NotFound for a source or host nothing is stored of, Invalid for options that mean nothing.
         """
         actor.require(Permission.DETECT)
         hosts = [host] if isinstance(host, str) else list(host)
@@ -123,7 +134,8 @@ class Detection:
         stored = set(self.samples.hosts(source_id)["host"])
         if unknown := [h for h in hosts if h not in stored]:
             raise NotFound(f"Nothing is stored of {unknown[0]!r} from source {source_id}; collect from it first.")
-        task = self.training.submit(actor, source_id, hosts, window, rescore)
+        chosen = Options.from_json(options).to_json() if options is not None else None
+        task = self.training.submit(actor, source_id, hosts, window, rescore, chosen)
         self.audit.record(actor, "detector.train", ", ".join(hosts), source_id=source_id, task=task.id)
         return task
 
@@ -149,6 +161,8 @@ class Detection:
             rows = list(session.exec(select(DetectorRow).where(DetectorRow.source_id == source_id)).all())
         for row in rows:
             self._retire(row)
+        self.labels.forget(source_id)
+        self.annotations.forget(source_id)
 
     def _retire(self, row: DetectorRow) -> None:
         assert row.id is not None
@@ -268,10 +282,13 @@ class Detection:
         severity: str | Sequence[str] | None = None,
         min_confidence: float | None = None,
         limit: int = 1000,
+        muted: bool = False,
     ) -> pd.DataFrame:
-        """Anomalies that overlap the window, newest first: the fields of `Anomaly`, and sentence, title, metric, unit.
+        """Anomalies that overlap the window, newest first: the fields of `Anomaly`, and sentence, title, metric, unit,
+        verdict, note, labelled_by, labelled_at, muted (why, or empty).
 
         title, metric and unit are those of what contributed most; actual, expected, low and high are in that unit.
+        muted: also those inside maintenance and expected spans.
         """
         actor.require(Permission.VIEW)
         frame = self.findings.anomalies(
@@ -281,7 +298,8 @@ class Detection:
         frame["sentence"] = [str(e.get("sentence", "")) for e in frame["explanation"]]
         for column in ("title", "metric", "unit"):
             frame[column] = [str(c.get(column, "")) for c in first]
-        return frame
+        frame = self.labels.attach(frame)
+        return frame if muted else frame[frame["muted"] == ""].reset_index(drop=True)
 
     def anomaly(self, actor: Actor, anomaly_id: int) -> dict[str, Any]:
         """One anomaly: its fields, and sentence, title, metric, unit. Raises NotFound."""
@@ -292,6 +310,8 @@ class Detection:
         first = _most(found.explanation)
         row = asdict(found)
         row["sentence"] = str(found.explanation.get("sentence", ""))
+        said = self.labels.attach(self.findings.anomalies(ids=[anomaly_id]))
+        row |= {name: said[name].iloc[0] for name in COLUMNS} if len(said) else dict.fromkeys(COLUMNS, "")
         return row | {column: str(first.get(column, "")) for column in ("title", "metric", "unit")}
 
     def explain(self, actor: Actor, anomaly_id: int) -> dict[str, Any]:

@@ -24,8 +24,8 @@ _KEPT_CHANNELS, _MARGIN = 3, 6
 
 @dataclass(frozen=True)
 class Found:
-    """scores: ts, score, confidence, threshold. expectations: series_id, ts, low, expected, high. anomalies: JSON-able,
-    see `anomaly_of`."""
+    """scores: ts, score, confidence, threshold, alone. expectations: series_id, ts, low, expected, high.
+    anomalies: JSON-able, see `anomaly_of`."""
 
     scores: pd.DataFrame
     expectations: pd.DataFrame
@@ -44,9 +44,10 @@ def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0, 
             "score": scored.evidence[keep],
             "confidence": scored.confidence[keep],
             "threshold": threshold[keep],
+            "alone": events.trace(scored).alone[keep],
         }
     )
-    return Found(scores, _expectations(decided, scored, plan, since), [_row(e, scored, plan, host) for e in decided])
+    return Found(scores, _expectations(decided, scored, plan, since), [row_of(e, scored, plan, host) for e in decided])
 
 
 def anomaly_of(row: dict[str, Any], detector_id: int, source_id: int) -> Anomaly:
@@ -55,7 +56,7 @@ def anomaly_of(row: dict[str, Any], detector_id: int, source_id: int) -> Anomaly
     return Anomaly(**{**row, **moments}, detector_id=detector_id, source_id=source_id)
 
 
-def _row(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, Any]:
+def row_of(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, Any]:
     reason = explain(event, scored, plan, host)
     first = reason["contributors"][0]
     end_ms = int(scored.ts_ms[event.last]) + plan.grid.step_ms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from lib.anomaly import detector as detectors
-from lib.anomaly import training
+from lib.anomaly import labels, training
 from lib.anomaly.detector import Detector
-from lib.anomaly.events import Rule
+from lib.anomaly.events import Rule, decide
 from lib.anomaly.options import Options
 from lib.anomaly.training import Fitted
+from lib.db.tables import Verdict
 from lib.errors import ArtefactRefused, NotEnoughData
 from lib.frames import Series
 from lib.registry import files as registry
@@ -25,6 +26,8 @@ from lib.tasks.job import JobContext
 
 SAMPLES, GROUPS, FOUND = "samples", "groups.json", "found.json"
 ARRAYS = "detector.npz"
+# Parts labels are held back in, a training each.
+HELD_BACK = 3
 
 
 def train(context: JobContext, **params: Any) -> dict[str, Any]:
@@ -46,15 +49,17 @@ def train(context: JobContext, **params: Any) -> dict[str, Any]:
             context.progress(begin + fraction * share, f"{host}: {message}")
 
         try:
-            fitted = training.fit(series, frame, progress=said)
+            fitted = _fit(series, frame, group, said)
         except NotEnoughData as error:
             failure = error
             refused.append({"host": host, "reason": error.message})
             context.log(f"{host or 'Group'}: {error.message}", level="warning")
             continue
         folder = f"detector-{number}"
-        found = _keep(fitted, host, context.workdir / folder)
-        _write(context.workdir / folder, fitted, group, params, frame)
+        rule = Rule(**group.get("rule", {}))
+        found = _keep(fitted, host, context.workdir / folder, rule)
+        metrics = fitted.metrics | _heeded(series, frame, group, fitted, rule, said)
+        _write(context.workdir / folder, fitted, group, params, frame, rule, metrics)
         (context.workdir / f"{folder}.{FOUND}").write_text(json.dumps(found))
         ids = [s.id for s in series]
         context.deliver(
@@ -62,7 +67,9 @@ def train(context: JobContext, **params: Any) -> dict[str, Any]:
             host=host,
             folder=folder,
             series_ids=ids,
-            metrics=fitted.metrics,
+            metrics=metrics,
+            options=fitted.detector.options.to_json(),
+            rule=group.get("rule", {}),
         )
         trained.append({"host": host, "anomalies": len(found["anomalies"]), **fitted.metrics})
         plan = fitted.detector.plan
@@ -92,18 +99,77 @@ def series_of(given: Sequence[dict[str, Any]]) -> list[Series]:
     return [Series(**one) for one in given]
 
 
-def _keep(fitted: Fitted, host: str, stem: Path) -> dict[str, Any]:
+def _fit(
+    series: Sequence[Series],
+    frame: pd.DataFrame,
+    group: dict[str, Any],
+    said: Callable[[float, str], None] = lambda _fraction, _words: None,
+    heeded: Callable[[int], bool] = lambda _number: True,
+) -> Fitted:
+    """What a person called wrong or expected, and what is muted, is not learnt from; a false alarm is, as normal.
+    heeded: which of the labels count."""
+    told = [one for number, one in enumerate(group.get("labels", ())) if heeded(number)]
+    odd = [(one["start"], one["end"]) for one in told if one["verdict"] != Verdict.FALSE]
+    normal = [(one["start"], one["end"]) for one in told if one["verdict"] == Verdict.FALSE]
+    muted = [(int(a), int(b)) for a, b in group.get("muted", ())]
+    options = Options.from_json(group.get("options", {}))
+    return training.fit(series, frame, progress=said, leave_out=odd + muted, keep=normal, options=options)
+
+
+def _heeded(
+    series: Sequence[Series],
+    frame: pd.DataFrame,
+    group: dict[str, Any],
+    fitted: Fitted,
+    rule: Rule,
+    said: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """What labels did, measured on labels that were held back: a detector is trained without each third of them, and
+    asked about that third. Nothing while there are too few."""
+    told = [one for one in group.get("labels", ()) if one["verdict"] != Verdict.EXPECTED]
+    real = np.array([one["verdict"] == Verdict.REAL for one in told], dtype=bool)
+    if min(int(real.sum()), int((~real).sum())) < labels.ENOUGH:
+        return {}
+    said(0.95, "labels held back are judged")
+    place = np.empty(len(told), dtype=int)
+    for kind in (True, False):
+        place[real == kind] = np.arange(int((real == kind).sum())) % HELD_BACK
+    fired = np.zeros(len(told), dtype=bool)
+    only = group | {"labels": told}
+    for part in range(HELD_BACK):
+        held = place == part
+        if not held.any():
+            continue
+        one = _fit(series, frame, only, heeded=lambda number, held=held: not held[number])  # type: ignore[misc]
+        decided, _ = decide(one.scored, rule, one.detector.plan.grid.step_s)
+        ts = one.scored.ts_ms
+        spans = [(int(ts[e.first]), int(ts[e.last])) for e in decided]
+        starts, ends = (np.array([t[edge] for t in told])[held] for edge in ("start", "end"))
+        fired[held] = labels.touched(spans, starts, ends)
+    before = labels.judge(np.array([one["found"] for one in told], dtype=bool), real)
+    return {"labels": {"before": asdict(before), "after": asdict(labels.judge(fired, real))}}
+
+
+def _keep(fitted: Fitted, host: str, stem: Path, rule: Rule) -> dict[str, Any]:
     """What was found in the training span: scores as Parquet beside `stem`, the rest as JSON-able values."""
     detector, scored = fitted.detector, fitted.scored
     # The first moments have too little before them to be judged.
     since = min(detector.spec.windows[0] * 4, len(scored.ts_ms) // 4)
-    found = detection_findings.findings(scored, detector.plan, host, Rule(), since)
+    found = detection_findings.findings(scored, detector.plan, host, rule, since)
     found.scores.to_parquet(stem.with_suffix(".scores.parquet"))
     found.expectations.to_parquet(stem.with_suffix(".expectations.parquet"))
     return {"anomalies": found.anomalies, "start_ms": int(scored.ts_ms[0]), "end_ms": int(scored.ts_ms[-1])}
 
 
-def _write(folder: Path, fitted: Fitted, group: dict[str, Any], params: dict[str, Any], frame: pd.DataFrame) -> None:
+def _write(
+    folder: Path,
+    fitted: Fitted,
+    group: dict[str, Any],
+    params: dict[str, Any],
+    frame: pd.DataFrame,
+    rule: Rule,
+    metrics: dict[str, Any],
+) -> None:
     detector = fitted.detector
     hashed = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     registry.seal(
@@ -116,10 +182,10 @@ def _write(folder: Path, fitted: Fitted, group: dict[str, Any], params: dict[str
             "plan": detector.plan.to_json(),
             "spec": detector.spec.to_json(),
             "options": detector.options.to_json(),
-            "rule": asdict(Rule()),
+            "rule": asdict(rule),
             "features": list(fitted.feature_names),
             "series": group["series"],
-            "metrics": fitted.metrics,
+            "metrics": metrics,
             "parts": list(detectors.PARTS),
             "seed": 0,
             "data": {

@@ -49,6 +49,11 @@ class Loaded:
         return timedelta(milliseconds=self.detector.plan.grid.step_ms)
 
 
+def rule_of(row: DetectorRow) -> Rule:
+    """How this detector's evidence becomes events: the usual rule with what people chose for it."""
+    return Rule(**row.params.get("rule", {}))
+
+
 class Scoring:
     """One at a time: a range is read, scored and replaced as one."""
 
@@ -56,7 +61,7 @@ class Scoring:
         self.database, self.samples, self.registry = database, samples, registry
         self.findings = Findings(samples.store)
         self.timings = Timings()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._held: OrderedDict[str, Loaded] = OrderedDict()
         # Artefacts that could not be used: lost, changed, or made by another version.
         self.refused: set[str] = set()
@@ -78,7 +83,7 @@ class Scoring:
 
     def loaded(self, row: DetectorRow) -> Loaded:
         """Raises ArtefactRefused when its files were changed or another version made them, NotFound without them."""
-        with self._lock:
+        with self.lock:
             held = self._held.pop(row.artefact, None)
             if held is None:
                 try:
@@ -93,7 +98,7 @@ class Scoring:
             return held
 
     def forget(self, row: DetectorRow) -> None:
-        with self._lock:
+        with self.lock:
             self._held.pop(row.artefact, None)
             if row.id is not None:
                 self._scored_until.pop(row.id, None)
@@ -115,8 +120,8 @@ class Scoring:
         The range is extended back to the start of an event that reaches into it, so that one event stays one.
         """
         assert row.id is not None
-        rule = rule or Rule()
-        with self._lock, self.timings.measured():
+        rule = rule or rule_of(row)
+        with self.lock, self.timings.measured():
             one = self.loaded(row)
             start = self._from(row.id, window, one.step, rule)
             before = one.step * (one.detector.lookback + rule.merge + rule.open_for)

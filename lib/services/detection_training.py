@@ -19,10 +19,12 @@ from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
 from lib.db.tables import Source, Task, TaskStatus
 from lib.errors import NotEnoughData, NotFound
-from lib.frames import Series, Window
+from lib.frames import Series, Window, to_ms
 from lib.registry.files import Registry
+from lib.services.annotations import Annotations
 from lib.services.detection_findings import anomaly_of
 from lib.services.detection_jobs import FOUND, GROUPS, SAMPLES
+from lib.services.detection_labels import Labels
 from lib.services.detection_scoring import Scoring
 from lib.store.findings import Anomaly
 from lib.store.samples import Samples
@@ -49,14 +51,27 @@ class Training:
         runner: Runner,
         registry: Registry,
         scoring: Scoring,
+        labels: Labels,
+        annotations: Annotations,
         clock: Callable,
     ) -> None:
         self.database, self.samples, self.runner = database, samples, runner
         self.registry, self.scoring, self.clock = registry, scoring, clock
+        self.labels, self.annotations = labels, annotations
         runner.register(JobKind(KIND, "lib.services.detection_jobs:train", prepare=self.prepare, receive=self.receive))
 
-    def submit(self, by: Actor, source_id: int, hosts: Sequence[str], window: Window | None, rescore: bool) -> Task:
-        """Queue one task for these groups; while the same is queued or running, that one is returned."""
+    def submit(
+        self,
+        by: Actor,
+        source_id: int,
+        hosts: Sequence[str],
+        window: Window | None,
+        rescore: bool,
+        options: dict[str, Any] | None = None,
+    ) -> Task:
+        """Queue one task for these groups; while the same is queued or running, that one is returned.
+
+        options: None for those of the version before."""
         with self.database.session() as session:
             source = session.get(Source, source_id)
         name = source.name if source else f"source {source_id}"
@@ -67,6 +82,7 @@ class Training:
             "start": window.start.isoformat() if window else None,
             "end": window.end.isoformat() if window else None,
             "rescore": rescore,
+            "options": options,
             "by": by.name,
         }
         key = f"{source_id}:{'|'.join(sorted(hosts))}"
@@ -84,7 +100,10 @@ class Training:
     # --- in the app, around the child --------------------------------------------------------------
 
     def prepare(self, params: dict[str, Any], workdir: Path) -> dict[str, Any]:
-        """Export the samples of all groups as Parquet. Raises NotFound or NotEnoughData."""
+        """Export the samples of all groups as Parquet, and what people said and chose about them.
+
+        Raises NotFound or NotEnoughData.
+        """
         groups = []
         for host in params["hosts"]:
             series = self.samples.find(source_id=params["source_id"], host=host)[:MOST_SERIES]
@@ -104,8 +123,37 @@ class Training:
                 "choose a longer window.",
                 points=0,
             )
+        for group in groups:
+            group |= self._told(params["source_id"], group["host"], window) | self._chosen(params, group["host"])
         (workdir / GROUPS).write_text(json.dumps(groups))
         return {**params, "start": window.start.isoformat(), "end": window.end.isoformat()}
+
+    def _told(self, source_id: int, host: str, window: Window) -> dict[str, Any]:
+        """labels: start, end (Unix ms), verdict and whether an anomaly met it; muted: spans [start, end)."""
+        said = [
+            one for one in self.labels.of(source_id, host) if one.start_at < window.end and one.end_at > window.start
+        ]
+        found = self.scoring.findings.anomalies(source_id=source_id, host=host, window=window, limit=10_000)
+        ends = found["end_ts"].fillna(pd.Timestamp(window.end))
+        marks = self.annotations.between(window, source_id, host)
+        return {
+            "labels": [
+                {
+                    "start": to_ms(one.start_at),
+                    "end": to_ms(one.end_at) + 1,
+                    "verdict": one.verdict,
+                    "found": bool(((found["start_ts"] <= one.end_at) & (ends >= one.start_at)).any()),
+                }
+                for one in said
+            ],
+            "muted": [[to_ms(m.start), to_ms(m.end)] for m in marks if m.mutes and m.end],
+        }
+
+    def _chosen(self, params: dict[str, Any], host: str) -> dict[str, Any]:
+        """options and rule of the group: those asked for, else those of the version at work."""
+        current = next((d for d in self._versions(params["source_id"], host) if d.active), None)
+        before = current.params if current else {}
+        return {"options": params.get("options") or before.get("options", {}), "rule": before.get("rule", {})}
 
     def receive(self, params: dict[str, Any], path: Path, made: dict[str, Any]) -> None:
         """Register a detector as soon as it is there, keep what it found, and let it take over from the version
@@ -132,6 +180,7 @@ class Training:
             version=version,
             active=False,
             artefact=artefact,
+            params={"options": made["options"], "rule": made["rule"]},
             metrics=made["metrics"],
             created_by=params["by"],
             created_at=self.clock(),

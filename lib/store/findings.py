@@ -61,7 +61,8 @@ class Findings:
         self.store = store
 
     def append_scores(self, detector_id: int, frame: pd.DataFrame) -> None:
-        """Add scored moments: ts, score, confidence, threshold. A moment scored again replaces the earlier score."""
+        """Add scored moments: ts, score, confidence, threshold, and alone if known. A moment scored again replaces the
+        earlier score."""
         with self.store.write() as cursor:
             _put(cursor, "scores", detector_id, _scores_table(frame))
 
@@ -118,6 +119,7 @@ class Findings:
         window: Window | None = None,
         min_confidence: float | None = None,
         severity: str | Sequence[str] | None = None,
+        ids: Sequence[int] | None = None,
         limit: int = 1000,
     ) -> pd.DataFrame:
         """Anomalies that match all that is given, newest first: the fields of `Anomaly` as columns.
@@ -144,6 +146,9 @@ class Findings:
         if severity is not None:
             conditions.append("severity IN (SELECT unnest(?::VARCHAR[]))")
             values.append([severity] if isinstance(severity, str) else list(severity))
+        if ids is not None:
+            conditions.append("id IN (SELECT unnest(?::BIGINT[]))")
+            values.append(list(ids))
         with self.store.read() as cursor:
             frame = to_frame(
                 cursor,
@@ -185,6 +190,51 @@ class Findings:
                         FROM (SELECT arg_max({row}, score) AS top {where} GROUP BY {_slot(window, max_points)})
                         ORDER BY ts"""  # noqa: S608 (numbers and constants)
             return to_frame(cursor, query, values)
+
+    def trace(self, detector_ids: Sequence[int], window: Window) -> dict[str, np.ndarray]:
+        """ts_ms, score, alone of one group, by time, each shape (n,); where several versions scored a moment, the
+        newest one's. alone is the score itself where it was not kept."""
+        with self.store.read() as cursor:
+            found = cursor.execute(
+                "SELECT epoch_ms(ts) AS ts_ms, arg_max(score, detector_id) AS score, "  # noqa: S608 (constants)
+                "arg_max(coalesce(alone, score), detector_id) AS alone FROM scores "
+                f"WHERE detector_id IN (SELECT unnest(?::INTEGER[])) AND {_WINDOW} GROUP BY ts ORDER BY ts",
+                [list(detector_ids), naive(window.start), naive(window.end)],
+            ).fetchnumpy()
+        return {name: np.asarray(column) for name, column in found.items()}
+
+    def lanes(self, window: Window, slots: int) -> pd.DataFrame:
+        """detector_id, slot, score: the highest score of each detector in each of so many equal parts of the window;
+        a part nothing was scored in has no row."""
+        with self.store.read() as cursor:
+            return to_frame(
+                cursor,
+                f"SELECT detector_id, CAST({_slot(window, slots)} AS INTEGER) AS slot, max(score) AS score "  # noqa: S608
+                f"FROM scores WHERE {_WINDOW} GROUP BY ALL ORDER BY ALL",
+                [naive(window.start), naive(window.end)],
+            )
+
+    def redecide(
+        self,
+        detector_ids: Sequence[int],
+        ts_ms: np.ndarray,
+        threshold: np.ndarray,
+        gone: Sequence[int],
+        new: Iterable[Anomaly],
+    ) -> list[Anomaly]:
+        """Another threshold over scores that stay, in one transaction: anomalies that no longer are one go, others
+        come. gone: ids. Returns the new ones with their ids."""
+        moments = pa.table({"ts": pa.array(ts_ms.astype("datetime64[ms]")), "threshold": threshold})
+        with self.store.write() as cursor:
+            cursor.register("incoming", moments)
+            cursor.execute(
+                "UPDATE scores SET threshold = incoming.threshold FROM incoming "
+                "WHERE scores.ts = incoming.ts AND detector_id IN (SELECT unnest(?::INTEGER[]))",
+                [list(detector_ids)],
+            )
+            cursor.unregister("incoming")
+            cursor.execute("DELETE FROM anomalies WHERE id IN (SELECT unnest(?::BIGINT[]))", [list(gone)])
+            return _save(cursor, new)
 
     def expectations(
         self, detector_id: int, series_id: int, window: Window, step_s: float | None = None
@@ -302,7 +352,8 @@ def _jsonable(value: Any) -> Any:
 def _scores_table(frame: pd.DataFrame) -> pa.Table:
     """Later rows win over earlier ones of the same moment. NaN stays NaN (Arrow's pandas reader makes it null)."""
     frame = frame.drop_duplicates("ts", keep="last")
-    columns = {name: frame[name].to_numpy(np.float64) for name in ("score", "confidence", "threshold")}
+    names = [name for name in ("score", "confidence", "threshold", "alone") if name in frame]
+    columns = {name: frame[name].to_numpy(np.float64) for name in names}
     return pa.table({"ts": _timestamps(frame["ts"]), **columns})
 
 

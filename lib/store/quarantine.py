@@ -201,7 +201,7 @@ def _copy(source: _Damaged, into: duckdb.DuckDBPyConnection, table: str) -> tupl
             continue
         if rows.num_rows:
             into.register("incoming", rows)
-            into.execute(f"INSERT INTO {table} SELECT * FROM incoming")  # noqa: S608
+            into.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608
             into.unregister("incoming")
             copied += rows.num_rows
     return copied, max(0, count - copied)

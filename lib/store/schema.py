@@ -30,6 +30,8 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS scores (
         detector_id INTEGER NOT NULL, ts TIMESTAMP_MS NOT NULL, score DOUBLE NOT NULL,
         confidence DOUBLE NOT NULL, threshold DOUBLE NOT NULL)""",
+    # How strange the moment is by itself, so that another threshold can be tried without scoring anew.
+    "ALTER TABLE scores ADD COLUMN IF NOT EXISTS alone DOUBLE",
     # What a detector expected of a series at a moment: low and high bound and the middle, in the series' unit.
     """CREATE TABLE IF NOT EXISTS expectations (
         detector_id INTEGER NOT NULL, series_id INTEGER NOT NULL, ts TIMESTAMP_MS NOT NULL,
