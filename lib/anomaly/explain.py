@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from lib.anomaly.attribution import FeatureShare, spoken_feature
 from lib.anomaly.detector import Scored
 from lib.anomaly.events import Event
 from lib.features.channels import Channel, Plan
@@ -14,8 +16,13 @@ from lib.frames import from_ms
 from lib.profiling.words import amount, between, spelt
 
 
-def explain(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, Any]:
-    """What is shown as reason: `sentence`, `contributors` (most first) and the facts they rest on, JSON-able."""
+def explain(
+    event: Event, scored: Scored, plan: Plan, host: str, features: Sequence[FeatureShare] = ()
+) -> dict[str, Any]:
+    """What is shown as reason: `sentence`, `contributors` (most first) and the facts they rest on, JSON-able.
+
+    features: what made it strange to the forest.
+    """
     step = timedelta(milliseconds=plan.grid.step_ms)
     start = from_ms(int(scored.ts_ms[event.first]))
     lasted = from_ms(int(scored.ts_ms[event.last])) + step - start
@@ -27,6 +34,7 @@ def explain(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, An
         "contributors": contributors,
         "duration_s": lasted.total_seconds(),
         "evidence": event.evidence,
+        "features": [_feature(one, plan) for one in features],
     }
 
 
@@ -57,6 +65,12 @@ def sentence(contributors: list[dict[str, Any]], host: str, start: datetime, las
         )
         text += f" Also unusual: {listed}."
     return text
+
+
+def _feature(one: FeatureShare, plan: Plan) -> dict[str, Any]:
+    title = plan.channels[one.channel].title if one.channel >= 0 else "The time of day or week"
+    words = spoken_feature(one.name, plan.grid.step_s)
+    return {"title": title, "feature": words, "share": round(one.share, 4), "away": round(one.away, 2)}
 
 
 def _contributor(channel: Channel, number: int, share: float, event: Event, scored: Scored) -> dict[str, Any]:

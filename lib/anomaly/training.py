@@ -46,10 +46,11 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Fitted:
-    """scored: the training span looked back on. models: the scikit-learn parts, for the registry.
-    metrics: what fitting saw, for people."""
+    """channels, scored: the training span, and how it looks looked back on. models: the scikit-learn parts, for the
+    registry. metrics: what fitting saw, for people."""
 
     detector: Detector
+    channels: Channels
     scored: Scored
     feature_names: tuple[str, ...]
     models: dict[str, Any]
@@ -208,7 +209,7 @@ def _learn(
         "variance_kept": float(reducer.explained_variance_ratio_.sum()),
     }
     scored = detector.judged(channels, features, raw, shares, hindsight)
-    return Fitted(detector, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
+    return Fitted(detector, channels, scored, features.names, {"whitening": reducer, "forest": trees}, metrics)
 
 
 def _memory(channels: int, rows: int) -> tuple[int, float]:

@@ -24,6 +24,7 @@ from lib.frames import Window
 from lib.registry.files import Registry
 from lib.services import detection_history
 from lib.services.annotations import Annotations
+from lib.services.detection_context import Context
 from lib.services.detection_history import History
 from lib.services.detection_labels import COLUMNS, Labels
 from lib.services.detection_scoring import MOST_STEPS, Loaded, Scoring
@@ -58,6 +59,7 @@ class Detection:
         self.annotations = Annotations(database, audit, clock)
         self.labels = Labels(database, self.findings, self.annotations, audit, clock)
         self.thresholds = Thresholds(database, samples, self.scoring, self.labels, self.annotations, audit, clock)
+        self.context = Context(samples, self.scoring, self.annotations)
         self.training = Training(
             database, samples, runner, self.registry, self.scoring, self.labels, self.annotations, clock
         )
@@ -315,9 +317,23 @@ class Detection:
         return row | {column: str(first.get(column, "")) for column in ("title", "metric", "unit")}
 
     def explain(self, actor: Actor, anomaly_id: int) -> dict[str, Any]:
-        """Why one anomaly is one: what `anomaly` gives, and contributors, most first. Raises NotFound."""
+        """Why one anomaly is one: what `anomaly` gives, contributors and features (most first), nearby (events, nearest
+        first) and peers. Raises NotFound."""
         row = self.anomaly(actor, anomaly_id)
-        return row | {"contributors": list(row["explanation"].get("contributors") or ())}
+        contributors = list(row["explanation"].get("contributors") or ())
+        end = row["end_ts"] or self.clock()
+        told: dict[str, Any] = {
+            "contributors": contributors,
+            "features": list(row["explanation"].get("features") or ()),
+            "nearby": self.context.nearby(row["source_id"], row["host"], row["start_ts"], end),
+            "peers": None,
+        }
+        if contributors:
+            channel, span = int(contributors[0]["channel"]), Window(row["start_ts"], max(end, row["start_ts"]))
+            told["peers"] = self.context.peers(
+                row["source_id"], row["host"], row["detector_id"], channel, span, row["peak_ts"]
+            )
+        return row | told
 
     def history(
         self, actor: Actor, detector_id: int, series_id: int, window: Window, max_points: int = _CHART_POINTS

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from lib.anomaly import events
-from lib.anomaly.detector import Scored
+from lib.anomaly.attribution import feature_shares
+from lib.anomaly.detector import Detector, Scored
 from lib.anomaly.events import NOTHING, Event, Past, Rule
 from lib.anomaly.explain import explain
-from lib.features.channels import Plan
+from lib.anomaly.threads import one_core
+from lib.features.channels import Channels, Plan
 from lib.frames import from_ms
 from lib.store.findings import Anomaly
 
@@ -32,8 +34,11 @@ class Found:
     anomalies: list[dict[str, Any]]
 
 
-def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0, past: Past = NOTHING) -> Found:
-    """What to keep of a scored range from row `since` on. past: what was kept before it."""
+def findings(
+    scored: Scored, channels: Channels, one: Detector, host: str, rule: Rule, since: int = 0, past: Past = NOTHING
+) -> Found:
+    """What to keep of a scored range from row `since` on. channels: what was scored. past: what was kept before it."""
+    plan = one.plan
     scored = events.settled(scored, rule, plan.grid.step_s, since, past)
     decided, threshold = events.decide(scored, rule, plan.grid.step_s, since, past)
     keep = np.isfinite(scored.evidence)
@@ -47,7 +52,9 @@ def findings(scored: Scored, plan: Plan, host: str, rule: Rule, since: int = 0, 
             "alone": events.trace(scored).alone[keep],
         }
     )
-    return Found(scores, _expectations(decided, scored, plan, since), [row_of(e, scored, plan, host) for e in decided])
+    return Found(
+        scores, _expectations(decided, scored, plan, since), [row_of(e, scored, channels, one, host) for e in decided]
+    )
 
 
 def anomaly_of(row: dict[str, Any], detector_id: int, source_id: int) -> Anomaly:
@@ -56,8 +63,12 @@ def anomaly_of(row: dict[str, Any], detector_id: int, source_id: int) -> Anomaly
     return Anomaly(**{**row, **moments}, detector_id=detector_id, source_id=source_id)
 
 
-def row_of(event: Event, scored: Scored, plan: Plan, host: str) -> dict[str, Any]:
-    reason = explain(event, scored, plan, host)
+def row_of(event: Event, scored: Scored, channels: Channels, one: Detector, host: str) -> dict[str, Any]:
+    """An event as it is kept. channels: what was scored, to say what the forest saw in it."""
+    plan = one.plan
+    strangest = event.first + int(np.nanargmax(scored.evidence[event.first : event.last + 1]))
+    with one_core():
+        reason = explain(event, scored, plan, host, feature_shares(one, channels, strangest))
     first = reason["contributors"][0]
     end_ms = int(scored.ts_ms[event.last]) + plan.grid.step_ms
     return {

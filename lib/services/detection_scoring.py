@@ -134,8 +134,9 @@ class Scoring:
             if since >= table.ts_ms.size:
                 return 0
             edge = max(0, since - rule.merge - rule.open_for)
-            scored = one.detector.score(channel_plans.assemble(plan, table), edge)
-            found = findings(scored, plan, row.host, rule, since, self._past(row, start, rule))
+            channels = channel_plans.assemble(plan, table)
+            scored = one.detector.score(channels, edge)
+            found = findings(scored, channels, one.detector, row.host, rule, since, self._past(row, start, rule))
             # Scores stand at the middle of their bin, which may lie past the newest sample.
             end = (
                 max(window.end, found.scores["ts"].iloc[-1].to_pydatetime() + one.step)

@@ -268,13 +268,15 @@ class Thresholds:
         rows = np.flatnonzero((table.ts_ms >= first_ms) & (table.ts_ms <= last_ms))
         if not rows.size:
             return None
-        scored = one.detector.score(channel_plans.assemble(plan, table), int(rows[0]))
+        channels = channel_plans.assemble(plan, table)
+        scored = one.detector.score(channels, int(rows[0]))
         if not np.isfinite(scored.evidence[rows]).any():
             return None
         event = events.event_of(scored, int(rows[0]), int(rows[-1]), rule, plan.grid.step_s)
         assert row.id is not None
         # Whether it goes on is for the next scoring to say.
-        return anomaly_of(row_of(replace(event, open=False), scored, plan, row.host), row.id, row.source_id)
+        made = row_of(replace(event, open=False), scored, channels, one.detector, row.host)
+        return anomaly_of(made, row.id, row.source_id)
 
 
 def _usual(row: DetectorRow, trace: Trace, step_s: float) -> np.ndarray:
