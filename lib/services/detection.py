@@ -19,14 +19,16 @@ from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
 from lib.db.tables import Source, SourceKind, Task
 from lib.demo import history as demo
-from lib.errors import AppError, Invalid, NotFound
+from lib.errors import AppError, ArtefactRefused, Invalid, NotFound
 from lib.frames import Window
 from lib.registry.files import Registry
-from lib.services import detection_history
+from lib.services import detection_history, detection_lanes
 from lib.services.annotations import Annotations
+from lib.services.detection_card import Card, card
 from lib.services.detection_context import Context
 from lib.services.detection_history import History
 from lib.services.detection_labels import COLUMNS, Labels
+from lib.services.detection_lanes import Lanes
 from lib.services.detection_scoring import MOST_STEPS, Loaded, Scoring
 from lib.services.detection_threshold import Thresholds
 from lib.services.detection_training import Training
@@ -107,11 +109,11 @@ class Detection:
         with self.database.session() as session:
             return list(session.exec(wanted).all())
 
-    def watched(self, actor: Actor, detector_id: int) -> tuple[list[str], list[tuple[str, str]]]:
-        """What a detector watches, and what it leaves out with the reason: (titles, [(title, reason)])."""
+    def card(self, actor: Actor, detector_id: int) -> Card:
+        """What one detector is. Raises NotFound, ArtefactRefused."""
         actor.require(Permission.VIEW)
-        plan = self.scoring.loaded(self.scoring.get(detector_id)).detector.plan
-        return [c.title for c in plan.channels], list(plan.left_out)
+        row = self.scoring.get(detector_id)
+        return card(row, self.scoring.loaded(row))
 
     def train(
         self,
@@ -303,6 +305,22 @@ class Detection:
         frame = self.labels.attach(frame)
         return frame if muted else frame[frame["muted"] == ""].reset_index(drop=True)
 
+    def lanes(
+        self,
+        actor: Actor,
+        window: Window,
+        found: pd.DataFrame,
+        *,
+        source_id: int | None = None,
+        host: str | None = None,
+        slots: int = 60,
+        most: int = 24,
+    ) -> Lanes:
+        """Each host over the window, worst first. found: the anomalies to show, as `anomalies` gave them."""
+        rows = [d for d in self.detectors(actor, every_version=True) if source_id in (None, d.source_id)]
+        rows = [d for d in rows if host in (None, d.host)]
+        return detection_lanes.lay(window, slots, rows, self.findings.lanes(window, slots), found, most)
+
     def anomaly(self, actor: Actor, anomaly_id: int) -> dict[str, Any]:
         """One anomaly: its fields, and sentence, title, metric, unit. Raises NotFound."""
         actor.require(Permission.VIEW)
@@ -328,11 +346,14 @@ class Detection:
             "nearby": self.context.nearby(row["source_id"], row["host"], row["start_ts"], end),
             "peers": None,
         }
-        if contributors:
+        if contributors and "channel" in contributors[0]:
             channel, span = int(contributors[0]["channel"]), Window(row["start_ts"], max(end, row["start_ts"]))
-            told["peers"] = self.context.peers(
-                row["source_id"], row["host"], row["detector_id"], channel, span, row["peak_ts"]
-            )
+            try:
+                told["peers"] = self.context.peers(
+                    row["source_id"], row["host"], row["detector_id"], channel, span, row["peak_ts"]
+                )
+            except (NotFound, ArtefactRefused):
+                log.info("peers unknown: the detector is gone", extra={"anomaly": anomaly_id})
         return row | told
 
     def history(
@@ -372,6 +393,9 @@ class Detection:
             anomalies=self.findings.anomalies(source_id=row.source_id, host=row.host, window=window, limit=200),
             incidents=self._incidents(row.source_id, row.host, window),
             events=self._events(row.source_id, row.host, window),
+            marks=self.annotations.between(window, row.source_id, row.host),
+            gaps=self.context.gaps_in(row.source_id, window),
+            trained=Window(row.trained_from, row.trained_until) if row.trained_from and row.trained_until else None,
         )
 
     def incidents(self, actor: Actor, source_id: int | None, host: str | None, window: Window) -> list[demo.Incident]:

@@ -18,9 +18,9 @@ from lib.store.findings import Findings
 from lib.store.gaps import Gaps
 from lib.store.samples import Samples
 
-# How long before an anomaly an event may lie to be named beside it.
-BEFORE = timedelta(hours=1)
-MOST_EVENTS, MOST_SERIES, MOST_PEERS = 8, 400, 12
+# How long before and after the start of an anomaly an event may lie to be named beside it.
+BEFORE, AFTER = timedelta(hours=1), timedelta(hours=2)
+MOST_EVENTS, MOST_SERIES, MOST_PEERS, MOST_GAPS = 8, 400, 12, 50
 _BEGAN = re.compile(r"(boot_time|process_start_time)_seconds$")
 
 
@@ -76,8 +76,9 @@ class Context:
         self.gaps = Gaps(samples.store)
 
     def nearby(self, source_id: int, host: str, start: datetime, end: datetime) -> list[Nearby]:
-        """Events from an hour before the start to the end, nearest to the start first."""
-        window = Window(start - BEFORE, max(end, start))
+        """Events from an hour before the start to two hours after it, nearest to the start first."""
+        # What came long after the start did not lead to it.
+        window = Window(start - BEFORE, max(min(end, start + AFTER), start))
         found = [Nearby(m.start, m.kind, m.text) for m in self.annotations.between(window, source_id, host)]
         series = self.samples.find(source_id=source_id, host=host)[:MOST_SERIES]
         found += self._restarts(series, window)
@@ -157,9 +158,23 @@ class Context:
                 found.append(Nearby(at, kind, f"{names[0]}{more} {verb}."))
         return found
 
-    def _gaps(self, source_id: int, window: Window) -> list[Nearby]:
+    def gaps_in(self, source_id: int, window: Window) -> list[Window]:
+        """Where nothing was collected for at least one target, overlapping ones joined, by time."""
+        joined: list[Window] = []
+        for row in self._met(source_id, window).sort_values("start").itertuples():
+            start, end = row.start.to_pydatetime(), row.end.to_pydatetime()
+            if joined and start <= joined[-1].end:
+                joined[-1] = Window(joined[-1].start, max(end, joined[-1].end))
+            else:
+                joined.append(Window(start, end))
+        return joined[-MOST_GAPS:]
+
+    def _met(self, source_id: int, window: Window) -> pd.DataFrame:
         gaps = self.gaps.history(source_id, limit=500)
-        met = gaps[(gaps["start"] < window.end) & (gaps["end"] > window.start)]
+        return gaps[gaps["filled_at"].isna() & (gaps["start"] < window.end) & (gaps["end"] > window.start)]
+
+    def _gaps(self, source_id: int, window: Window) -> list[Nearby]:
+        met = self._met(source_id, window)
         if met.empty:
             return []
         first = met.sort_values("start").iloc[0]

@@ -14,6 +14,7 @@ from lib.features import channels as channel_plans
 from lib.features.channels import Channel
 from lib.features.grid import tabulate
 from lib.frames import Window
+from lib.services.annotations import Mark
 from lib.services.detection_scoring import Loaded
 from lib.store.samples import Samples
 
@@ -21,7 +22,8 @@ from lib.store.samples import Samples
 @dataclass(frozen=True)
 class History:
     """points: ts, actual, low, expected, high, one row a bucket: its furthest moment, so that no peak is lost;
-    NaN where nothing was seen. scores: ts, score, confidence, threshold. incidents: known in the demo only."""
+    NaN where nothing was seen. scores: ts, score, confidence, threshold. incidents: known in the demo only. marks: what
+    people marked. gaps: where nothing was collected. trained: the span the detector learnt from."""
 
     channel: Channel
     host: str
@@ -31,6 +33,9 @@ class History:
     anomalies: pd.DataFrame
     incidents: list[demo.Incident] = field(default_factory=list)
     events: list[demo.Event] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    gaps: list[Window] = field(default_factory=list)
+    trained: Window | None = None
 
 
 def points(one: Loaded, number: int, samples: Samples, window: Window, most: int) -> pd.DataFrame:

@@ -45,6 +45,19 @@ class Labels:
         end = found.end_ts or max(self.clock(), found.start_ts)
         return self.give_span(actor, found.source_id, found.host, Window(found.start_ts, end), verdict, note)
 
+    def toggle(self, actor: Actor, anomaly_id: int, verdict: str) -> str:
+        """Label an anomaly, or take back the same label; what was done, in words."""
+        actor.require(Permission.LABEL)
+        found = self.findings.anomaly(anomaly_id)
+        if found is not None:
+            said = self.attach(self.findings.anomalies(ids=[anomaly_id]))
+            if len(said) and said["verdict"].iloc[0] == verdict:
+                end = found.end_ts or max(self.clock(), found.start_ts)
+                self.take_back(actor, found.source_id, found.host, Window(found.start_ts, end))
+                return "Taken back."
+        self.give(actor, anomaly_id, verdict)
+        return f"Called {verdict}. The next training and the advice on thresholds heed it."
+
     def give_span(
         self, actor: Actor, source_id: int, host: str, window: Window, verdict: str, note: str = ""
     ) -> AnomalyLabel:

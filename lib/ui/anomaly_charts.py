@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BAND = "rgba(47, 126, 216, 0.20)"
 _SCORE, _KNOWN, _QUIET = "#8a5cd1", "#0f9d76", "#8a7560"
+_MUTED, _DEPLOY, _GAP = "#6878a8", "#b0643c", "#808c99"
 # Where on the picture's height the score ribbon ends and the values begin.
 _RIBBON, _VALUES = 0.17, 0.27
 _MOST_SPANS = 30
@@ -48,9 +49,10 @@ def timeline(history: History, *, chosen: int | None = None, faults: bool = True
     )
     _marks(figure, history, actual, low, high)
     _ribbon(figure, history)
-    charts.layout(figure, unit=unit, alt=describe(history), height=440, legend=True)
+    charts.layout(figure, unit=unit, alt=describe(history), height=400, legend=True)
     charts.time_axis(figure, history.window.start, history.window.end)
     _spans(figure, history, chosen, faults)
+    _overlays(figure, history)
     figure.update_layout(
         yaxis={"domain": [_VALUES, 1.0]},
         yaxis3={
@@ -161,6 +163,61 @@ def _spans(figure: Figure, history: History, chosen: int | None, faults: bool) -
         )
     if known:
         figure.update_layout(margin={"t": 34})
+
+
+def _overlays(figure: Figure, history: History) -> None:
+    """What people marked, where nothing was collected, and what the detector learnt from."""
+    window = history.window
+    for gap in history.gaps[:_MOST_SPANS]:
+        first, last = max(gap.start, window.start), min(gap.end, window.end)
+        _shade(figure, first, last, _GAP, 0.22, "dash")
+        _caption(figure, first, last, "nothing collected", _GAP)
+    for mark in history.marks[:_MOST_SPANS]:
+        words = f"{mark.kind}: {mark.text}" if mark.text else str(mark.kind)
+        tint = _MUTED if mark.mutes else _DEPLOY
+        first = max(mark.start, window.start)
+        last = min(mark.end, window.end) if mark.end else first
+        if mark.end:
+            _shade(figure, first, last, tint, 0.14, "dashdot")
+        else:
+            at = first.timestamp() * 1000
+            figure.add_shape(
+                type="line", x0=at, x1=at, y0=0, y1=1, yref="paper", line={"color": tint, "width": 2, "dash": "dot"}
+            )
+        _caption(figure, first, last, words, tint)
+    learnt = history.trained
+    if learnt and learnt.start < window.end and learnt.end > window.start:
+        first, last = max(learnt.start, window.start), min(learnt.end, window.end)
+        # A line along the foot of the values: most of the time all of the picture was learnt from, and is no news.
+        figure.add_shape(
+            type="line",
+            x0=first.timestamp() * 1000,
+            x1=last.timestamp() * 1000,
+            y0=_RIBBON + 0.025,
+            y1=_RIBBON + 0.025,
+            yref="paper",
+            line={"color": _QUIET, "width": 2},
+            opacity=0.5,
+        )
+        _words(figure, last, _RIBBON + 0.03, "in training", _QUIET, "right")
+
+
+def _caption(figure: Figure, first: datetime, last: datetime, words: str, tint: str) -> None:
+    """Words inside a span, at its foot, so that those of faults above stay readable."""
+    _words(figure, first + (last - first) / 2, _VALUES, words, tint, "center")
+
+
+def _words(figure: Figure, at: datetime, height: float, words: str, tint: str, anchor: str) -> None:
+    figure.add_annotation(
+        x=at.timestamp() * 1000,
+        y=height,
+        yref="paper",
+        text=charts.label(words, 40),
+        showarrow=False,
+        xanchor=anchor,
+        yanchor="bottom",
+        font={"size": 10, "color": tint},
+    )
 
 
 def _shade(figure: Figure, start: datetime, end: datetime, tint: str, opacity: float, dash: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import streamlit as st
 from lib.db.tables import Task, TaskStatus
 from lib.frames import Window
 from lib.profiling.words import between
-from lib.ui import links, tables
+from lib.ui import links
 from lib.ui.text import ago, amount, duration, plain, stamp
 
 # Severity -> (character in tables, icon, colour), worst first. Never colour alone.
@@ -23,14 +23,26 @@ SIGNS: dict[str, tuple[str, str, Colour]] = {
     "minor": ("●", ":material/warning:", "orange"),
     "warning": ("○", ":material/info:", "yellow"),
 }
-IN_URL, TABLE = "anomaly", "anomalies_table"
+TABLE = "anomalies_table"
+# Verdict -> (mark, words, icon, help).
+VERDICTS: dict[str, tuple[str, str, str, str]] = {
+    "real": ("✓", "Real", ":material/check:", "Something was wrong."),
+    "false": ("✗", "False alarm", ":material/close:", "Nothing was wrong: the next training learns it as normal."),
+    "expected": ("◷", "Expected", ":material/event_available:", "Unusual, and all right: left out of training."),
+}
+_SAID, _UNSAID = ":material/radio_button_checked:", ":material/radio_button_unchecked:"
 _ROWS_SHOWN = 6
-
-
-def asked() -> int | None:
-    """The anomaly of `?anomaly=12`; None when there is none, or no number."""
-    text = st.query_params.get(IN_URL, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+_EVENT_ICONS = {
+    "deploy": ":material/rocket_launch:",
+    "note": ":material/sticky_note_2:",
+    "maintenance": ":material/construction:",
+    "expected": ":material/event_available:",
+    "restart": ":material/restart_alt:",
+    "counter reset": ":material/restart_alt:",
+    "new series": ":material/new_label:",
+    "series ended": ":material/label_off:",
+    "gap": ":material/signal_disconnected:",
+}
 
 
 def first_choice(found: pd.DataFrame) -> int | None:
@@ -42,8 +54,11 @@ def first_choice(found: pd.DataFrame) -> int | None:
     return None
 
 
-def table(found: pd.DataFrame, chosen: int | None, now: datetime) -> None:
-    """One row an anomaly; a click puts its number into the address."""
+def table(
+    found: pd.DataFrame, chosen: int | None, now: datetime, label: Callable[[int, str], None] | None = None
+) -> None:
+    """One row an anomaly; a click puts its number into the address. label: what a click on a verdict does, None for who
+    may not."""
     ids = [int(i) for i in found["id"]]
     # A table of other rows is another table: a kept selection would point at a stranger.
     key = f"{TABLE}_{hash(tuple(ids)) & 0xFFFFFF:x}"
@@ -51,11 +66,31 @@ def table(found: pd.DataFrame, chosen: int | None, now: datetime) -> None:
     def remember() -> None:
         rows = st.session_state[key].selection.rows
         if rows:
-            st.query_params[IN_URL] = str(ids[rows[0]])
+            links.choose(ids[rows[0]])
 
+    def say(verdict: str) -> None:
+        if label is not None:
+            label(ids[st.session_state[f"{key}_{verdict}"].row], verdict)
+
+    rows = as_rows(found, now)
+    buttons = {}
+    if label is not None:
+        for verdict, (_, words, _, help) in VERDICTS.items():
+            # As radio buttons look: the one that was said is filled.
+            rows[f"say_{verdict}"] = [_SAID if said == verdict else _UNSAID for said in found["verdict"]]
+            buttons[f"say_{verdict}"] = st.column_config.ButtonColumn(
+                words.split()[0],
+                width=54,
+                type="tertiary",
+                help=help,
+                key=f"{key}_{verdict}",
+                on_click=say,
+                args=(verdict,),
+            )
+        rows = rows.drop(columns="label")
     selected = {"selection": {"rows": [ids.index(chosen)]}} if chosen in ids else None
     st.dataframe(
-        as_rows(found, now),
+        rows,
         key=key,
         on_select=remember,
         selection_mode="single-row",
@@ -63,18 +98,21 @@ def table(found: pd.DataFrame, chosen: int | None, now: datetime) -> None:
         hide_index=True,
         height=38 + 35 * min(len(found), _ROWS_SHOWN),
         column_config={
-            "start": tables.moment("Began"),
+            "start": st.column_config.DatetimeColumn("Began (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"),
             "lasted": st.column_config.TextColumn("Lasted"),
             "host": st.column_config.TextColumn("Host"),
-            "what": st.column_config.TextColumn("What", width="medium", help="What contributed most."),
+            "what": st.column_config.TextColumn("What", width=150, help="What contributed most."),
             "severity": st.column_config.TextColumn("Severity", help="◆ critical  ▲ major  ● minor  ○ warning"),
             "actual": st.column_config.TextColumn("Actual", help="At its strangest."),
-            "expected": st.column_config.TextColumn("Expected"),
+            "expected": st.column_config.TextColumn("Expected", width=110),
             "confidence": st.column_config.NumberColumn(
-                "Confidence",
+                "Sure",
                 format="%.2f %%",
+                width=70,
                 help="How sure the detector is that this is unusual: at most as sure as its history allows.",
             ),
+            "label": st.column_config.TextColumn("Label", help="What people said of it: ✓ real, ✗ false, ◷ expected."),
+            **buttons,
         },
         alt="Anomalies in the range, newest first",
     )
@@ -92,10 +130,17 @@ def as_rows(found: pd.DataFrame, now: datetime) -> pd.DataFrame:
             "actual": _said(row.actual, row.unit),
             "expected": _expected(row.low, row.high, row.unit),
             "confidence": 100 * row.confidence,
+            "label": said_of(row.verdict, row.muted),
         }
         for row in found.itertuples()
     ]
     return pd.DataFrame(rows)
+
+
+def said_of(verdict: str, muted: str = "") -> str:
+    """`✓ real`, and whether it is muted."""
+    words = f"{VERDICTS[verdict][0]} {verdict}" if verdict in VERDICTS else ""
+    return " · ".join(part for part in (words, muted and "muted") if part)
 
 
 def lasted(start: Any, end: Any, now: datetime) -> str:
@@ -113,8 +158,8 @@ def _expected(low: Any, high: Any, unit: str) -> str:
     return "–" if low is None or high is None or pd.isna(low) or pd.isna(high) else between(low, high, unit)
 
 
-def heading(one: dict[str, Any], now: datetime) -> None:
-    """Severity, host and when; then the sentence."""
+def heading(one: dict[str, Any], now: datetime, label: Callable[[int, str], None] | None) -> None:
+    """Severity, host and when, what people said of it and the buttons to say so; then the sentence."""
     _, icon, colour = SIGNS.get(one["severity"], SIGNS["warning"])
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(plain(one["severity"]), icon=icon, color=colour)
@@ -123,7 +168,63 @@ def heading(one: dict[str, Any], now: datetime) -> None:
             f"confidence {100 * one['confidence']:.2f} %",
             width="stretch",
         )
+        for verdict, (_, words, sign, help) in VERDICTS.items() if label is not None else ():
+            st.button(
+                words,
+                icon=sign,
+                key=f"label_{verdict}",
+                type="primary" if one["verdict"] == verdict else "secondary",
+                help=f"{help} Click again to take it back." if one["verdict"] == verdict else help,
+                on_click=label,
+                args=(int(one["id"]), verdict),
+            )
     st.markdown(plain(one["sentence"], 900))
+    if one["verdict"]:
+        note = f": {plain(one['note'])}" if one["note"] else ""
+        st.caption(
+            f"{VERDICTS[one['verdict']][0]} {plain(one['labelled_by'])} called it {plain(one['verdict'])}"
+            f"{note}, {ago(one['labelled_at'], now, short=True)}."
+        )
+    if one["muted"]:
+        st.caption(f":material/volume_off: Muted, {plain(one['muted'])}.")
+
+
+def why(one: dict[str, Any], now: datetime) -> None:
+    """The reasons behind one anomaly: what the forest saw, what happened nearby, how the other hosts were.
+
+    one: as `explain` gave it.
+    """
+    forest, near, others = st.columns(3, gap="large")
+    with forest:
+        st.markdown("**What the forest saw**")
+        for feature in one["features"][:5]:
+            st.progress(
+                min(max(float(feature["share"]), 0.0), 1.0),
+                text=f"{plain(feature['title'], 60)}: {plain(feature['feature'], 80)} ({feature['share']:.0%})",
+            )
+        if not one["features"]:
+            st.caption("Found before these reasons were kept; train again to see them.")
+    with near:
+        st.markdown("**What happened nearby**")
+        for event in one["nearby"]:
+            text = f" {plain(event.text, 160)}" if event.text else ""
+            st.markdown(
+                f"{_EVENT_ICONS.get(event.kind, ':material/info:')} **{plain(event.kind)}**, "
+                f"{event.when(one['start_ts'])}.{text}"
+            )
+        if not one["nearby"]:
+            st.caption("No deploy, restart, counter reset, new series or gap within the hour before or two after.")
+    with others:
+        st.markdown("**The other hosts**")
+        peers = one["peers"]
+        if peers is not None:
+            st.markdown(plain(peers.sentence(one["actual"], one["unit"]), 600))
+            for row in peers.also.head(5).itertuples():
+                links.to(
+                    "pages/observe/anomalies.py",
+                    f"{SIGNS.get(row.severity, ('?',))[0]} {plain(row.host, 40)}, {stamp(row.start)}",
+                    query={links.ANOMALY: str(row.id)},
+                )
 
 
 def contributor_picker(one: dict[str, Any]) -> int:
@@ -160,10 +261,10 @@ def onward(one: dict[str, Any], contributor: int, start: datetime, end: datetime
     }
     with st.container(horizontal=True, width="content"):
         links.to("pages/observe/explore.py", "Explore this metric", icon=":material/monitoring:", query=explore)
-        links.to("pages/act/chat.py", "Ask about it", icon=":material/chat:", query={IN_URL: str(one["id"])})
+        links.to("pages/act/chat.py", "Ask about it", icon=":material/chat:", query={links.ANOMALY: str(one["id"])})
 
 
-def nothing(groups: pd.DataFrame, window: Window, running: bool) -> None:
+def nothing(groups: pd.DataFrame, window: Window | None, running: bool) -> None:
     """Why there is nothing to see, and what to do about it."""
     watched = int((groups["state"] == "trained").sum())
     if groups.empty:
@@ -173,7 +274,7 @@ def nothing(groups: pd.DataFrame, window: Window, running: bool) -> None:
             icon=":material/database:",
         )
         links.to("pages/operate/sources.py", "Open sources", icon=":material/add_link:")
-    elif watched:
+    elif watched and window is not None:
         st.info(
             f"{watched} {'host was' if watched == 1 else 'hosts were'} watched from {stamp(window.start)} to "
             f"{stamp(window.end)}. "
@@ -190,7 +291,7 @@ def nothing(groups: pd.DataFrame, window: Window, running: bool) -> None:
     else:
         st.info(
             "A detector learns what is normal for a host from at least 300 samples, then marks what is not. "
-            "This machine and the demo get theirs by themselves; for others an analyst trains one below.",
+            "This machine and the demo get theirs by themselves; others are trained on the Detectors page.",
             title="No detector yet",
             icon=":material/model_training:",
         )
@@ -202,31 +303,3 @@ def training(tasks: Sequence[Task]) -> None:
         waiting = task.status == TaskStatus.PENDING
         words = "waiting for a free place" if waiting else task.message or "starting"
         st.progress(min(max(task.progress, 0.0), 1.0), text=f"{plain(task.title)}: {plain(words)}")
-
-
-def detectors(groups: pd.DataFrame, now: datetime) -> None:
-    """Each host with what watches it."""
-    shown = pd.DataFrame(
-        {
-            "source": groups["source"],
-            "host": groups["host"].replace("", "(no host label)"),
-            "series": groups["series"],
-            "state": groups["state"].map({"trained": "✓ trained", "training": "▶ training"}).fillna("– no detector"),
-            "version": groups["version"],
-            "trained": [ago(t, now) if t is not None and not pd.isna(t) else "never" for t in groups["trained_at"]],
-        }
-    )
-    st.dataframe(
-        shown,
-        hide_index=True,
-        key="anomalies_detectors",
-        column_config={
-            "source": "Source",
-            "host": "Host",
-            "series": st.column_config.NumberColumn("Series"),
-            "state": "Detector",
-            "version": st.column_config.NumberColumn("Version"),
-            "trained": "Trained",
-        },
-        alt="Hosts and their detectors",
-    )

@@ -61,6 +61,21 @@ def window_picker(now: datetime, *, key: str = "range", default: str = "24h") ->
     return _custom(start, end, now, SPANS[default])
 
 
+def focus(host: str, start: datetime, end: datetime, *, key: str = "range", host_key: str = "host") -> None:
+    """In a callback: set the pickers to one host and one span, as a click on a picture of them means it."""
+    st.session_state[host_key] = host or None
+    st.session_state[key] = CUSTOM
+    st.session_state[f"{key}_from"] = start.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
+    whole = end.astimezone(UTC) + timedelta(seconds=59)
+    st.session_state[f"{key}_to"] = whole.replace(second=0, microsecond=0, tzinfo=None)
+
+
+def unfocus(default: str, *, key: str = "range", host_key: str = "host") -> None:
+    """In a callback: back to every host and the usual span."""
+    st.session_state[host_key] = None
+    st.session_state[key] = default
+
+
 def _custom(start: datetime | None, end: datetime | None, now: datetime, span: timedelta) -> Window:
     """Half-filled, turned round or empty: the span the reader most likely meant."""
     last = end.replace(tzinfo=UTC) if end else now

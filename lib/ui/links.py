@@ -7,6 +7,23 @@ from collections.abc import Mapping
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
+# The anomaly a page is about, in its address.
+ANOMALY = "anomaly"
+
+
+def choose(anomaly_id: int | None) -> None:
+    """Make the page be about this anomaly; None: about none in particular."""
+    if anomaly_id is None:
+        st.query_params.pop(ANOMALY, None)
+    else:
+        st.query_params[ANOMALY] = str(int(anomaly_id))
+
+
+def chosen() -> int | None:
+    """The anomaly of `?anomaly=12`; None when there is none, or no number."""
+    text = st.query_params.get(ANOMALY, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
 
 def to(
     page: str, label: str, *, icon: str | None = None, query: Mapping[str, str] | None = None, help: str | None = None

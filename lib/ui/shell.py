@@ -26,6 +26,9 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
         ("pages/observe/profile.py", "Profile", ":material/query_stats:", "profile", Permission.VIEW),
         ("pages/observe/anomalies.py", "Anomalies", ":material/warning:", "anomalies", Permission.VIEW),
     ],
+    "Learn": [
+        ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),
+    ],
     "Act": [
         ("pages/act/chat.py", "Chat", ":material/chat:", "chat", Permission.CHAT),
     ],

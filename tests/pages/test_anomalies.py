@@ -52,9 +52,10 @@ def test_anomaly_is_shown_with_its_sentence_its_chart_and_the_table(found: int, 
     page = open_page(PAGE, role=Role.VIEWER)
     assert not page.exception
     assert "was expected" in words(page).replace("\\", "")
-    assert len(page.get("plotly_chart")) == 1
+    assert len(page.get("plotly_chart")) == 2  # the lanes, and the quantity over time
     table = page.dataframe[0].value
-    assert {"severity", "start", "lasted", "host", "what", "actual", "expected", "confidence"} == set(table.columns)
+    columns = {"severity", "start", "lasted", "host", "what", "actual", "expected", "confidence", "label"}
+    assert columns == set(table.columns)
     assert table["severity"].str.match(r"[◆▲●○] ").all()
     assert "As of 2026" in words(page)
 
@@ -62,7 +63,7 @@ def test_anomaly_is_shown_with_its_sentence_its_chart_and_the_table(found: int, 
 def test_link_opens_its_anomaly_whatever_the_range(found: int, open_page: Callable) -> None:
     page = open_page(PAGE, role=Role.VIEWER, query={"anomaly": str(found), "range": "15m"})
     assert not page.exception
-    assert len(page.get("plotly_chart")) == 1
+    assert page.get("plotly_chart")
     assert "Nothing unusual" in [i.proto.title for i in page.info]
 
 
@@ -72,24 +73,53 @@ def test_link_to_nothing_is_said_and_breaks_nothing(found: int, open_page: Calla
     assert not page.exception
 
 
-def test_only_who_may_train_sees_the_button(found: int, open_page: Callable) -> None:
+def test_reasons_events_and_other_hosts_stand_beside_the_chart(found: int, open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.VIEWER)
+    shown = words(page)
+    assert "What the forest saw" in shown and "What happened nearby" in shown
+    assert "No other host was unusual" in shown
+    assert page.get("progress")
+
+
+def test_only_who_may_label_sees_the_buttons(found: int, open_page: Callable) -> None:
     for role in (Role.VIEWER, "guest"):
         page = open_page(PAGE, role=role)
         assert not page.exception
-        assert not [b for b in page.button if b.label == "Train"]
+        assert not [b for b in page.button if b.key.startswith("label_")]
+        assert not [c for table in page.dataframe for c in table.value.columns if c.startswith("say_")]
     page = open_page(PAGE, role=Role.ANALYST)
-    assert [b for b in page.button if b.label == "Train"]
+    assert {b.key for b in page.button} >= {"label_real", "label_false", "label_expected"}
+    assert {"say_real", "say_false", "say_expected"} <= set(page.dataframe[0].value.columns)
 
 
-def test_train_button_queues_training_and_progress_shows(app: App, open_page: Callable) -> None:
-    source_id = store(app)
-    page = open_page(PAGE, role=Role.ANALYST)
-    assert "No detector yet" in str([i.proto for i in page.info])
-    next(b for b in page.button if b.label == "Train").click().run()
+def test_one_click_labels_and_the_same_click_takes_it_back(app: App, found: int, open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.ANALYST, query={"anomaly": str(found)})
+    page.button(key="label_false").click().run()
     assert not page.exception
-    (task,) = app.detection.training.tasks(source_id)
-    assert task.status == TaskStatus.PENDING
-    assert "Learning what is normal" in str([i.proto for i in page.info])
+    assert app.detection.anomaly(ANALYST, found)["verdict"] == "false"
+    assert "analyst called it false" in words(page).replace("\\", "")
+    page.button(key="label_false").click().run()
+    assert app.detection.anomaly(ANALYST, found)["verdict"] == ""
+
+
+def test_muted_anomaly_is_hidden_until_asked_for(app: App, found: int, open_page: Callable) -> None:
+    one = app.detection.anomaly(ANALYST, found)
+    start = one["start_ts"] - timedelta(hours=1)
+    app.detection.annotations.add(ANALYST, "maintenance", start, start + timedelta(hours=2), text="<i>disks</i>")
+    many = len(open_page(PAGE, role=Role.VIEWER, query={"muted": "true"}).dataframe[0].value)
+    page = open_page(PAGE, role=Role.VIEWER)
+    assert not page.exception
+    assert (len(page.dataframe[0].value) if page.dataframe else 0) == many - 1
+    page = open_page(PAGE, role=Role.VIEWER, query={"anomaly": str(found)})
+    assert "Muted, maintenance" in words(page).replace("\\", "")
+    assert "<i>" not in page.get("plotly_chart")[1].proto.spec
+
+
+def test_host_filter_can_be_left_again(found: int, open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.VIEWER, query={"host": "web-01", "range": "30d"})
+    page.button(key="widen").click().run()
+    assert not page.exception
+    assert page.selectbox(key="host").value is None
 
 
 def test_nothing_collected_yet_names_the_next_step(open_page: Callable) -> None:
