@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, docs
+from lib.api import credentials, docs, feedback
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -106,6 +106,9 @@ class AnomalyRow(BaseModel):
     metric: str
     unit: str
     sentence: str = Field(description="The reason in words.")
+    verdict: str = Field(description="real, false, expected, or empty: nobody said.")
+    labelled_by: str
+    muted: str = Field(description="Why it is muted; empty: it is not.")
     actual: float | None
     expected: float | None
     low: float | None
@@ -211,13 +214,15 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         host: Annotated[str | None, Query(max_length=256)] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
         cursor: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
+        muted: Annotated[bool, Query(description="Also what lies in maintenance and expected spans.")] = False,
         actor: Actor = Depends(caller),
     ) -> AnomalyPage:
         app = get_app()
         # A plus that was not escaped in the address arrives as a space.
         span = Window.parse(re.sub(r"(T[\d:.]+) (\d\d:?\d\d)", r"\1+\2", window), app.clock())
-        return _anomaly_page(app, actor, span, host, limit, cursor)
+        return _anomaly_page(app, actor, span, host, limit, cursor, muted)
 
+    feedback.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
@@ -299,7 +304,7 @@ def _status(report: dict[str, Any], figures: Figures) -> Status:
 
 
 def _anomaly_page(
-    app: App, actor: Actor, span: Window, host: str | None, limit: int, cursor: str | None
+    app: App, actor: Actor, span: Window, host: str | None, limit: int, cursor: str | None, muted: bool
 ) -> AnomalyPage:
     """Keyset pages: an anomaly found meanwhile neither repeats nor hides another."""
     reach = span
@@ -310,7 +315,7 @@ def _anomaly_page(
             return AnomalyPage(items=[], next=None, window_start=span.start, window_end=span.end)
         reach = Window(span.start, min(span.end, edge))
     # Anomalies that begin in the very millisecond of the cursor come again; some room for them.
-    table = app.detection.anomalies(actor, window=reach, host=host, limit=limit + 101)
+    table = app.detection.anomalies(actor, window=reach, host=host, limit=limit + 101, muted=muted)
     rows = [_anomaly(row) for row in table.to_dict("records")]
     if last:
         rows = [row for row in rows if (to_ms(row.start), row.id) < last]
@@ -335,6 +340,9 @@ def _anomaly(row: dict[Any, Any]) -> AnomalyRow:
         "metric",
         "unit",
         "sentence",
+        "verdict",
+        "labelled_by",
+        "muted",
     )
     return AnomalyRow(
         **{name: row[name] for name in kept},

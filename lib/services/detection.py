@@ -45,6 +45,7 @@ _RETRAIN_AFTER = timedelta(days=1)
 # What failed to train is not tried again at once.
 _TRY_AGAIN_S = 900.0
 _CHART_POINTS, _CHART_SCORES = 180, 160
+_MOST_FOUND = 100_000
 
 
 class Detection:
@@ -295,15 +296,22 @@ class Detection:
         muted: also those inside maintenance and expected spans.
         """
         actor.require(Permission.VIEW)
+        hides = not muted and any(mark.mutes for mark in self.annotations.between(window))
         frame = self.findings.anomalies(
-            window=window, source_id=source_id, host=host, severity=severity, min_confidence=min_confidence, limit=limit
+            window=window,
+            source_id=source_id,
+            host=host,
+            severity=severity,
+            min_confidence=min_confidence,
+            # What is hidden must not count towards the limit.
+            limit=_MOST_FOUND if hides else limit,
         )
         first = [_most(e) for e in frame["explanation"]]
         frame["sentence"] = [str(e.get("sentence", "")) for e in frame["explanation"]]
         for column in ("title", "metric", "unit"):
             frame[column] = [str(c.get(column, "")) for c in first]
         frame = self.labels.attach(frame)
-        return frame if muted else frame[frame["muted"] == ""].reset_index(drop=True)
+        return frame[frame["muted"] == ""].head(limit).reset_index(drop=True) if hides else frame
 
     def lanes(
         self,

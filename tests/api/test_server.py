@@ -72,9 +72,10 @@ def test_description_documents_the_endpoints_and_their_errors(client: TestClient
     described = client.get("/api/openapi.json").json()
     assert described["servers"] == [{"url": "/api"}]
     assert {"/v1/status", "/v1/anomalies", "/v1/metrics"} <= set(described["paths"])
-    for path in described["paths"].values():
-        assert {"200", "401", "403", "422", "429"} <= set(path["get"]["responses"])
-        assert path["get"]["security"]
+    for method in (method for path in described["paths"].values() for method in path.values()):
+        assert {"401", "403", "422", "429"} <= set(method["responses"])
+        assert set(method["responses"]) & {"200", "201", "204"}
+        assert method["security"]
 
 
 def test_importing_the_routes_does_not_import_fastapi() -> None:
