@@ -149,12 +149,11 @@ class Record:
     def figures(self, days: float, quiet: Mapping[str, float], control: str, seed: int = 0) -> tuple[Figures, ...]:
         """One a detector, in the order of `names`. days: of one round. quiet: alerts a day on the untouched history."""
         whole = {name: Tally.joined(self.tallies[name]) for name in self.names}
-        which = np.random.default_rng(seed).integers(0, self.cases, (RESAMPLES, self.cases))
-        drawn = {name: one.f1(which) for name, one in whole.items()}
+        drawn = {name: resampled(one, seed) for name, one in whole.items()}
         out = []
         for name, one in whole.items():
             vus, auc = (float(np.mean(column)) for column in zip(*self.ranked[name], strict=True))
-            low, high = _interval(drawn[name])
+            low, high = interval(drawn[name])
             alerts, delays = float(one.hits.sum() + one.false.sum()), one.delay[np.isfinite(one.delay)]
             delay = float(np.median(delays)) if delays.size else float("nan")
             out.append(
@@ -172,7 +171,7 @@ class Record:
                     auc_pr=auc,
                     delay_steps=delay,
                     delay_s=delay * self.step_ms / 1000,
-                    ahead=None if name == OURS else _interval(drawn[OURS] - drawn[name]),
+                    ahead=None if name == OURS else interval(drawn[OURS] - drawn[name]),
                     by_kind=_shares([f.kind for _, f in self.faults], one.met),
                     by_strength=_shares(
                         [None if f.strength is None else f"{f.strength:g}" for _, f in self.faults], one.met
@@ -274,7 +273,14 @@ def _a(name: str, first: bool = False) -> str:
     return f"{article} {name}"
 
 
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
+def resampled(one: Tally, seed: int = 0) -> np.ndarray:
+    """F1 of alerts, had other faults been drawn from these, shape (resamples,). The same seed draws the same."""
+    cases = len(one.met)
+    return one.f1(np.random.default_rng(seed).integers(0, cases, (RESAMPLES, cases)))
+
+
+def interval(drawn: np.ndarray) -> tuple[float, float]:
+    """What `SURE` of the resampled lie between."""
     low, high = np.quantile(drawn, ((1 - SURE) / 2, (1 + SURE) / 2))
     return float(low), float(high)
 

@@ -105,8 +105,8 @@ def forest(values: np.ndarray, step_ms: int, seed: int) -> tuple[Scores, float]:
 
     def scores(given: np.ndarray) -> np.ndarray:
         with one_core(with_sklearn=True):
-            normal = np.asarray(model.score_samples(np.nan_to_num(given.T)), dtype=float)
-        return _where_seen(given, np.negative(normal))
+            strange = -model.score_samples(np.nan_to_num(given.T))
+        return _where_seen(given, strange)
 
     return scores, limit_of(scores(values), step_ms)
 
@@ -162,7 +162,7 @@ def chance(values: np.ndarray, step_ms: int, seed: int) -> tuple[Scores, float]:
     rng = np.random.default_rng(seed)
 
     def scores(given: np.ndarray) -> np.ndarray:
-        return _where_seen(given, rng.random(given.shape[1]))
+        return _where_seen(given, rng.random((given.shape[1],)))
 
     return scores, limit_of(scores(values), step_ms)
 
