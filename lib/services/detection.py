@@ -25,6 +25,7 @@ from lib.services import detection_history
 from lib.services.detection_history import History
 from lib.services.detection_scoring import MOST_STEPS, Loaded, Scoring
 from lib.services.detection_training import Training
+from lib.services.detection_trials import Trials
 from lib.settings import Settings
 from lib.store.findings import Findings
 from lib.store.samples import Samples
@@ -52,6 +53,7 @@ class Detection:
         self.findings = Findings(samples.store)
         self.scoring = Scoring(database, samples, self.registry)
         self.training = Training(database, samples, runner, self.registry, self.scoring, clock)
+        self.trials = Trials(settings, self.training, self.scoring, runner, audit, clock)
         self._asked: dict[tuple[int, str], float] = {}
         self._last_turn: dict[int, float] = {}
 
@@ -149,6 +151,7 @@ class Detection:
             rows = list(session.exec(select(DetectorRow).where(DetectorRow.source_id == source_id)).all())
         for row in rows:
             self._retire(row)
+        self.trials.forget(source_id)
 
     def _retire(self, row: DetectorRow) -> None:
         assert row.id is not None
