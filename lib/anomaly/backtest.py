@@ -248,8 +248,13 @@ def prepare(
     since = int(np.searchsorted(table.ts_ms, edge_ms))
     free = np.isfinite(table.values).any(axis=0) & ~within(table.ts_ms, (*busy, *leave_out))
     free[:since] = False
-    if not free.any():
-        raise NotEnoughData("All of the part to be judged by is taken by known anomalies; choose a longer window.")
+    if (room := int(free.sum())) < LEAST_TESTED // 2:
+        raise NotEnoughData(
+            f"Beside gaps, known anomalies and muted times, {room} points are left to be judged by; it takes at least "
+            f"{LEAST_TESTED // 2}. Choose a longer window.",
+            points=room,
+            needed=LEAST_TESTED // 2,
+        )
     size = inject.noise(table.values[:, :since])
     return Stage(fitted, table, since, free, np.arange(len(table.ids)), size)
 
