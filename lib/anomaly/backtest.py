@@ -212,7 +212,7 @@ def edges(frame: pd.DataFrame, shares: Sequence[float], least: int = training.MI
     grid = choose_grid(frame)
     ts = _ts_ms(frame)[np.isfinite(frame["value"].to_numpy(dtype=float))]
     bins = np.unique(grid.bin_of(ts))
-    parts = np.diff(np.array(shares), prepend=0.0)
+    parts = np.diff(np.array(shares), prepend=0.0).round(9)
     needed = ceil(max(least / parts[0], *(LEAST_TESTED / part for part in parts[1:])))
     if bins.size < needed:
         raise NotEnoughData(

@@ -199,7 +199,7 @@ def tune(
         default=base,
         best=best_choice,
         ahead=ahead,
-        verdict=_verdict(base, best_choice, picks[0] == picks[1], ahead, len(done), judged_faults),
+        verdict=verdict(base, best_choice, picks[0] == picks[1], ahead, len(done), judged_faults),
         trials=tuple(done),
         resumed=resumed,
         faults=count,
@@ -261,9 +261,10 @@ def _choice(trial: Trial, level: float, rule: Rule, judged: Tally, fold: Fold, s
     )
 
 
-def _verdict(
+def verdict(
     base: Choice, best: Choice, same: bool, ahead: tuple[float, float], trials: int, faults: int
 ) -> tuple[str, ...]:
+    """The outcome first. same: the best is the default. ahead: of the best over the default, on the last part."""
     held = f"F1 of alerts {best.held_out:.2f} against {base.held_out:.2f} of the default"
     if same:
         return (

@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ STRENGTHS = Design().strengths
 LEAST_BUDGET_S, USUAL_BUDGET_S, MOST_BUDGET_S = 10.0, 600.0, 14_400.0
 # Beside the budget: the export, one trial that was begun just before the end, and the last part.
 BEYOND_BUDGET_S = 3600.0
+STILL_COMING = timedelta(hours=1)
 _MOST_ANOMALIES = 10_000
 
 
@@ -151,13 +152,15 @@ class Trials:
         if not params["resume"]:
             journal.unlink(missing_ok=True)
         begun = None if params["start"] else read_header(journal)
+        # What is still coming in would make other data of it by the time it is gone on with.
+        anew = params if params["end"] else {**params, "end": (self.clock() - STILL_COMING).isoformat()}
         if begun is None:
-            return {**self._prepare(params, workdir), "journal": str(journal)}
+            return {**self._prepare(anew, workdir), "journal": str(journal)}
         try:
             exported = self.training.prepare({**params, "start": begun["start"], "end": begun["end"]}, workdir)
         except NotEnoughData:  # what it was begun with is gone
             journal.unlink(missing_ok=True)
-            return {**self._prepare(params, workdir), "journal": str(journal)}
+            return {**self._prepare(anew, workdir), "journal": str(journal)}
         return {**exported, "busy": begun["busy"], "options": begun["options"], "journal": str(journal)}
 
     def _busy(self, source_id: int, host: str, window: Window) -> list[tuple[int, int]]:
