@@ -83,7 +83,10 @@ class Tally:
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__))
 
     def f1(self, which: np.ndarray | None = None) -> np.ndarray:
-        """Of alerts, as `measures.alert_f1` has it; which: shape (resamples, f), faults drawn again."""
+        """Of alerts, as `measures.alert_f1` has it where none began too early.
+
+        which: shape (resamples, f), faults drawn again.
+        """
         met, hits, false = (a if which is None else a[which] for a in (self.met, self.hits, self.false))
         recall, right, wrong = met.mean(axis=-1), hits.sum(axis=-1), false.sum(axis=-1)
         precision = right / np.maximum(right + wrong, 1)
@@ -91,15 +94,19 @@ class Tally:
 
 
 def tally(faults: Sequence[Fault], called: Called, free: np.ndarray, tolerance: int) -> Tally:
-    """Alerts against faults. free: rows that count; an alert that reaches into others and meets no fault counts for
-    nothing. tolerance: rows an alert may come late."""
+    """Alerts against faults. An alert that was on before a fault began has not found it: otherwise one that never ends
+    would find them all.
+
+    free: rows that count; an alert that reaches into others and meets no fault counts for nothing. tolerance: rows an
+    alert may come late.
+    """
     n = len(faults)
     out = Tally(np.zeros(n), np.full(n, np.nan), np.zeros(n), np.zeros(n))
     middle = np.array([(fault.first + fault.last) / 2 for fault in faults])
     for first, last in called.spans:
-        met = [i for i, f in enumerate(faults) if first <= f.last + tolerance and last >= f.first]
+        met = [i for i, f in enumerate(faults) if f.first <= first <= f.last + tolerance]
         for i in met:
-            steps = max(min(first + called.late, last) - faults[i].first, 0)
+            steps = min(first + called.late, last) - faults[i].first
             out.met[i], out.delay[i] = 1, np.fmin(out.delay[i], steps)
         if met:
             out.hits[met[0]] += 1
@@ -209,17 +216,20 @@ def verdict(figures: Sequence[Figures]) -> tuple[str, ...]:
     ours = next(one for one in figures if one.name == OURS)
     peers = [one for one in figures if one.name != OURS and not one.control]
     control = next((one for one in figures if one.control), None)
-    said = [_outcome(ours, peers)]
-    if control and control.ahead and control.ahead[0] <= 0:
-        said.append(
-            f"Random scores reach {control.f1:.2f}, as good as {OURS} within what {_cases(ours)} faults can show: "
-            "these figures say little. Choose a longer window or stronger faults."
-        )
+    best = max(peers, key=lambda one: one.f1)
+    if control and max(ours.f1_low, best.f1_low) <= control.f1_high:
+        said = [
+            f"Nothing here is clearly better than chance: F1 of alerts {ours.f1:.2f} of {OURS}, {best.f1:.2f} of "
+            f"{_a(best.name)}, {control.f1:.2f} of random scores. Choose a longer window or stronger faults."
+        ]
+    else:
+        said = [_outcome(ours, best)]
+        if control and control.ahead and control.ahead[0] <= 0:
+            said.append(f"{OURS} is not clearly better than random scores, which reach {control.f1:.2f}.")
     return (*said, *_losses(ours, peers))
 
 
-def _outcome(ours: Figures, peers: Sequence[Figures]) -> str:
-    best = max(peers, key=lambda one: one.f1)
+def _outcome(ours: Figures, best: Figures) -> str:
     sure = f"{SURE:.0%} sure to be between"
     reached = f"F1 of alerts {ours.f1:.2f} against {best.f1:.2f}"
     assert best.ahead is not None
@@ -244,8 +254,8 @@ def _losses(ours: Figures, peers: Sequence[Figures]) -> list[str]:
                 f"{best.by_kind[kind]['found']:.0f} (with {best.false_alerts_per_day:.1f} false alerts a day against "
                 f"{ours.false_alerts_per_day:.1f})."
             )
-    quiet = min(peers, key=lambda one: one.false_alerts_per_day)
-    if quiet.false_alerts_per_day < ours.false_alerts_per_day:
+    quiet = min(peers, key=lambda one: (not one.recall, one.false_alerts_per_day))  # who finds nothing is easily quiet
+    if quiet.recall and quiet.false_alerts_per_day < ours.false_alerts_per_day:
         said.append(
             f"{_a(quiet.name, True)} raises fewer false alerts: {quiet.false_alerts_per_day:.2f} a day against "
             f"{ours.false_alerts_per_day:.2f} (and finds {quiet.recall:.0%} of the faults against {ours.recall:.0%})."

@@ -172,7 +172,7 @@ def test_tally_agrees_with_the_measures() -> None:
         labels[fault.first : fault.last + 1] = 1
     for _ in range(20):
         flags = rng.random(1000) > 0.99
-        spans = measures.runs(flags)
+        spans = [(a, b) for a, b in measures.runs(flags) if labels[a] or not labels[a : b + 1].any()]
         counted = tally(faults, Called(np.zeros(1000), 0, spans, 0), np.ones(1000, dtype=bool), 3)
         incidents, met, false = measures.alerts(labels, spans, 3)
         assert (len(counted.met), counted.met.sum(), counted.false.sum()) == (incidents, met, false)
@@ -182,11 +182,18 @@ def test_tally_agrees_with_the_measures() -> None:
 
 def test_delay_counts_from_the_start_of_a_fault_to_the_call() -> None:
     faults = [Fault("drift", 3.0, 100, 150), Fault("drift", 3.0, 300, 350), Fault("drift", 3.0, 500, 550)]
-    spans = [(110, 112), (120, 125), (290, 310)]
+    spans = [(110, 112), (120, 125), (300, 310)]
     counted = tally(faults, Called(np.zeros(600), 0, spans, 1), np.ones(600, dtype=bool), 0)
-    assert counted.delay[:2].tolist() == [11, 0]
+    assert counted.delay[:2].tolist() == [11, 1]
     assert np.isnan(counted.delay[2])
     assert counted.hits.tolist() == [2, 1, 0]
+
+
+def test_an_alert_that_was_on_before_has_found_nothing() -> None:
+    faults = [Fault("drift", 3.0, 100, 150), Fault("drift", 3.0, 300, 350)]
+    always = tally(faults, Called(np.zeros(600), 0, [(0, 599)], 0), np.ones(600, dtype=bool), 6)
+    assert always.met.tolist() == [0, 0] and always.false.sum() == 1
+    assert always.f1() == 0
 
 
 def test_alerts_in_rows_that_do_not_count_are_no_false_ones() -> None:
@@ -242,7 +249,11 @@ def test_verdict_says_when_chance_does_as_well() -> None:
     said = verdict(
         [figures(OURS, 0.3), figures("static threshold", 0.2, (0.01, 0.2)), figures("random", 0.25, (-0.1, 0.2))]
     )
-    assert "these figures say little" in said[1]
+    assert said[1] == "AutoOps is not clearly better than random scores, which reach 0.25."
+    nothing = verdict(
+        [figures(OURS, 0.05), figures("static threshold", 0.1, (-0.1, -0.01)), figures("random", 0.11, (-0.1, 0.1))]
+    )
+    assert nothing[0].startswith("Nothing here is clearly better than chance")
 
 
 def test_more_faults_make_the_interval_narrower() -> None:
