@@ -16,9 +16,9 @@ import pandas as pd
 from benchmarks import anomaly_sets
 from benchmarks.anomaly_sets import Labelled
 from benchmarks.report import Figure, note
-from lib.anomaly import inject, measures, training
+from lib.anomaly import backtest, inject, measures, peers, training
 from lib.anomaly.detector import Scored
-from lib.anomaly.events import Past, Rule, attributed, decide, settled
+from lib.anomaly.events import attributed
 from lib.errors import NotEnoughData
 from lib.features import channels as channel_plans
 from lib.features.grid import tabulate
@@ -56,31 +56,25 @@ def watched(one: Labelled, until: int, upto: int, seed: int = 0) -> tuple[np.nda
     """Evidence and flags of rows `until` to `upto`, by a detector trained on what came before; all that was scored,
     where in it each of the rows is, and the fit."""
     fitted = training.fit(one.series, one.frame(slice(0, until)), seed, least=LEAST)
-    detector, taught = fitted.detector, fitted.scored
+    detector = fitted.detector
     grid = detector.plan.grid
     before = max(0, until - detector.lookback - MARGIN)
     table = tabulate(one.series, one.frame(slice(before, upto)), grid)
     scored = detector.score(channel_plans.assemble(detector.plan, table))
     rows = grid.bin_of(one.ts_ms[until:upto]) - grid.bin_of(scored.ts_ms[:1])[0]
     rows = np.clip(rows, 0, len(scored.ts_ms) - 1)
-    calibrated = int(len(taught.ts_ms) * (1 - training.HELD_OUT))
-    past = Past(taught.ts_ms[calibrated:], taught.evidence[calibrated:])
     since = int(rows[0]) if len(rows) else 0
-    scored = settled(scored, Rule(), grid.step_s, since, past)
-    events, _ = decide(scored, Rule(), grid.step_s, since, past)
-    flags = np.zeros(len(scored.ts_ms), dtype=bool)
-    for event in events:
-        flags[event.first : event.last + 1] = True
+    scored, events = backtest.decided(fitted, scored, since)
+    flags = backtest.flags_of(events, len(scored.ts_ms))
     return np.nan_to_num(scored.evidence)[rows], flags[rows], scored, rows, fitted
 
 
 def forest(one: Labelled, until: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Plain Isolation Forest on raw values; called above the 99% quantile of its training scores."""
-    from sklearn.ensemble import IsolationForest
-
-    rows = np.nan_to_num(one.values.T)
-    model = IsolationForest(n_estimators=100, random_state=seed, n_jobs=1).fit(rows[:until])
-    scores = -model.score_samples(rows)
+    values = np.nan_to_num(one.values)
+    step_ms = int(np.median(np.diff(one.ts_ms)))
+    score, _ = peers.forest(values[:, :until], step_ms, seed)
+    scores = score(values)
     return scores, scores > np.quantile(scores[:until], 0.99)
 
 
@@ -280,26 +274,20 @@ def _injected(seed: int, kinds: tuple[str, ...], count: int, strength: float) ->
     days = pd.to_datetime(frame["ts"]).dt.floor("D")
     edge = days.min() + pd.Timedelta(days=20)
     fitted = training.fit(series, frame[frame["ts"] < edge])
-    detector, taught = fitted.detector, fitted.scored
+    detector = fitted.detector
     table = tabulate(series, frame, detector.plan.grid)
     rng = np.random.default_rng(seed)
     since = int(np.searchsorted(table.ts_ms, edge.timestamp() * 1000))
     clean = np.zeros(table.ts_ms.size, dtype=bool)
     clean[since:] = True
     size, labels = np.nanstd(table.values[:, :since], axis=1), np.zeros(table.ts_ms.size, dtype=int)
-    watched_rows = [n for n, i in enumerate(table.ids) if int(i) in set(detector.plan.series_ids)]
+    watched_rows = np.flatnonzero(np.isin(table.ids, detector.plan.series_ids))
     faults = inject.plan(clean, kinds, count, rng, apart=60)
     for fault in faults:
-        which = rng.choice(watched_rows, max(2, len(watched_rows) // 3), replace=False)
-        inject.inject(table.values, fault, which, strength, size, rng)
+        backtest.spoil(table.values, fault, watched_rows, strength, size, rng)
         labels[fault.first : fault.last + 1] = 1
-    scored = detector.score(channel_plans.assemble(detector.plan, table))
-    calibrated = int(len(taught.ts_ms) * (1 - training.HELD_OUT))
-    past = Past(taught.ts_ms[calibrated:], taught.evidence[calibrated:])
-    events, _ = decide(scored, Rule(), detector.plan.grid.step_s, since, past)
-    flags = np.zeros(labels.size, dtype=bool)
-    for event in events:
-        flags[event.first : event.last + 1] = True
+    scored, events = backtest.watch(fitted, channel_plans.assemble(detector.plan, table), since)
+    flags = backtest.flags_of(events, labels.size)
     whole = Labelled(f"host-{seed}", table.ts_ms, np.nan_to_num(table.values), labels, since, 12)
     found = {
         "ours": figures(whole, np.nan_to_num(scored.evidence), flags, since),

@@ -32,6 +32,7 @@ from lib.services.detection_lanes import Lanes
 from lib.services.detection_scoring import MOST_STEPS, Loaded, Scoring
 from lib.services.detection_threshold import Thresholds
 from lib.services.detection_training import Training
+from lib.services.detection_trials import Trials
 from lib.settings import Settings
 from lib.store.findings import Findings
 from lib.store.samples import Samples
@@ -66,6 +67,7 @@ class Detection:
         self.training = Training(
             database, samples, runner, self.registry, self.scoring, self.labels, self.annotations, clock
         )
+        self.trials = Trials(settings, self.training, self.scoring, runner, audit, clock)
         self._asked: dict[tuple[int, str], float] = {}
         self._last_turn: dict[int, float] = {}
 
@@ -125,11 +127,12 @@ class Detection:
         *,
         rescore: bool = True,
         options: Mapping[str, Any] | None = None,
+        rule: Mapping[str, Any] | None = None,
     ) -> Task:
         """Queue training for one host or several; the last 30 days unless a window is given.
 
         rescore: also look through the training span and replace what earlier versions had found in it.
-        options: of `lib.anomaly.options.Options`; None: those of the version before.
+        options: of `lib.anomaly.options.Options`, rule: of `lib.anomaly.events.Rule`; None: as the version before.
         Raises NotFound for a source or host nothing is stored of, Invalid for options that mean nothing.
         """
         actor.require(Permission.DETECT)
@@ -140,7 +143,7 @@ class Detection:
         if unknown := [h for h in hosts if h not in stored]:
             raise NotFound(f"Nothing is stored of {unknown[0]!r} from source {source_id}; collect from it first.")
         chosen = Options.from_json(options).to_json() if options is not None else None
-        task = self.training.submit(actor, source_id, hosts, window, rescore, chosen)
+        task = self.training.submit(actor, source_id, hosts, window, rescore, chosen, dict(rule) if rule else None)
         self.audit.record(actor, "detector.train", ", ".join(hosts), source_id=source_id, task=task.id)
         return task
 
@@ -168,6 +171,7 @@ class Detection:
             self._retire(row)
         self.labels.forget(source_id)
         self.annotations.forget(source_id)
+        self.trials.forget(source_id)
 
     def _retire(self, row: DetectorRow) -> None:
         assert row.id is not None

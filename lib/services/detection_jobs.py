@@ -16,7 +16,7 @@ from lib.anomaly import labels, training
 from lib.anomaly.detector import Detector
 from lib.anomaly.events import Rule, decide
 from lib.anomaly.options import Options
-from lib.anomaly.training import Fitted
+from lib.anomaly.training import Fitted, Span
 from lib.db.tables import Verdict
 from lib.errors import ArtefactRefused, NotEnoughData
 from lib.frames import Series
@@ -106,14 +106,21 @@ def _fit(
     said: Callable[[float, str], None] = lambda _fraction, _words: None,
     heeded: Callable[[int], bool] = lambda _number: True,
 ) -> Fitted:
-    """What a person called wrong or expected, and what is muted, is not learnt from; a false alarm is, as normal.
-    heeded: which of the labels count."""
+    """heeded: which of the labels count."""
+    leave_out, keep = told_spans(group, heeded)
+    options = Options.from_json(group.get("options", {}))
+    return training.fit(series, frame, progress=said, leave_out=leave_out, keep=keep, options=options)
+
+
+def told_spans(
+    group: dict[str, Any], heeded: Callable[[int], bool] = lambda _number: True
+) -> tuple[list[Span], list[Span]]:
+    """Spans to leave out of learning and spans to keep in: what people called wrong or expected, and what is muted, is
+    not learnt from; a false alarm is, as normal."""
     told = [one for number, one in enumerate(group.get("labels", ())) if heeded(number)]
     odd = [(one["start"], one["end"]) for one in told if one["verdict"] != Verdict.FALSE]
     normal = [(one["start"], one["end"]) for one in told if one["verdict"] == Verdict.FALSE]
-    muted = [(int(a), int(b)) for a, b in group.get("muted", ())]
-    options = Options.from_json(group.get("options", {}))
-    return training.fit(series, frame, progress=said, leave_out=odd + muted, keep=normal, options=options)
+    return odd + [(int(a), int(b)) for a, b in group.get("muted", ())], normal
 
 
 def _heeded(

@@ -68,10 +68,11 @@ class Training:
         window: Window | None,
         rescore: bool,
         options: dict[str, Any] | None = None,
+        rule: dict[str, Any] | None = None,
     ) -> Task:
         """Queue one task for these groups; while the same is queued or running, that one is returned.
 
-        options: None for those of the version before."""
+        options, rule: None for those of the version before."""
         with self.database.session() as session:
             source = session.get(Source, source_id)
         name = source.name if source else f"source {source_id}"
@@ -83,6 +84,7 @@ class Training:
             "end": window.end.isoformat() if window else None,
             "rescore": rescore,
             "options": options,
+            "rule": rule,
             "by": by.name,
         }
         key = f"{source_id}:{'|'.join(sorted(hosts))}"
@@ -124,11 +126,11 @@ class Training:
                 points=0,
             )
         for group in groups:
-            group |= self._told(params["source_id"], group["host"], window) | self._chosen(params, group["host"])
+            group |= self.told(params["source_id"], group["host"], window) | self._chosen(params, group["host"])
         (workdir / GROUPS).write_text(json.dumps(groups))
         return {**params, "start": window.start.isoformat(), "end": window.end.isoformat()}
 
-    def _told(self, source_id: int, host: str, window: Window) -> dict[str, Any]:
+    def told(self, source_id: int, host: str, window: Window) -> dict[str, Any]:
         """labels: start, end (Unix ms), verdict and whether an anomaly met it; muted: spans [start, end)."""
         said = [
             one for one in self.labels.of(source_id, host) if one.start_at < window.end and one.end_at > window.start
@@ -153,7 +155,10 @@ class Training:
         """options and rule of the group: those asked for, else those of the version at work."""
         current = next((d for d in self._versions(params["source_id"], host) if d.active), None)
         before = current.params if current else {}
-        return {"options": params.get("options") or before.get("options", {}), "rule": before.get("rule", {})}
+        return {
+            "options": params.get("options") or before.get("options", {}),
+            "rule": params.get("rule") or before.get("rule", {}),
+        }
 
     def receive(self, params: dict[str, Any], path: Path, made: dict[str, Any]) -> None:
         """Register a detector as soon as it is there, keep what it found, and let it take over from the version

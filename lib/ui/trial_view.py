@@ -42,9 +42,11 @@ def backtest(app: App, actor: Actor, source_id: int, host: str) -> None:
         _figures(found["figures"])
         _recalls(found["figures"])
         with st.expander("What to bear in mind", icon=":material/info:"):
+            learnt, until, tested = (
+                stamp(from_ms(found[name])) for name in ("trained_from_ms", "trained_until_ms", "tested_until_ms")
+            )
             st.caption(
-                f"Learnt from {stamp(from_ms(found['trained_from_ms']))} to {stamp(from_ms(found['trained_until_ms']))}, "
-                f"tested to {stamp(from_ms(found['tested_until_ms']))}: {len(found['found'])} faults in "
+                f"Learnt from {learnt} to {until}, tested to {tested}: {len(found['found'])} faults in "
                 f"{found['rounds']} rounds over {found['channels']} quantities."
             )
             for note in found["notes"]:

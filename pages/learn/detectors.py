@@ -4,12 +4,12 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import anomaly_view, detector_view, guard, mark_view, runtime, threshold_view
+from lib.ui import anomaly_view, detector_view, guard, mark_view, runtime, threshold_view, trial_view
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
 app = runtime.app()
-PARTS = ("Training", "Threshold", "Labels", "Marks")
+PARTS = ("Training", "Threshold", "Labels", "Backtest", "Tuning", "Marks")
 
 
 def follow_training(was_running: bool) -> None:
@@ -62,6 +62,10 @@ elif card is None:
     st.info(
         "Train it first; it takes 300 points, a few seconds.", title="No detector yet", icon=":material/model_training:"
     )
+elif part == "Backtest":
+    trial_view.backtest(app, actor, source_id, host)
+elif part == "Tuning":
+    trial_view.tuning(app, actor, source_id, host, card)
 else:
     every = st.toggle("All hosts of this source", key="detector_every", bind="query-params")
     draw = threshold_view.threshold if part == "Threshold" else threshold_view.labels

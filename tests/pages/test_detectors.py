@@ -14,7 +14,7 @@ from tests.pages.test_anomalies import store, words
 
 PAGE = "pages/learn/detectors.py"
 ANALYST = Actor("ann", Role.ANALYST)
-PARTS = ("Training", "Threshold", "Labels", "Marks")
+PARTS = ("Training", "Threshold", "Labels", "Backtest", "Tuning", "Marks")
 
 
 @pytest.fixture
