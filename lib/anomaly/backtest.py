@@ -30,7 +30,7 @@ from lib.frames import Series
 # Kinds that come in strengths; the others take a value away altogether.
 GRADED = ("spike", "level shift", "drift", "variance burst")
 # At most this share of the rows belongs to faults: with more, what is usual by now would be the faults themselves.
-DENSITY = 0.1
+DENSITY = 0.03
 # Steps between faults, less where there is little room.
 APART, LEAST_APART = 60, 12
 LEAST_TESTED = 200  # rows, about what the longest fault takes with what is around it
