@@ -17,16 +17,17 @@ from lib.features.build import build
 from lib.features.channels import Channels
 from lib.profiling.words import spelt
 
+NAMED = 2  # features a channel
+
 
 @dataclass(frozen=True)
-class FeatureShare:
-    """name: of the feature alone; channel: its number, -1 for the group's own. share: of all that made the moment
-    strange to the forest, 0..1. away: from its usual value, in ranges it keeps to; signed."""
+class ForestShare:
+    """What one channel did to the forest's score. channel: its number, -1 for the time of day and week. share: of all
+    that made the moment strange, 0..1. features: those that did most of it, most first."""
 
-    name: str
     channel: int
     share: float
-    away: float
+    features: tuple[str, ...]
 
 
 def paths(forest: FlatForest, row: np.ndarray) -> tuple[np.ndarray, float]:
@@ -77,8 +78,8 @@ def _sums(forest: FlatForest) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum(count), np.cumsum(total)
 
 
-def feature_shares(detector: Detector, channels: Channels, row: int, most: int = 6) -> list[FeatureShare]:
-    """The features that made a row strange to the forest, most first. channels: with what came before the row."""
+def forest_shares(detector: Detector, channels: Channels, row: int, most: int = 4) -> list[ForestShare]:
+    """What made a row strange to the forest, by channel, most first. channels: with what came before the row."""
     looked = channels.rows(slice(max(0, row - detector.spec.lookback - 1), row + 1))
     features = build(looked, detector.spec, detector.baseline)
     broad = detector.broad
@@ -91,14 +92,15 @@ def feature_shares(detector: Detector, channels: Channels, row: int, most: int =
     total = float(shares.sum())
     if total <= 0:
         return []
-    order = np.argsort(-shares)[:most]
-    return [
-        FeatureShare(
-            features.names[i].rsplit("|", 1)[1], int(features.channel[i]), float(shares[i] / total), float(size[i])
-        )
-        for i in order
-        if shares[i] > 0
-    ]
+    whole = {int(c): float(shares[features.channel == c].sum() / total) for c in np.unique(features.channel)}
+    found = []
+    for channel in sorted(whole, key=lambda c: -whole[c])[:most]:
+        own = np.flatnonzero(features.channel == channel)
+        first = own[np.argsort(-shares[own])[:NAMED]]
+        names = tuple(features.names[i].rsplit("|", 1)[1] for i in first if shares[i] > 0)
+        if names:
+            found.append(ForestShare(channel, whole[channel], names))
+    return found
 
 
 _ROLLING = {

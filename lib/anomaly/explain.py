@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.anomaly.attribution import FeatureShare, spoken_feature
+from lib.anomaly.attribution import ForestShare, spoken_feature
 from lib.anomaly.detector import Scored
 from lib.anomaly.events import Event
 from lib.features.channels import Channel, Plan
@@ -16,12 +16,10 @@ from lib.frames import from_ms
 from lib.profiling.words import amount, between, spelt
 
 
-def explain(
-    event: Event, scored: Scored, plan: Plan, host: str, features: Sequence[FeatureShare] = ()
-) -> dict[str, Any]:
+def explain(event: Event, scored: Scored, plan: Plan, host: str, forest: Sequence[ForestShare] = ()) -> dict[str, Any]:
     """What is shown as reason: `sentence`, `contributors` (most first) and the facts they rest on, JSON-able.
 
-    features: what made it strange to the forest.
+    forest: what made it strange to the forest.
     """
     step = timedelta(milliseconds=plan.grid.step_ms)
     start = from_ms(int(scored.ts_ms[event.first]))
@@ -34,7 +32,7 @@ def explain(
         "contributors": contributors,
         "duration_s": lasted.total_seconds(),
         "evidence": event.evidence,
-        "features": [_feature(one, plan) for one in features],
+        "forest": [_forest(one, plan) for one in forest],
     }
 
 
@@ -67,10 +65,10 @@ def sentence(contributors: list[dict[str, Any]], host: str, start: datetime, las
     return text
 
 
-def _feature(one: FeatureShare, plan: Plan) -> dict[str, Any]:
+def _forest(one: ForestShare, plan: Plan) -> dict[str, Any]:
     title = plan.channels[one.channel].title if one.channel >= 0 else "The time of day or week"
-    words = spoken_feature(one.name, plan.grid.step_s)
-    return {"title": title, "feature": words, "share": round(one.share, 4), "away": round(one.away, 2)}
+    words = [spoken_feature(name, plan.grid.step_s) for name in one.features]
+    return {"title": title, "share": round(one.share, 4), "features": words}
 
 
 def _contributor(channel: Channel, number: int, share: float, event: Event, scored: Scored) -> dict[str, Any]:

@@ -347,14 +347,14 @@ class Detection:
         return row | {column: str(first.get(column, "")) for column in ("title", "metric", "unit")}
 
     def explain(self, actor: Actor, anomaly_id: int) -> dict[str, Any]:
-        """Why one anomaly is one: what `anomaly` gives, contributors and features (most first), nearby (events, nearest
+        """Why one anomaly is one: what `anomaly` gives, contributors and forest (most first), nearby (events, nearest
         first) and peers. Raises NotFound."""
         row = self.anomaly(actor, anomaly_id)
         contributors = list(row["explanation"].get("contributors") or ())
         end = row["end_ts"] or self.clock()
         told: dict[str, Any] = {
             "contributors": contributors,
-            "features": list(row["explanation"].get("features") or ()),
+            "forest": list(row["explanation"].get("forest") or ()),
             "nearby": self.context.nearby(row["source_id"], row["host"], row["start_ts"], end),
             "peers": None,
         }

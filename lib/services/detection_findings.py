@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib.anomaly import events
-from lib.anomaly.attribution import feature_shares
+from lib.anomaly.attribution import forest_shares
 from lib.anomaly.detector import Detector, Scored
 from lib.anomaly.events import NOTHING, Event, Past, Rule
 from lib.anomaly.explain import explain
@@ -68,7 +68,7 @@ def row_of(event: Event, scored: Scored, channels: Channels, one: Detector, host
     plan = one.plan
     strangest = event.first + int(np.nanargmax(scored.evidence[event.first : event.last + 1]))
     with one_core():
-        reason = explain(event, scored, plan, host, feature_shares(one, channels, strangest))
+        reason = explain(event, scored, plan, host, forest_shares(one, channels, strangest))
     first = reason["contributors"][0]
     end_ms = int(scored.ts_ms[event.last]) + plan.grid.step_ms
     return {

@@ -197,12 +197,13 @@ def why(one: dict[str, Any], now: datetime) -> None:
     forest, near, others = st.columns(3, gap="large")
     with forest:
         st.markdown("**What the forest saw**")
-        for feature in one["features"][:5]:
+        for part in one["forest"]:
+            words = plain(" and ".join(part["features"]), 160)
             st.progress(
-                min(max(float(feature["share"]), 0.0), 1.0),
-                text=f"{plain(feature['title'], 60)}: {plain(feature['feature'], 80)} ({feature['share']:.0%})",
+                min(max(float(part["share"]), 0.0), 1.0),
+                text=f"**{plain(part['title'], 60)}** {part['share']:.0%}: {words}",
             )
-        if not one["features"]:
+        if not one["forest"]:
             st.caption("Found before these reasons were kept; train again to see them.")
     with near:
         st.markdown("**What happened nearby**")

@@ -15,7 +15,6 @@ from lib.db.tables import Task
 from lib.errors import AppError
 from lib.frames import from_ms
 from lib.services.detection_card import Card
-from lib.ui import charts
 from lib.ui.text import ago, duration, plain, stamp
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def backtest(app: App, actor: Actor, source_id: int, host: str) -> None:
                 f"Learnt from {learnt} to {until}, tested to {tested}: {len(found['found'])} faults in "
                 f"{found['rounds']} rounds over {found['channels']} quantities."
             )
-            for note in found["notes"]:
-                st.markdown(f"- {plain(note, 600)}")
+            st.markdown("\n".join(f"- {plain(note, 600)}" for note in found["notes"]))
     with st.form("backtest_form", border=True):
         kinds = st.multiselect("Faults", list(inject.KINDS), list(inject.KINDS), key="backtest_kinds")
         strengths = st.pills(
@@ -151,8 +149,8 @@ def _progress(task: Task) -> None:
 
 def _outcome(verdict: Sequence[str], found: Mapping[str, Any], now: datetime) -> None:
     st.markdown(f"**{plain(verdict[0], 800)}**")
-    for line in verdict[1:]:
-        st.markdown(f"- {plain(line, 800)}")
+    if len(verdict) > 1:
+        st.markdown("\n".join(f"- {plain(line, 800)}" for line in verdict[1:]))
     made = datetime.fromisoformat(found["made_at"])
     st.caption(f"By {plain(found['by'])}, {ago(made, now, short=True)}.")
 
@@ -197,31 +195,23 @@ def _percent(figures: Sequence[Mapping[str, Any]], name: str) -> list[float | No
 
 
 def _recalls(figures: Sequence[Mapping[str, Any]]) -> None:
-    """Found by kind of fault, ours beside the others."""
-    kinds = list(figures[0]["by_kind"])
-    if not kinds:
-        return
-    figure = charts.empty_figure()
-    for number, one in enumerate(f for f in figures if not f["control"]):
-        figure.add_bar(
-            x=[100 * one["by_kind"][kind]["recall"] for kind in kinds],
-            y=kinds,
-            orientation="h",
-            name=charts.label(one["name"]),
-            marker={"color": charts.colour(number), "pattern": {"shape": "" if not number else "/x.\\-+"[number % 6]}},
-            hovertemplate="%{x:.0f} % of %{y} found<extra>" + charts.label(one["name"]) + "</extra>",
-        )
-    ours = ", ".join(f"{kind} {100 * figures[0]['by_kind'][kind]['recall']:.0f} %" for kind in kinds)
-    charts.layout(figure, alt=f"Faults found by kind; ours: {ours}.", height=120 + 52 * len(kinds), legend=True)
-    figure.update_layout(
-        xaxis={"range": [0, 100], "ticksuffix": " %", "title": {"text": "found"}},
-        yaxis={"autorange": "reversed", "ticksuffix": ""},
-        legend={"y": 1.02, "yanchor": "bottom"},
-        margin={"l": 130, "t": 40, "b": 48},
-        hovermode="closest",
-        bargap=0.25,
+    """What of each kind of fault each detector found, in percent."""
+    kinds = figures[0]["by_kind"]
+    rows = pd.DataFrame({"fault": list(kinds), "cases": [int(one["cases"]) for one in kinds.values()]})
+    config: dict[str, Any] = {"fault": "Found by kind", "cases": st.column_config.NumberColumn("Cases")}
+    for number, one in enumerate(figures):
+        name = f"found_{number}"
+        rows[name] = [100 * one["by_kind"][kind]["recall"] for kind in kinds]
+        title = ("★ " if not number else "") + one["name"]
+        config[name] = st.column_config.ProgressColumn(title, format="%.0f %%", min_value=0, max_value=100)
+    st.dataframe(
+        rows,
+        hide_index=True,
+        key="backtest_recalls",
+        column_config=config,
+        height=38 + 35 * len(rows),
+        alt="Faults found by kind and detector",
     )
-    charts.show(figure, key="backtest_recalls")
 
 
 def _choices(found: Mapping[str, Any]) -> None:

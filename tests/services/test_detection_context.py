@@ -45,8 +45,8 @@ def told(app: App) -> dict:
 def test_explanation_names_what_the_forest_saw_and_how_the_other_hosts_were(two: tuple[App, int]) -> None:
     app, _ = two
     one = told(app)
-    assert one["features"][0]["share"] >= one["features"][-1]["share"] > 0
-    assert all(f["title"] and f["feature"] for f in one["features"])
+    assert one["forest"][0]["share"] >= one["forest"][-1]["share"] > 0
+    assert all(part["title"] and part["features"] for part in one["forest"])
     peers = one["peers"]
     assert peers.hosts == 1 and peers.low == peers.high
     assert abs(one["actual"] - one["expected"]) > abs(peers.middle - one["expected"])
