@@ -13,7 +13,7 @@ from lib.ui.text import amount, stamp
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-_LANE_PX, _AROUND_PX = 17, 42
+_LANE_PX, _AROUND_PX = 17, 52
 # severity -> (colour, symbol, size); what was watched and called nothing is a faint line.
 _LOOK: dict[str, tuple[str, str, int]] = {
     "critical": ("#c2255c", "diamond", 13),
@@ -71,7 +71,7 @@ def lanes(given: Lanes) -> Figure:
         },
         xaxis={"fixedrange": True},
         legend={"y": 1.0, "yanchor": "bottom", "x": 1.0, "xanchor": "right", "orientation": "h"},
-        margin={"t": 26, "b": 34},
+        margin={"t": 26, "b": 44},
         hovermode="closest",
         dragmode=False,
     )

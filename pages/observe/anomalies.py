@@ -29,6 +29,11 @@ def label(anomaly_id: int, verdict: str) -> None:
         st.toast(plain(error.message), icon=":material/error:")
 
 
+def widen() -> None:
+    controls.unfocus(DEFAULT_RANGE)
+    links.choose(None)
+
+
 def draw_one(anomaly_id: int) -> None:
     try:
         one = app.detection.explain(actor, anomaly_id)
@@ -72,7 +77,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
             "Show muted", key="muted", bind="query-params", help="Also what lies in maintenance and expected spans."
         )
     if host:
-        st.button("All hosts", icon=":material/zoom_out_map:", key="widen", on_click=controls.unfocus, args=("7d",))
+        st.button("All hosts", icon=":material/zoom_out_map:", key="widen", on_click=widen)
 found = app.detection.anomalies(actor, window, source_id=source_id, host=host, severity=severity or None, muted=muted)
 lanes = app.detection.lanes(actor, window, found, source_id=source_id, host=host)
 if lanes.groups:
