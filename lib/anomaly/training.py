@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from lib.anomaly.autoregression import RidgeAR
-from lib.anomaly.detector import CLIP, Detector, Scored, strayed, strongest, tamed
+from lib.anomaly.detector import CLIP, PARTS, Detector, Scored, strayed, strongest, tamed
 from lib.anomaly.forest import FlatForest
 from lib.anomaly.options import Options
 from lib.anomaly.pattern import Pattern
 from lib.anomaly.relations import Relations
+from lib.anomaly.state import State
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
 from lib.anomaly.whitening import Whitening
@@ -23,7 +24,7 @@ from lib.errors import NotEnoughData
 from lib.features import baseline as baselines
 from lib.features import channels as channel_plans
 from lib.features.baseline import Baseline
-from lib.features.build import Features, Spec, build
+from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels
 from lib.features.grid import choose_grid, tabulate
 from lib.features.kernels import move, unchanged
@@ -171,7 +172,8 @@ def _learn(
     ).fit(white)
     progress(0.75, f"Isolation Forest of {options.trees} trees")
     still = _still(channels, warm, spec)
-    residual = strayed(channels, features, options, still)
+    before = State.begin(Past.none(spec, len(still)), len(PARTS), len(still))
+    residual, _ = strayed(channels, features, options, still, before)
     draft = Detector(
         plan=channels.plan,
         spec=spec,
