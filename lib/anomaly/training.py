@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,8 @@ from lib.frames import Series
 MIN_POINTS = 300
 REACH = 4.0  # of features in ranges
 RANGE = (0.001, 0.999)  # the range a feature usually keeps to
+A_LITTLE = 1e-3  # of the largest movement seen
+_MOVEMENT = re.compile(r"\|(std|slope|difference|ewma_residual)_\d+$")
 # The last part of training calibrates what the first part taught; the same rows for both would flatter.
 HELD_OUT, SHORT, BLOCKS = 0.3, 2000, 24
 # Rows this strange before anything was learnt are left out of learning, at most this share of them; see `_usable`.
@@ -238,6 +241,12 @@ def _feature_sizes(features: Features, channels: Channels, teach: np.ndarray) ->
     with np.errstate(invalid="ignore"):
         moved = bn.nanmax(taught, axis=1) > bn.nanmin(taught, axis=1)
     fallback = np.where(features.channel >= 0, by_channel[np.maximum(features.channel, 0)], 1.0)
+    # Where next to nothing ever moves, that anything does is news, however little it was.
+    moves = np.array([bool(_MOVEMENT.search(n)) for n in features.names])
+    inner, outer = (baselines.quantile(taught, q) for q in (0.1, 0.9))
+    with np.errstate(invalid="ignore"):
+        largest = np.nan_to_num(bn.nanmax(np.abs(taught), axis=1))
+    own = np.where(moves & (outer <= inner) & (largest > 0), A_LITTLE * largest, own)
     flags = np.array([n.endswith(("|flat", "|missing", "|reset")) or n.startswith("group|") for n in features.names])
     spread = np.where(flags, np.maximum(own, 0.25), np.where(moved, own, fallback))
     low, high = (baselines.quantile(taught, q) for q in RANGE)
