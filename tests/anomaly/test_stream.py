@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lib.anomaly import training
 from lib.anomaly.detector import Detector, Scored
 from lib.anomaly.options import Options
-from lib.anomaly.stream import Stream
+from lib.anomaly.stream import LATE, Stream
 from lib.errors import Invalid
 from lib.features.channels import Channels
 from lib.frames import Series
@@ -117,16 +117,26 @@ def test_a_long_history_in_blocks_scores_as_in_one(monkeypatch: pytest.MonkeyPat
     same(detector("several").score(channels, since).rows(slice(since, None)), whole.rows(slice(since, None)))
 
 
-def test_newest_moment_seen_more_fully_replaces_what_was_half_seen() -> None:
-    channels = damaged("several", 7, 300)
-    stream = Stream(detector("several"))
-    stream.take(channels.rows(slice(0, 200)))
-    half = channels.values[:, 200:201].copy()
-    half[1:] = np.nan
-    row = channels.rows(slice(200, 201))
-    stream.take(Channels(channels.plan, row.ts_ms, half, row.resets))
-    again = stream.take(channels.rows(slice(200, 230)))
-    same(again, detector("several").score(channels).rows(slice(200, 230)))
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 40),
+    st.lists(st.tuples(st.integers(0, LATE), st.integers(0, 12)), min_size=1, max_size=12),
+)
+def test_moments_that_come_again_replace_what_was_known_from_them_on(
+    seed: int, first: int, takes: list[tuple[int, int]]
+) -> None:
+    now = damaged("several", seed, first)
+    stream, rng = Stream(detector("several")), np.random.default_rng(seed)
+    stream.take(now)
+    for back, more in takes:
+        start = max(now.ts_ms.size - back, 0)
+        whole = damaged("several", seed, now.ts_ms.size + more)
+        newer = whole.rows(slice(start, None))
+        newer = Channels(newer.plan, newer.ts_ms, newer.values + rng.normal(0, 2, newer.values.shape), newer.resets)
+        now = now.rows(slice(0, start)).followed_by(newer)
+        found = stream.take(now.rows(slice(start, None)))
+        same(found, detector("several").score(now).rows(slice(start, None)))
 
 
 def test_a_stream_begun_anew_from_stored_samples_gives_what_a_batch_over_them_gives() -> None:
@@ -148,8 +158,10 @@ def test_a_stream_begun_anew_from_stored_samples_gives_what_a_batch_over_them_gi
 def test_moments_that_do_not_follow_are_refused_and_change_nothing() -> None:
     channels = damaged("several", 11, 60)
     stream = Stream(detector("several"))
-    stream.take(channels.rows(slice(0, 30)))
-    for start in (20, 31):
+    stream.take(channels.rows(slice(0, 15)))
+    stream.take(channels.rows(slice(15, 30)))
+    for start in (10, 31):
+        assert not stream.follows(int(channels.ts_ms[start]))
         with pytest.raises(Invalid, match="do not follow"):
             stream.take(channels.rows(slice(start, 40)))
     same(stream.take(channels.rows(slice(30, 60))), detector("several").score(channels).rows(slice(30, 60)))
