@@ -32,11 +32,14 @@ class RidgeAR:
         residual = np.where(np.isfinite(rows[keep]), b - a @ weights, np.nan)
         return cls(weights, np.maximum(robust_scale(residual.T), 1e-3))
 
-    def residual(self, rows: np.ndarray) -> np.ndarray:
-        """shape (n, c), in usual sizes; NaN where the channel was not seen, 0 for the first moments."""
+    def residual(self, rows: np.ndarray, last: int | None = None) -> np.ndarray:
+        """shape (n, c), in usual sizes; NaN where the channel was not seen, 0 for the first moments. last: of that
+        many rows only, those before being known."""
+        n = len(rows)
+        rows = rows[max(0, n - (n if last is None else last) - max(LAGS)) :]
         out = (rows - _past(rows) @ self.weights) / self.scale
         out[: max(LAGS)] = np.where(np.isfinite(rows[: max(LAGS)]), 0.0, np.nan)
-        return out
+        return out if last is None else out[len(out) - last :]
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "scale": self.scale}

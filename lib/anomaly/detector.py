@@ -8,28 +8,31 @@ confidence. `lib.anomaly.training` makes one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lib.anomaly.autoregression import RidgeAR
+from lib.anomaly.autoregression import LAGS, RidgeAR
 from lib.anomaly.forest import FlatForest
 from lib.anomaly.options import Options
 from lib.anomaly.pattern import STEPS, Pattern
 from lib.anomaly.relations import WINDOW, Relations
+from lib.anomaly.state import State, newest
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
 from lib.anomaly.whitening import Whitening
 from lib.features.baseline import Baseline
-from lib.features.build import Features, Spec, build
+from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.kernels import missing_share, move, unchanged
 
-VERSION = "4"  # raised when the same data would give another detector
+VERSION = "5"  # raised when the same data would give another detector
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
 # The forest is the centre; the other parts share what its own weight leaves in this proportion.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
+AT_ONCE = 25_600  # moments scored in one go: few enough for memory, enough for what each go costs
 CLIP = 20.0  # of features in robust spreads
 TAME = 5.0  # of residuals, see `tamed`
 # How much what is remembered counts beside the newest; twice that for who looks back and knows what came after.
@@ -56,6 +59,13 @@ class Scored:
 
     def rows(self, keep: slice) -> Scored:
         return Scored(*(getattr(self, f)[..., keep] for f in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scored]) -> Scored:
+        """Spans that follow each other as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([getattr(p, f) for p in parts], axis=-1) for f in cls.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -96,25 +106,63 @@ class Detector:
         The first `lookback` moments have less history behind them than training had and may look stranger
         than they are; callers score from there on.
         """
+        return self.advance(channels, self.begin(), since)[0]
+
+    def begin(self) -> State:
+        """Where to advance from when nothing is known yet."""
+        channels = len(self.plan.channels)
+        return State.begin(Past.none(self.spec, channels), len(PARTS), channels)
+
+    def advance(self, channels: Channels, state: State, since: int = 0) -> tuple[Scored, State]:
+        """Score moments that follow those the state knows, and what to go on from after them: a history in pieces
+        gives what it gives as a whole. since: as in `score`."""
+        n = channels.ts_ms.size
+        first = min(max(0, since - self.options.smooth - self.memory[0]), n)
+        edges = [*range(0, first, AT_ONCE), *range(first, n, AT_ONCE), n] if n else [0, 0]
+        parts = []
         with one_core():
-            features = build(channels, self.spec, self.baseline)
-            return self.judged(channels, features, *self.raw(channels, features, since))
+            for start, stop in zip(edges[:-1], edges[1:], strict=True):
+                rows = channels.rows(slice(start, stop))
+                features = build(rows, self.spec, self.baseline, state.features)
+                raw, shares, kept = self._raw(rows, features, state, wanted=stop > first)
+                scored, also = self._judged(rows, features, raw, shares, state)
+                parts.append(scored)
+                state = State(features.past, **kept, **also)
+        return Scored.joined(parts), state
 
     def judged(
         self, channels: Channels, features: Features, raw: np.ndarray, shares: np.ndarray, hindsight: Tail | None = None
     ) -> Scored:
         """hindsight: of scores that looked both ways, for a span that is looked back on."""
+        return self._judged(channels, features, raw, shares, self.begin(), hindsight)[0]
+
+    def _judged(
+        self,
+        channels: Channels,
+        features: Features,
+        raw: np.ndarray,
+        shares: np.ndarray,
+        state: State,
+        hindsight: Tail | None = None,
+    ) -> tuple[Scored, dict[str, np.ndarray]]:
+        """And what of it the next moments need, as parts of the state. state: before these moments."""
         probability = np.stack([t.probability(s) for t, s in zip(self.tails, raw, strict=False)])
         tail = hindsight or self.tails[len(PARTS)]
-        fused = tail.probability(self.fused(probability, hindsight is not None))
+        now = self._summed(probability)
+        known = np.append(state.fused, now)
+        fused = tail.probability(self._remembered(known, now.size, hindsight is not None))
         # The score may run far beyond what was seen; a claim may not: n normal moments show nothing rarer than 1 in n.
         sure = np.minimum(1.0 - fused, 1.0 - 1.0 / (tail.scores.size + 1))
         seen = np.isfinite(channels.values).any(axis=0)
         if self.options.missing == "signal":
-            seen |= np.maximum.accumulate(seen)
+            seen = np.maximum.accumulate(seen) | state.seen.any()
         low, high = self.band(channels, features.expected)
-        evidence = np.where(self._counts(channels, features), -np.log10(fused), 0.0)
-        return Scored(
+        counted = np.append(state.counted, self._enough(channels, features, low, high))
+        # What is remembered for a few steps is one event, not as many as samples.
+        lasting = max(self.options.smooth, 3)
+        counts = move("max", counted, lasting, last=now.size) > 0
+        evidence = np.where(counts, -np.log10(fused), 0.0)
+        scored = Scored(
             channels.ts_ms,
             np.where(seen, evidence, np.nan),
             np.where(seen, sure, np.nan),
@@ -125,35 +173,43 @@ class Detector:
             low,
             high,
         )
+        return scored, {"fused": newest(known, self.memory[0] - 1), "counted": newest(counted, lasting - 1)}
 
     def fused(self, probability: np.ndarray, hindsight: bool = False) -> np.ndarray:
         """The weighted sum of the parts' evidence with what is remembered of it, shape (n,), higher is stranger."""
+        summed = self._summed(probability)
+        return self._remembered(summed, summed.size, hindsight)
+
+    def _summed(self, probability: np.ndarray) -> np.ndarray:
         beside = (1 - self.options.forest) * np.array(BESIDE) / sum(BESIDE)
-        fused = -(np.append(self.options.forest, beside)[:, None] * np.log10(probability)).sum(axis=0)
+        weights = np.append(self.options.forest, beside)
+        return -(weights[:, None] * np.log10(probability)).sum(axis=0)
+
+    def _remembered(self, summed: np.ndarray, last: int, hindsight: bool) -> np.ndarray:
+        """Of the last so many moments."""
         steps, weight = self.memory
+        now = summed[summed.size - last :]
         if not weight:
-            return fused
+            return now
         if not hindsight:
-            return fused + REMEMBERED * weight * move("mean", fused, steps)
+            return now + REMEMBERED * weight * move("mean", summed, steps, last=last)
         half = steps // 2
         # Both ends see what there is: a mean over what lies behind, moved half its length forward.
-        around = move("mean", np.append(fused, np.full(half, np.nan)), 2 * half + 1)[half:]
-        return fused + IN_HINDSIGHT * weight * around
+        around = move("mean", np.append(summed, np.full(half, np.nan)), 2 * half + 1)[half:]
+        return now + IN_HINDSIGHT * weight * around
 
-    def _counts(self, channels: Channels, features: Features) -> np.ndarray:
-        """Moments at which something deviates the way, and by as much, as was asked for; shape (n,)."""
+    def _enough(self, channels: Channels, features: Features, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """1 at moments at which something deviates the way, and by as much, as was asked for, else 0; shape (n,)."""
         options = self.options
         if options.direction == "both" and not options.least:
-            return np.ones(channels.ts_ms.size, dtype=bool)
+            return np.ones(channels.ts_ms.size)
         least = np.array([options.least.get(c.metric, 0.0) for c in channels.plan.channels])
         away = channels.values - features.expected
-        low, high = self.band(channels, features.expected)
         with np.errstate(invalid="ignore"):
             sides = {"above": channels.values > high, "below": channels.values < low}
             side = sides.get(options.direction, np.isfinite(away))
             enough = (side & (np.abs(away) >= least[:, None])) | (~np.isfinite(away) & (options.missing == "signal"))
-        # What is remembered for a few steps is one event, not as many as samples.
-        return move("max", enough.any(axis=0).astype(float), max(options.smooth, 3)) > 0
+        return enough.any(axis=0).astype(float)
 
     def band(self, channels: Channels, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(low, high) of every channel, each shape (c, n), within what the quantity can be."""
@@ -168,20 +224,29 @@ class Detector:
         least, most = self.reach[number]
         return np.clip(low[0], least, most), expected[0], np.clip(high[0], least, most)
 
-    def raw(self, channels: Channels, features: Features, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Raw scores, shape (6, n), and the channels' shares, shape (c, n). since: the first row that is asked for."""
-        first = max(0, since - self.options.smooth - self.memory[0])
-        looked = features.values[:, first:]
-        residual = strayed(channels, features, self.options, self.still)
-        surprise = np.clip(self.autoregression.residual(residual.T).T, -CLIP, CLIP)
-        broken = np.clip(self.relations.residual(residual), -CLIP, CLIP)
-        odd, odd_by_channel = self.pattern.residual(channels.values)
+    def raw(self, channels: Channels, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Raw scores of a whole history, shape (6, n), and the channels' shares, shape (c, n)."""
+        return self._raw(channels, features, self.begin(), wanted=True)[:2]
+
+    def _raw(
+        self, channels: Channels, features: Features, state: State, wanted: bool
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """And what of it the next moments need, as parts of the state. state: before these moments. wanted: whether
+        anybody asks for them; not to takes a fraction of the time."""
+        n, smooth = channels.ts_ms.size, self.options.smooth
+        known = np.concatenate([state.features.values, channels.values], axis=1)
+        residual, kept = strayed(channels, features, self.options, self.still, state)
+        strays = np.concatenate([state.residual, residual], axis=1)
+        surprise = np.clip(self.autoregression.residual(strays.T, n).T, -CLIP, CLIP)
+        broken = np.clip(self.relations.residual(strays, n), -CLIP, CLIP)
+        odd, odd_by_channel = self.pattern.residual(known, n)
+        unknown = np.full(n, np.nan)
         raw = np.stack(
             [
-                _from(first, self.forest.score(self.broad(looked))),
+                self.forest.score(self.broad(features.values)) if wanted else unknown,
                 odd,
                 strongest(residual),
-                _from(first, _size(self.sharp(looked).T)),
+                _size(self.sharp(features.values).T) if wanted else unknown,
                 _size(surprise),
                 _size(broken),
             ]
@@ -190,9 +255,13 @@ class Detector:
         total = odd_by_channel.sum(axis=0)
         # The pattern's residuals are in ranges, the others in spreads: as large together as those.
         weight += odd_by_channel * np.divide(weight.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
-        smooth, weight = move("mean", raw, self.options.smooth), move("mean", weight, self.options.smooth)
+        both = np.concatenate([state.scores, np.concatenate([raw, weight])], axis=1)
+        smoothed = move("mean", both, smooth, last=n)
+        weight = smoothed[len(raw) :]
         total = weight.sum(axis=0)
-        return smooth, np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+        shares = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+        kept |= {"residual": newest(strays, max(WINDOW, max(LAGS))), "scores": newest(both, smooth - 1)}
+        return smoothed[: len(raw)], shares, kept
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything learnt but the plan, the spec and the options, which are JSON."""
@@ -231,17 +300,24 @@ INNER: dict[str, Any] = {
 }
 
 
-def strayed(channels: Channels, features: Features, options: Options, still: np.ndarray) -> np.ndarray:
+def strayed(
+    channels: Channels, features: Features, options: Options, still: np.ndarray, state: State
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Residuals that count, tamed, shape (c, n): on the side asked for, missing samples where they are a sign, and
-    values that stand still where they never did."""
+    values that stand still where they never did. And what of it the next moments need. state: before these moments."""
     residual = tamed(features.residual)
+    before = state.features.values
     if options.direction != "both":
         sign = 1.0 if options.direction == "above" else -1.0
         residual = np.where(np.isnan(residual), np.nan, sign * np.maximum(sign * residual, 0.0))
+    seen = np.isfinite(channels.values)
     if options.missing == "signal":
-        gone = (missing_share(channels.values, 3) >= 1) & np.maximum.accumulate(np.isfinite(channels.values), axis=1)
-        residual = np.where(gone, 2 * TAME, residual)
-    return np.where(unchanged(channels.values) > still[:, None], 2 * TAME, residual)
+        known = np.concatenate([before[:, -2:], channels.values], axis=1)
+        ever = np.maximum.accumulate(seen, axis=1) | state.seen[:, None]
+        residual = np.where((missing_share(known, 3, seen.shape[1]) >= 1) & ever, 2 * TAME, residual)
+    same = unchanged(channels.values, (before[:, -1], state.same) if before.shape[1] else None)
+    kept = {"same": same[:, -1] if same.shape[1] else state.same, "seen": state.seen | seen.any(axis=1)}
+    return np.where(same > still[:, None], 2 * TAME, residual), kept
 
 
 def tamed(residual: np.ndarray) -> np.ndarray:
@@ -256,11 +332,6 @@ def strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
     """Root mean square of the k furthest channels at each moment; unseen ones count as usual."""
     size = np.sort(np.nan_to_num(rows) ** 2, axis=0)[-min(k, len(rows)) :]
     return np.sqrt(size.mean(axis=0))
-
-
-def _from(first: int, values: np.ndarray) -> np.ndarray:
-    """Values of rows from `first` on, unknown before."""
-    return np.concatenate([np.full(first, np.nan), values]) if first else values
 
 
 def _size(rows: np.ndarray) -> np.ndarray:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = 16_384  # rows walked down a tree at once
+_CHUNK = 32_768  # rows walked down a tree at once
+_TREES = 10  # trees laid out for that at once
+_TOP = 4  # levels whose few nodes are all asked, instead of each row looking up its own
 _FEW = 256  # rows that are walked down all trees at once
 _EULER = 0.5772156649015329
 
@@ -82,37 +84,29 @@ class FlatForest:
         return self.value[node].sum(axis=1, dtype=np.float64)
 
     def _tree_by_tree(self, rows: np.ndarray) -> np.ndarray:
-        """Path lengths, shape (n,), of many rows: wide tables in which leaves lead to themselves, and no arrays made
-        on the way down, take half the time."""
-        leaf, here = self.feature < 0, np.arange(self.value.size)
-        column = np.where(leaf, 0, self.feature).astype(np.intp)
-        threshold = np.where(leaf, np.inf, self.value).astype(np.float32)
-        path = np.where(leaf, self.value, 0).astype(np.float32)
-        children = np.empty(2 * self.value.size, dtype=np.intp)
-        children[0::2], children[1::2] = np.where(leaf, here, here + 1), here + self.right
+        """Path lengths, shape (n,), of many rows, by trees blown up to all the nodes they could have: a child's place
+        is then twice its parent's, and no arrays are made on the way down."""
         total = np.zeros(len(rows))
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK].T.ravel()  # a feature after the other: neighbours are read together
-            n = len(rows[start : start + _CHUNK])
-            row = np.arange(n, dtype=np.intp)
-            node, spare = np.empty(n, dtype=np.intp), np.empty(n, dtype=np.intp)
-            value, limit = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)
-            right = np.empty(n, dtype=bool)
-            for root in self.roots:
-                node.fill(root)
-                for _ in range(self.depth):
-                    np.take(column, node, out=spare, mode="clip")
-                    np.multiply(spare, n, out=spare)
-                    np.add(spare, row, out=spare)
-                    np.take(part, spare, out=value, mode="clip")
-                    np.take(threshold, node, out=limit, mode="clip")
-                    np.greater(value, limit, out=right)
-                    np.multiply(node, 2, out=node)
-                    np.add(node, right, out=node)
-                    np.take(children, node, out=spare, mode="clip")
-                    node, spare = spare, node
-                total[start : start + n] += np.take(path, node, out=limit, mode="clip")
+        for first in range(0, len(self.roots), _TREES):
+            column, limit, path = self._full(self.roots[first : first + _TREES])
+            for start in range(0, len(rows), _CHUNK):
+                part = np.ascontiguousarray(rows[start : start + _CHUNK].T)
+                _walk(part, column, limit, path, total[start : start + _CHUNK])
         return total
+
+    def _full(self, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Column and limit of all inner nodes, shape (trees, 2**depth), of which the first is none, and path lengths
+        where rows end, of the same shape. Early leaves send everything left, down to where they end."""
+        wide = 1 << self.depth
+        column, limit = np.zeros((len(roots), wide), dtype=np.intp), np.full((len(roots), wide), np.inf, np.float32)
+        node = roots[:, None].astype(np.intp)
+        for level in range(self.depth):
+            leaf, here = self.feature[node] < 0, slice(1 << level, 2 << level)
+            column[:, here] = np.where(leaf, 0, self.feature[node])
+            limit[:, here] = np.where(leaf, np.inf, self.value[node])
+            children = np.where(leaf, node, node + 1), np.where(leaf, node, node + self.right[node])
+            node = np.stack(children, axis=2).reshape(len(roots), -1)
+        return column, limit, self.value[node]
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("roots", "feature", "value", "right", "depth", "scale")
@@ -122,6 +116,46 @@ class FlatForest:
     def from_arrays(cls, given: dict[str, np.ndarray]) -> FlatForest:
         rest = {k: given[k] for k in ("roots", "feature", "value", "right")}
         return cls(**rest, depth=int(given["depth"]), scale=float(given["scale"]))
+
+
+def _walk(rows: np.ndarray, column: np.ndarray, limit: np.ndarray, path: np.ndarray, total: np.ndarray) -> None:
+    """Add to `total`, shape (n,), the path lengths in full trees; see `FlatForest._full`. rows: shape (d, n)."""
+    n, wide = rows.shape[1], column.shape[1]
+    depth = wide.bit_length() - 1
+    top = min(_TOP, depth)
+    flat, row = rows.ravel(), np.arange(n, dtype=np.intp)  # a feature after the other: neighbours are read together
+    starts = column * n
+    node, at = np.empty(n, dtype=np.intp), np.empty(n, dtype=np.intp)
+    value, against = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)
+    right = np.empty(n, dtype=bool)
+    for tree in range(len(column)):
+        node[:] = _top(rows, column[tree], limit[tree], top)
+        start, limits = starts[tree], limit[tree]
+        for _ in range(top, depth):
+            start.take(node, out=at, mode="clip")
+            np.add(at, row, out=at)
+            flat.take(at, out=value, mode="clip")
+            limits.take(node, out=against, mode="clip")
+            np.greater(value, against, out=right)
+            np.add(node, node, out=node)
+            np.add(node, right, out=node)
+        node -= wide
+        total += path[tree].take(node, out=against, mode="clip")
+
+
+def _top(rows: np.ndarray, column: np.ndarray, limit: np.ndarray, levels: int) -> np.ndarray:
+    """The node each row is at after so many levels, shape (n,)."""
+    node = np.ones(rows.shape[1], dtype=np.uint8)
+    turns: list[np.ndarray] = []
+    for level in range(levels):
+        asked = [rows[column[i]] > limit[i] for i in range(1 << level, 2 << level)]
+        # Of two neighbours the one counts that the turn before leads to, from the last turn back to the first.
+        for turn in reversed(turns):
+            asked = [a ^ (turn & (a ^ b)) for a, b in zip(asked[::2], asked[1::2], strict=True)]
+        turns.append(asked[0])
+        node += node
+        node += asked[0]
+    return node
 
 
 def _below(threshold: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 from lib.features import baseline as baselines
 
 STEPS, AXES = 10, 10
+NEWEST = 3  # steps of a picture in which a channel's part is looked for
+_AT_ONCE = 1024  # moments, to stay in cache
 FAR = 3.0  # ranges beyond the range seen in training; further out is no stranger
 
 
@@ -39,21 +41,30 @@ class Pattern:
         axes = axes[:, ::-1][:, :kept].T
         return cls(low, span, mean.reshape(STEPS, -1), axes.reshape(kept, STEPS, -1))
 
-    def residual(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How much of each picture is left unexplained, shape (n,), and each channel's part of its newest moment,
-        shape (c, n), squared, in ranges."""
-        scaled = self._scaled(values)
-        c, n = scaled.shape
-        pictures = np.zeros((STEPS, c, n))
-        for lag in range(min(STEPS, n)):
-            pictures[lag, :, lag:] = scaled[:, : n - lag]
-            pictures[lag, :, :lag] = scaled[:, :1]
-        pictures -= self.mean[:, :, None]
-        flat = pictures.reshape(STEPS * c, n)
+    def residual(self, values: np.ndarray, last: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """How much of each picture is left unexplained, shape (n,), and each channel's part of its newest moments,
+        shape (c, n), squared, in ranges. last: of that many moments only, those before being known."""
+        c, n = values.shape
+        last = n if last is None else last
+        scaled = self._scaled(values[:, max(0, n - last - 2 * STEPS) :])
+        before = scaled.shape[1] - last
+        if before < STEPS - 1:  # the first moment stands for those before it
+            scaled = np.concatenate([np.repeat(scaled[:, :1], STEPS - 1, axis=1), scaled], axis=1)
+            before += STEPS - 1
         axes = self.axes.reshape(len(self.axes), -1)
-        left = flat - axes.T @ (axes @ flat)
-        left *= left
-        return np.sqrt(left.mean(axis=0)), left.reshape(STEPS, c, n)[:3].mean(axis=0)
+        odd, by_channel = np.empty(last), np.empty((c, last))
+        for start in range(0, last, _AT_ONCE):
+            stop = min(start + _AT_ONCE, last)
+            pictures = np.empty((STEPS, c, stop - start))
+            for lag in range(STEPS):
+                pictures[lag] = scaled[:, before + start - lag : before + stop - lag]
+            pictures -= self.mean[:, :, None]
+            left = pictures.reshape(STEPS * c, -1)
+            left -= axes.T @ (axes @ left)
+            left *= left
+            odd[start:stop] = np.sqrt(left.mean(axis=0))
+            by_channel[:, start:stop] = pictures[:NEWEST].mean(axis=0)
+        return odd, by_channel
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         """In training's range as 0 to 1; a gap repeats what was last seen, for a few steps."""

@@ -30,9 +30,10 @@ class Relations:
         draft = cls(precision, np.ones(len(precision)))
         return cls(precision, np.maximum(robust_scale(draft.residual(residual)[:, usable]), 1e-9))
 
-    def residual(self, residual: np.ndarray) -> np.ndarray:
-        """shape (c, n): how far each channel is from what the others say of it, in usual sizes."""
-        return (self.precision @ _averaged(residual)) / self.scale[:, None]
+    def residual(self, residual: np.ndarray, last: int | None = None) -> np.ndarray:
+        """shape (c, n): how far each channel is from what the others say of it, in usual sizes. last: at that many
+        moments only, those before being known."""
+        return (self.precision @ _averaged(residual, last)) / self.scale[:, None]
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"precision": self.precision, "scale": self.scale}
@@ -42,5 +43,5 @@ class Relations:
         return cls(given["precision"], given["scale"])
 
 
-def _averaged(residual: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(move("mean", residual, WINDOW, WINDOW // 3))
+def _averaged(residual: np.ndarray, last: int | None = None) -> np.ndarray:
+    return np.nan_to_num(move("mean", residual, WINDOW, WINDOW // 3, last))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from lib.anomaly.autoregression import RidgeAR
-from lib.anomaly.detector import CLIP, Detector, Scored, strayed, strongest, tamed
+from lib.anomaly.detector import CLIP, PARTS, Detector, Scored, strayed, strongest, tamed
 from lib.anomaly.forest import FlatForest
 from lib.anomaly.options import Options
 from lib.anomaly.pattern import Pattern
 from lib.anomaly.relations import Relations
+from lib.anomaly.state import State
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
 from lib.anomaly.whitening import Whitening
@@ -23,7 +25,7 @@ from lib.errors import NotEnoughData
 from lib.features import baseline as baselines
 from lib.features import channels as channel_plans
 from lib.features.baseline import Baseline
-from lib.features.build import Features, Spec, build
+from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels
 from lib.features.grid import choose_grid, tabulate
 from lib.features.kernels import move, unchanged
@@ -32,6 +34,8 @@ from lib.frames import Series
 MIN_POINTS = 300
 REACH = 4.0  # of features in ranges
 RANGE = (0.001, 0.999)  # the range a feature usually keeps to
+A_LITTLE = 1e-3  # of the largest movement seen
+_MOVEMENT = re.compile(r"\|(std|slope|difference|ewma_residual)_\d+$")
 # The last part of training calibrates what the first part taught; the same rows for both would flatter.
 HELD_OUT, SHORT, BLOCKS = 0.3, 2000, 24
 # Rows this strange before anything was learnt are left out of learning, at most this share of them; see `_usable`.
@@ -172,7 +176,8 @@ def _learn(
     ).fit(white)
     progress(0.75, f"Isolation Forest of {options.trees} trees")
     still = _still(channels, warm, spec)
-    residual = strayed(channels, features, options, still)
+    before = State.begin(Past.none(spec, len(still)), len(PARTS), len(still))
+    residual, _ = strayed(channels, features, options, still, before)
     draft = Detector(
         plan=channels.plan,
         spec=spec,
@@ -237,6 +242,12 @@ def _feature_sizes(features: Features, channels: Channels, teach: np.ndarray) ->
     with np.errstate(invalid="ignore"):
         moved = bn.nanmax(taught, axis=1) > bn.nanmin(taught, axis=1)
     fallback = np.where(features.channel >= 0, by_channel[np.maximum(features.channel, 0)], 1.0)
+    # Where next to nothing ever moves, that anything does is news, however little it was.
+    moves = np.array([bool(_MOVEMENT.search(n)) for n in features.names])
+    inner, outer = (baselines.quantile(taught, q) for q in (0.1, 0.9))
+    with np.errstate(invalid="ignore"):
+        largest = np.nan_to_num(bn.nanmax(np.abs(taught), axis=1))
+    own = np.where(moves & (outer <= inner) & (largest > 0), A_LITTLE * largest, own)
     flags = np.array([n.endswith(("|flat", "|missing", "|reset")) or n.startswith("group|") for n in features.names])
     spread = np.where(flags, np.maximum(own, 0.25), np.where(moved, own, fallback))
     low, high = (baselines.quantile(taught, q) for q in RANGE)

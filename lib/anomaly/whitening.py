@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import bottleneck as bn
 import numpy as np
 
 from lib.features import baseline as baselines
 
-_CHUNK = 8192  # moments scaled at once, to stay in cache
+_CHUNK = 1024  # moments scaled at once, to stay in cache
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Whitening:
 
         centre = baselines.quantile(values, 0.5)
         centre = np.where(np.isfinite(centre), centre, 0.0)
-        scaled = _scaled(values, centre, spread, clip).T.astype(np.float64)
+        scaled = (_clipped(values, centre, clip * spread) / spread[:, None]).T
         most = min(components, max(scaled.shape[1] // 2, 1), max(scaled.shape[0] // 4, 1))
         reducer = PCA(n_components=most, svd_solver="covariance_eigh").fit(scaled)
         lengths = np.sqrt(np.maximum(reducer.explained_variance_, 1e-9))
@@ -41,12 +42,20 @@ class Whitening:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Features, shape (d, n), as rows for learning, shape (n, k): usual rows are about a unit sphere."""
-        axes = (self.axes / self.lengths[:, None]).astype(np.float32)
-        middle = axes @ self.mean.astype(np.float32)
-        out = np.empty((values.shape[1], len(axes)), dtype=np.float32)
-        for start in range(0, len(out), _CHUNK):
-            part = _scaled(values[:, start : start + _CHUNK], self.centre, self.spread, self.clip)
-            out[start : start + _CHUNK] = (axes @ part - middle[:, None]).T
+        return self.turned(values).T
+
+    def turned(self, values: np.ndarray) -> np.ndarray:
+        """As the call, axis by axis: shape (k, n). In double precision, so that one moment alone and among many comes
+        out alike and no tree sends it another way."""
+        axes = self.axes / self.lengths[:, None]
+        middle = axes @ self.mean
+        # Clipped before it is scaled, which then costs nothing: scaling is part of the axes.
+        axes /= self.spread
+        out = np.empty((len(axes), values.shape[1]))
+        for start in range(0, values.shape[1], _CHUNK):
+            part = _clipped(values[:, start : start + _CHUNK], self.centre, self.clip * self.spread)
+            np.matmul(axes, part, out=out[:, start : start + _CHUNK])
+        out -= middle[:, None]
         return out
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -58,11 +67,10 @@ class Whitening:
         return cls(**rest, clip=float(given["clip"]))
 
 
-def _scaled(values: np.ndarray, centre: np.ndarray, spread: np.ndarray, clip: float) -> np.ndarray:
-    """Shape (d, n), float32: scaled, clipped, the unknown in the middle."""
-    with np.errstate(invalid="ignore"):
-        scaled = values - centre[:, None]
-        scaled *= (1 / spread)[:, None]
-        np.clip(scaled, -clip, clip, out=scaled)
-    scaled[np.isnan(scaled)] = 0.0
-    return scaled.astype(np.float32)
+def _clipped(values: np.ndarray, centre: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Shape (d, n): how far from the middle, at most so far, the unknown in the middle."""
+    away = values - centre[:, None]
+    bn.replace(away, np.nan, 0.0)
+    np.minimum(away, most[:, None], out=away)
+    np.maximum(away, -most[:, None], out=away)
+    return away

@@ -74,10 +74,16 @@ class Baseline:
         """shape (c, n): what was to be expected at each moment: the usual day at its recent level, or at its usual
         one when that is nearer. Coming home after a long incident is no incident."""
         rhythm = self.usual_day(ts_ms)
-        apart = values - rhythm
-        recent = _level(apart, self.level_window)
+        return self.expected_by(rhythm, values - rhythm)
+
+    def expected_by(self, rhythm: np.ndarray, apart: np.ndarray) -> np.ndarray:
+        """As `expected`, of the newest moments. rhythm: shape (c, k), theirs. apart: shape (c, k and more), how far
+        values are from the rhythm, also of the moments before as far as the level looks back."""
+        k = rhythm.shape[1]
+        recent = _level(apart, self.level_window, k)
         with np.errstate(invalid="ignore"):
-            nearer = np.abs(apart - self.home[:, None]) < np.abs(apart - recent)
+            away = apart[:, apart.shape[1] - k :]
+            nearer = np.abs(away - self.home[:, None]) < np.abs(away - recent)
         return rhythm + np.where(nearer, self.home[:, None], recent)
 
     def band(self, ts_ms: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,14 +184,19 @@ def _median(rows: np.ndarray) -> np.ndarray:
     return bn.nanmedian(rows, axis=1) if rows.shape[1] else np.full(len(rows), np.nan)
 
 
-def _level(residual: np.ndarray, window: int) -> np.ndarray:
+def _level(residual: np.ndarray, window: int, last: int) -> np.ndarray:
     """The middle of the last `window` values, the present one not among them: a fault shorter than half the
-    window does not move it. Until a few values are there, the first ones stand in."""
+    window does not move it. Shape (c, last). At the very start what little there is stands in."""
+    n = residual.shape[1]
     enough = max(2, min(window // 4, 12))
-    moving = move("median", residual, window, enough)
-    level = np.full_like(moving, np.nan)
-    level[:, 1:] = moving[:, :-1]
-    start = _median(residual[:, : max(enough, window // 2)])
-    early = np.isnan(level[:, : enough + 1])
-    level[:, : enough + 1] = np.where(early, start[:, None], level[:, : enough + 1])
+    before = np.full(residual.shape, np.nan)
+    before[:, 1:] = residual[:, :-1]
+    level = move("median", before, window, enough, last)
+    first = n - last  # what is known ahead is longer than the start
+    if first <= enough and last:
+        start = before[:, : enough + 1].copy()
+        start[:, 0] = residual[:, 0]
+        little = move("median", start, enough + 1)[:, first:]
+        early = level[:, : little.shape[1]]
+        early[:] = np.where(np.isnan(early), little, early)
     return level

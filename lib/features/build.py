@@ -1,12 +1,13 @@
 """The features a detector learns from: one definition for a whole history and for its newest samples.
 
-Each feature looks back at most `Spec.lookback` steps (EWMA weights beyond it are below 1e-6), so scoring
-the newest samples takes that much history and gives what scoring everything would.
+Each feature looks back at most `Spec.lookback` steps, so the newest samples take that much history and no more. An
+EWMA alone remembers for longer: going on from its sums it is exact, begun anew its weights beyond that are below 1e-6.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lib.features.baseline import DAY_MS, Baseline
 from lib.features.channels import Channels
 
 GROUP = -1  # the channel number of features that belong to the group as a whole
+ROLLING = ("mean", "slope", "std", "min", "max")
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,28 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What the features of the next moments need of those before them, as far as they look back.
+
+    values, apart: shape (c, m), of the channels and how far they were from their usual day. ewma: by span.
+    """
+
+    values: np.ndarray
+    apart: np.ndarray
+    ewma: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    @classmethod
+    def none(cls, spec: Spec, channels: int) -> Past:
+        nothing = np.zeros(channels)
+        return cls(np.empty((channels, 0)), np.empty((channels, 0)), ((nothing, nothing),) * len(spec.spans))
+
+
+@dataclass(frozen=True)
 class Features:
     """values: shape (d, n), NaN where a feature cannot be told yet. channel: shape (d,), GROUP for the group's own.
 
     residual: shape (c, n), actual less expected, in spreads; expected: shape (c, n), in the channel's unit.
+    past: what the features of the moments that follow go on from.
     """
 
     names: tuple[str, ...]
@@ -74,42 +94,72 @@ class Features:
     values: np.ndarray
     expected: np.ndarray
     residual: np.ndarray
+    past: Past
 
 
-def build(channels: Channels, spec: Spec, baseline: Baseline) -> Features:
-    """Every feature of every channel at every moment."""
-    x, ts = channels.values, channels.ts_ms
-    expected = baseline.expected(ts, x)
+def build(channels: Channels, spec: Spec, baseline: Baseline, past: Past | None = None) -> Features:
+    """Every feature of every channel at every moment. past: of the moments just before these; none at the start.
+
+    A history in one piece, in several, or a moment at a time gives the same.
+    """
+    c, n = channels.values.shape
+    past = past or Past.none(spec, c)
+    ts, now = channels.ts_ms, channels.values
+    x = np.concatenate([past.values, now], axis=1)
     rhythm = baseline.usual_day(ts)
+    apart = np.concatenate([past.apart, now - rhythm], axis=1)
+    expected = baseline.expected_by(rhythm, apart)
     with np.errstate(invalid="ignore"):
-        residual = (x - expected) / baseline.spread_at(ts)
-    # Several columns of one kind at a time: (name, rows of shape (c, n)).
-    parts: list[tuple[str, np.ndarray]] = [("value", x), ("residual", residual), ("day_residual", x - rhythm)]
-    parts += [(f"difference_{lag}", kernels.difference(x, lag)) for lag in spec.lags]
-    parts += [(f"ewma_residual_{span}", x - kernels.ewma(x, span)) for span in spec.spans]
-    for window in spec.windows:
-        parts += [(f"{name}_{window}", rows) for name, rows in kernels.rolling(x, window).items()]
+        residual = (now - expected) / baseline.spread_at(ts)
+    averages = [kernels.ewma(now, span, before) for span, before in zip(spec.spans, past.ewma, strict=True)]
+    rolled = kernels.rolling(x, spec.windows, n)
+    clock = _clock(ts, spec.days)
+    parts: list[np.ndarray] = [now, residual, apart[:, apart.shape[1] - n :]]
+    parts += [kernels.difference(x, lag, n) for lag in spec.lags]
+    parts += [now - mean for mean, _ in averages]
+    parts += [rolled[window][name] for window in spec.windows for name in ROLLING]
     short = spec.windows[0]
     parts += [
-        ("flat", kernels.flat(x, short)),
-        ("missing", kernels.missing_share(x, short)),
-        ("reset", channels.resets.astype(float)),
+        kernels.flat(now, rolled[short], short),
+        kernels.missing(rolled[short], x.shape[1], short),
+        channels.resets,
     ]
-    titles = [c.title for c in channels.plan.channels]
-    names = [f"{title}|{name}" for name, _ in parts for title in titles]
-    owner = np.tile(np.arange(len(titles)), len(parts))
-    clock = _clock(ts, spec.days)
-    names += [f"group|{name}" for name in clock]
-    values = np.concatenate([rows for _, rows in parts] + [row[None, :] for row in clock.values()])
-    channel = np.concatenate([owner, np.full(len(clock), GROUP)])
-    return Features(tuple(names), channel, values, expected, residual)
+    names, channel = _columns(tuple(one.title for one in channels.plan.channels), spec)
+    # One array that is filled, instead of parts that are joined: half the memory is touched.
+    values = np.empty((len(names), n))
+    for number, rows in enumerate(parts):
+        values[number * c : (number + 1) * c] = rows
+    for number, row in enumerate(clock):
+        values[len(parts) * c + number] = row
+    keep = max(0, x.shape[1] - spec.lookback)
+    later = Past(x[:, keep:].copy(), apart[:, keep:].copy(), tuple(after for _, after in averages))
+    return Features(names, channel, values, expected, residual, later)
 
 
-def _clock(ts_ms: np.ndarray, days: float) -> dict[str, np.ndarray]:
+@lru_cache(maxsize=64)
+def _columns(titles: tuple[str, ...], spec: Spec) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the features, in the order they are built in, and the channels they belong to."""
+    kinds = ["value", "residual", "day_residual"]
+    kinds += [f"difference_{lag}" for lag in spec.lags]
+    kinds += [f"ewma_residual_{span}" for span in spec.spans]
+    kinds += [f"{name}_{window}" for window in spec.windows for name in ROLLING]
+    kinds += ["flat", "missing", "reset"]
+    names = [f"{title}|{kind}" for kind in kinds for title in titles]
+    own = [f"group|{name}_{turn}" for name, *_ in _turns(spec.days) for turn in ("sin", "cos")]
+    channel = np.concatenate([np.tile(np.arange(len(titles)), len(kinds)), np.full(len(own), GROUP)])
+    return tuple(names + own), channel
+
+
+def _turns(days: float) -> list[tuple[str, int, int]]:
+    """(name, length, where it begins) of the cycles that so many days of history can mean something for."""
+    cycles = (("hour", DAY_MS, 0, 3), ("weekday", 7 * DAY_MS, 3 * DAY_MS, 14))
+    return [(name, length_ms, offset_ms) for name, length_ms, offset_ms, takes in cycles if days >= takes]
+
+
+def _clock(ts_ms: np.ndarray, days: float) -> list[np.ndarray]:
     """Hour and weekday as points on circles, so that Sunday's midnight is next to Monday's."""
-    made: dict[str, np.ndarray] = {}
-    for name, length_ms, offset_ms, takes in (("hour", DAY_MS, 0, 3), ("weekday", 7 * DAY_MS, 3 * DAY_MS, 14)):
-        if days >= takes:
-            angle = 2 * np.pi * ((ts_ms + offset_ms) % length_ms) / length_ms
-            made |= {f"{name}_sin": np.sin(angle), f"{name}_cos": np.cos(angle)}
+    made = []
+    for _, length_ms, offset_ms in _turns(days):
+        angle = 2 * np.pi * ((ts_ms + offset_ms) % length_ms) / length_ms
+        made += [np.sin(angle), np.cos(angle)]
     return made

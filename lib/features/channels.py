@@ -108,6 +108,19 @@ class Channels:
     def rows(self, keep: slice) -> Channels:
         return Channels(self.plan, self.ts_ms[keep], self.values[:, keep], self.resets[:, keep])
 
+    def followed_by(self, later: Channels) -> Channels:
+        """These moments and those after them, of the same plan."""
+        return Channels(
+            self.plan,
+            np.concatenate([self.ts_ms, later.ts_ms]),
+            np.concatenate([self.values, later.values], axis=1),
+            np.concatenate([self.resets, later.resets], axis=1),
+        )
+
+    def copy(self) -> Channels:
+        """With arrays of its own, so that a few rows do not keep the history they came from."""
+        return Channels(self.plan, self.ts_ms.copy(), self.values.copy(), self.resets.copy())
+
 
 def plan(series: Sequence[Series], table: Table, max_channels: int = MAX_CHANNELS) -> Plan:
     """Choose the channels of a group from its training data.

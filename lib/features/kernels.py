@@ -1,87 +1,274 @@
-"""Rolling kernels over rows of a (channels, time) array; every one looks back only."""
+"""Rolling kernels over rows of a (channels, time) array; every one looks back only.
+
+Each takes `last`: of how many of the newest moments it is asked, all of them when None. A few are taken one by one,
+many in one sweep; both give the same to the last digits, whatever came before the window.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import bottleneck as bn
 import numpy as np
 
-_MOVES = {"mean": bn.move_mean, "std": bn.move_std, "min": bn.move_min, "max": bn.move_max, "median": bn.move_median}
+FEW = 4  # moments up to which one by one is faster
+_AT_ONCE = 1 << 15  # values swept at once, to stay in cache
+_BLOCK = 32  # moments whose weights are one matrix
+
+_MOVES = {"min": bn.move_min, "max": bn.move_max, "median": bn.move_median}
+_STILL = {"mean": bn.nanmean, "min": bn.nanmin, "max": bn.nanmax, "median": bn.nanmedian}
+
+# Count, sum and sum of squared deviations of a stretch.
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def move(statistic: str, rows: np.ndarray, window: int, least: int = 1) -> np.ndarray:
-    """mean, std, min, max or median of the last `window` values along the last axis; NaN until `least` are there.
+def move(statistic: str, rows: np.ndarray, window: int, least: int = 1, last: int | None = None) -> np.ndarray:
+    """mean, min, max or median of the last `window` values along the last axis; NaN until `least` are there.
 
     Unlike bottleneck's own, it takes rows that are shorter than the window.
     """
     n = rows.shape[-1]
-    if n < least:
-        return np.full(rows.shape, np.nan)
-    return _MOVES[statistic](rows, min(window, n), min_count=least, axis=-1)
-
-
-def rolling(rows: np.ndarray, window: int) -> dict[str, np.ndarray]:
-    """mean, std, min, max and slope of the last `window` values; NaN until a third of them are there.
-
-    slope: by how much the newer half lies above the whole, what a straight line would do over a quarter of it.
-    """
-    least = max(1, window // 3)
-    mean = move("mean", rows, window, least)
-    return {
-        "mean": mean,
-        "slope": move("mean", rows, max(window // 2, 1), max(least // 2, 1)) - mean,
-        "std": move("std", rows, window, max(2, least)),
-        "min": move("min", rows, window, least),
-        "max": move("max", rows, window, least),
-    }
-
-
-def difference(rows: np.ndarray, lag: int) -> np.ndarray:
-    """The change since `lag` steps ago; NaN where either end is missing."""
-    out = np.full_like(rows, np.nan)
-    if rows.shape[1] > lag:
-        out[:, lag:] = rows[:, lag:] - rows[:, :-lag]
+    last = n if last is None else last
+    if n < least or not last:
+        return np.full((*rows.shape[:-1], last), np.nan)
+    if last > FEW:
+        rows = rows[..., max(0, n - last - window + 1) :]
+        if statistic == "mean":
+            return _means(rows, window, least)[..., -last:]
+        return _MOVES[statistic](rows, min(window, rows.shape[-1]), min_count=least, axis=-1)[..., -last:]
+    out = np.empty((*rows.shape[:-1], last))
+    for place, part in _windows(n, window, last):
+        found = _STILL[statistic](rows[..., part], axis=-1)
+        if least > 1:
+            found = np.where(np.isfinite(rows[..., part]).sum(axis=-1) >= least, found, np.nan)
+        out[..., place] = found
     return out
 
 
-def ewma(rows: np.ndarray, span: float, block: int = 256) -> np.ndarray:
-    """Exponentially weighted mean of what was seen up to each moment; gaps weigh nothing.
-
-    Blocks of time are multiplied by a triangular matrix of weights, which is exact and needs no loop over samples.
-    """
-    decay = 1 - 2 / (span + 1)
-    c, n = rows.shape
-    lag = np.arange(block)[:, None] - np.arange(block)[None, :]
-    weights = np.where(lag >= 0, decay ** np.maximum(lag, 0), 0.0).T
-    fade = decay ** np.arange(1, block + 1)
-    seen = np.isfinite(rows)
-    filled = np.where(seen, rows, 0.0)
-    total, weight = np.zeros((c, n)), np.zeros((c, n))
-    carry_total, carry_weight = np.zeros((c, 1)), np.zeros((c, 1))
-    for start in range(0, n, block):
-        part = slice(start, min(start + block, n))
-        size = part.stop - part.start
-        total[:, part] = filled[:, part] @ weights[:size, :size] + carry_total * fade[:size]
-        weight[:, part] = seen[:, part].astype(float) @ weights[:size, :size] + carry_weight * fade[:size]
-        carry_total, carry_weight = total[:, part.stop - 1 : part.stop], weight[:, part.stop - 1 : part.stop]
+def _means(rows: np.ndarray, window: int, least: int) -> np.ndarray:
+    """Not by a running sum: what is left of large values after they left would decide where small ones are equal."""
+    flat = rows.reshape(-1, rows.shape[-1])
+    seen = np.isfinite(flat)
+    state = seen.astype(float), np.where(seen, flat, 0.0)
+    count, total = _ladder(state, (window,), _added)[window]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(weight > 1e-12, total / weight, np.nan)
+        return np.where(count >= least, total / count, np.nan).reshape(rows.shape)
 
 
-def missing_share(rows: np.ndarray, window: int) -> np.ndarray:
+def rolling(rows: np.ndarray, windows: Sequence[int], last: int | None = None) -> dict[int, dict[str, np.ndarray]]:
+    """By window: mean, slope, std, min and max of its values, NaN until a third of them are there; and their count.
+
+    slope: by how much the newer half lies above the whole, what a straight line would do over a quarter of it.
+    """
+    c, n = rows.shape
+    last = n if last is None else last
+    if last <= FEW:
+        return {w: _one_by_one(rows, w, last) for w in windows}
+    rows = rows[:, max(0, n - last - max(windows) + 1) :]
+    group = max(1, _AT_ONCE // rows.shape[1])
+    parts = [_swept(rows[first : first + group], windows, last) for first in range(0, c, group)]
+    return {w: {name: np.concatenate([p[w][name] for p in parts]) for name in parts[0][w]} for w in windows}
+
+
+def _one_by_one(rows: np.ndarray, window: int, last: int) -> dict[str, np.ndarray]:
+    least, half = _least(window)
+    made = {name: np.empty((len(rows), last)) for name in ("mean", "slope", "std", "min", "max", "count")}
+    for place, part in _windows(rows.shape[1], window, last):
+        looked = rows[:, part]
+        count = np.isfinite(looked).sum(axis=1)
+        newer = looked[:, max(0, looked.shape[1] - half[0]) :]
+        mean = bn.nanmean(looked, axis=1)
+        found = {"mean": mean, "min": bn.nanmin(looked, axis=1), "max": bn.nanmax(looked, axis=1)}
+        found["slope"] = bn.nanmean(newer, axis=1) - mean
+        few = count < least
+        if few.any():
+            for row in found.values():
+                row[few] = np.nan
+            found["slope"][np.isfinite(newer).sum(axis=1) < half[1]] = np.nan
+        elif bn.anynan(newer):
+            found["slope"][np.isfinite(newer).sum(axis=1) < half[1]] = np.nan
+        found["std"] = bn.nanstd(looked, axis=1)
+        found["std"][count < max(2, least)] = np.nan
+        found["count"] = count
+        for name, row in found.items():
+            made[name][:, place] = row
+    return made
+
+
+def _swept(rows: np.ndarray, windows: Sequence[int], last: int) -> dict[int, dict[str, np.ndarray]]:
+    seen = np.isfinite(rows)
+    whole = bool(seen.all())
+    # Without gaps every channel counts alike.
+    count = (seen[:1] if whole else seen).astype(float)
+    filled = rows if whole else np.where(seen, rows, 0.0)
+    moments = _ladder((count, filled, np.zeros_like(filled)), windows, _joined)
+    halves = _ladder((count, filled), [_least(w)[1][0] for w in windows], _added)
+    lows, highs = (_ladder((rows,), windows, _chosen(better)) for better in (np.fmin, np.fmax))
+    made: dict[int, dict[str, np.ndarray]] = {}
+    newest = slice(rows.shape[1] - last, None)
+    for window in windows:
+        least, half = _least(window)
+        (n, total, squares), (n_half, newer) = (
+            tuple(part[:, newest] for part in state) for state in (moments[window], halves[half[0]])
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(n >= least, total / n, np.nan)
+            made[window] = {
+                "mean": mean,
+                "slope": np.where(n_half >= half[1], newer / n_half, np.nan) - mean,
+                "std": np.where(n >= max(2, least), np.sqrt(squares / n), np.nan),
+                "min": np.where(n >= least, lows[window][0][:, newest], np.nan),
+                "max": np.where(n >= least, highs[window][0][:, newest], np.nan),
+                "count": np.broadcast_to(n, mean.shape),
+            }
+    return made
+
+
+def _least(window: int) -> tuple[int, tuple[int, int]]:
+    """How many values a window takes, then the length of its newer half and how many that takes."""
+    least = max(1, window // 3)
+    return least, (max(window // 2, 1), max(least // 2, 1))
+
+
+def _windows(n: int, window: int, last: int) -> list[tuple[int, slice]]:
+    return [(place, slice(max(0, end - window), end)) for place, end in enumerate(range(n - last + 1, n + 1))]
+
+
+def _ladder(single: Any, windows: Sequence[int], join: Callable[[Any, Any, int], Any]) -> dict[int, Any]:
+    """The state of each window, put together from stretches of 1, 2, 4, ... steps: a few joins instead of one a step,
+    and nothing that has left the window leaves a trace."""
+    stretches, length = {1: single}, 1
+    while 2 * length <= max(windows):
+        stretches[2 * length] = join(stretches[length], stretches[length], length)
+        length *= 2
+    made = {}
+    for window in windows:
+        state, covered = None, 0
+        for length in sorted((k for k in stretches if window & k), reverse=True):
+            state = stretches[length] if state is None else join(state, stretches[length], covered)
+            covered += length
+        made[window] = state
+    return made
+
+
+def _added(newer: Any, older: Any, steps: int) -> Any:
+    """Counts and sums of two stretches, the older of which ends `steps` before the newer."""
+    out = []
+    for a, b in zip(newer, older, strict=True):
+        both = a.copy()
+        both[:, steps:] += b[:, : max(0, b.shape[1] - steps)]
+        out.append(both)
+    return tuple(out)
+
+
+def _chosen(better: np.ufunc) -> Callable[[Any, Any, int], Any]:
+    def join(newer: Any, older: Any, steps: int) -> Any:
+        (a,), (b,) = newer, older
+        both = a.copy()
+        better(a[:, steps:], b[:, : max(0, b.shape[1] - steps)], out=both[:, steps:])
+        return (both,)
+
+    return join
+
+
+def _joined(newer: Moments, older: Moments, steps: int) -> Moments:
+    """As `_added`, the squared deviations with them. Source: Chan, Golub and LeVeque 1983."""
+    count, total = _added(newer[:2], older[:2], steps)
+    squares = newer[2].copy()
+    (n, a, _), (m, b, apart) = (x[:, steps:] for x in newer), (x[:, : max(0, x.shape[1] - steps)] for x in older)
+    weight = n * m * count[:, steps:]
+    weight = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
+    between = a * m
+    between -= b * n
+    between *= between
+    between *= weight
+    squares[:, steps:] += apart
+    squares[:, steps:] += between
+    return count, total, squares
+
+
+def difference(rows: np.ndarray, lag: int, last: int | None = None) -> np.ndarray:
+    """The change since `lag` steps ago; NaN where either end is missing."""
+    n = rows.shape[1]
+    last = n if last is None else last
+    out = np.full((len(rows), last), np.nan)
+    first = max(n - last, lag)
+    if first < n:
+        out[:, first - n :] = rows[:, first:] - rows[:, first - lag : n - lag]
+    return out
+
+
+def ewma(
+    rows: np.ndarray, span: float, before: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Exponentially weighted mean of what was seen up to each moment; gaps weigh nothing. And what to go on from: the
+    weighted sum and the weights', each shape (c,), which is `before` for the moments that follow."""
+    decay = 1 - 2 / (span + 1)
+    c = len(rows)
+    seen = np.isfinite(rows)
+    start = before or (np.zeros(c), np.zeros(c))
+    both = np.concatenate([np.where(seen, rows, 0.0), seen])
+    sums = _decayed(both, decay, np.concatenate(start))
+    total, weight = sums[:c], sums[c:]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(weight > 1e-12, total / weight, np.nan)
+    return mean, (total[:, -1].copy(), weight[:, -1].copy()) if rows.shape[1] else start
+
+
+def _decayed(rows: np.ndarray, decay: float, before: np.ndarray) -> np.ndarray:
+    """Sums in which what is k steps old weighs decay**k. Blocks of time are multiplied by a triangular matrix, then
+    the ends of blocks are summed the same way: exact, without a loop over moments."""
+    weights, fade = _weights(decay)
+    c, n = rows.shape
+    if n <= _BLOCK:
+        return rows @ weights[:n, :n] + before[:, None] * fade[:n]
+    blocks = -(-n // _BLOCK)
+    padded = np.zeros((c, blocks * _BLOCK))
+    padded[:, :n] = rows
+    inside = padded.reshape(c * blocks, _BLOCK) @ weights
+    inside = inside.reshape(c, blocks, _BLOCK)
+    ends = _decayed(inside[:, :, -1], decay**_BLOCK, before)
+    carried = np.concatenate([before[:, None], ends[:, :-1]], axis=1)
+    inside += carried[:, :, None] * fade
+    return inside.reshape(c, -1)[:, :n]
+
+
+@lru_cache(maxsize=64)
+def _weights(decay: float) -> tuple[np.ndarray, np.ndarray]:
+    lag = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)[None, :]
+    return np.where(lag >= 0, decay ** np.maximum(lag, 0), 0.0).T, decay ** np.arange(1, _BLOCK + 1)
+
+
+def missing_share(rows: np.ndarray, window: int, last: int | None = None) -> np.ndarray:
     """The part of the last `window` steps that was not seen."""
-    return move("mean", (~np.isfinite(rows)).astype(float), window)
+    return move("mean", (~np.isfinite(rows)).astype(float), window, last=last)
 
 
-def flat(rows: np.ndarray, window: int) -> np.ndarray:
-    """1 where nothing moved over the last `window` steps, else 0."""
+def flat(rows: np.ndarray, rolled: dict[str, np.ndarray], window: int) -> np.ndarray:
+    """1 where nothing moved over the last `window` steps, else 0. rolled: of that window, from `rolling`."""
     with np.errstate(invalid="ignore"):
-        spread = move("max", rows, window, window) - move("min", rows, window, window)
-        return (spread <= 1e-12 * np.maximum(1.0, np.abs(rows))).astype(float)
+        still = rolled["max"] - rolled["min"] <= 1e-12 * np.maximum(1.0, np.abs(rows))
+        return still & (rolled["count"] == window)
 
 
-def unchanged(rows: np.ndarray) -> np.ndarray:
-    """For how many steps each value has been exactly the same; a gap begins anew."""
-    steps = np.arange(rows.shape[1])
+def missing(rolled: dict[str, np.ndarray], known: int, window: int) -> np.ndarray:
+    """The part of the last `window` steps that was not seen. known: moments there are with those before them."""
+    count = rolled["count"]
+    steps = np.minimum(np.arange(known - count.shape[1], known) + 1, window)
+    return 1.0 - count / steps
+
+
+def unchanged(rows: np.ndarray, before: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+    """For how many steps each value has been exactly the same; a gap begins anew. before: the values just before and
+    for how long those had been the same, each shape (c,)."""
     moved = np.ones(rows.shape, dtype=bool)
     moved[:, 1:] = rows[:, 1:] != rows[:, :-1]
-    return steps - np.maximum.accumulate(np.where(moved, steps, 0), axis=1)
+    since = np.arange(rows.shape[1])
+    if before is None or not rows.shape[1]:
+        return since - np.maximum.accumulate(np.where(moved, since, 0), axis=1)
+    moved[:, 0] = rows[:, 0] != before[0]
+    # A run that began before is as if it had begun at a negative step.
+    began = np.where(moved, since, -1 - before[1][:, None])
+    return since - np.maximum.accumulate(began, axis=1)

@@ -252,3 +252,18 @@ def test_span_known_to_be_normal_is_learnt_however_strange_it_looks(host) -> Non
         return float(np.nanmedian(fitted.scored.evidence[inside]))
 
     assert strangest(told) < strangest(plain) - 1
+
+
+def test_that_a_channel_moves_at_all_is_news_where_it_hardly_ever_does(host) -> None:
+    made = host(days=8)
+    rng = np.random.default_rng(0)
+    made.values[1] = 3.0
+    for at in rng.integers(0, 6 * 288, 8):
+        made.values[1, at : at + 2] = 4.0  # rare, and twenty times what follows
+    known = made.frame[made.frame["ts"] < made_ts(made, 6 * 288)]
+    detector = training.fit(made.series, known).detector
+    at = 7 * 288
+    calm = score(detector, made).parts[PARTS.index("whitened")][at : at + 6]
+    made.values[1, at : at + 2] = 3.05
+    moved = score(detector, made).parts[PARTS.index("whitened")][at : at + 6]
+    assert np.median(moved) < 0.02 < 0.05 < calm.min()

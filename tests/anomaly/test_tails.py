@@ -39,3 +39,11 @@ def test_arrays_bring_it_back() -> None:
     tail = Tail.fit(np.random.default_rng(1).normal(0, 1, 300))
     scores = np.linspace(-3, 9, 50)
     assert np.array_equal(Tail.from_arrays(tail.arrays()).probability(scores), tail.probability(scores))
+
+
+@pytest.mark.parametrize("known", [np.arange(2300) ** 1.5, np.repeat([1.0, 2, 2, 5], 300), np.ones(3), np.zeros(1)])
+def test_many_scores_are_looked_up_as_few_are(known: np.ndarray) -> None:
+    tail = Tail(known, float(known.max()), 1.0)
+    scores = np.concatenate([np.random.default_rng(0).normal(50, 100, 3000), known, [-np.inf, np.nan, np.inf]])
+    one_by_one = np.array([tail.probability(np.array([s]))[0] for s in scores])
+    assert tail.probability(scores) == pytest.approx(one_by_one, rel=1e-12)

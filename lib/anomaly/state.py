@@ -1,0 +1,40 @@
+"""What scoring the next moments needs of those before them: a few hundred numbers a channel instead of all history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.features.build import Past
+
+
+@dataclass(frozen=True)
+class State:
+    """Never changed, so that an older one can be gone on from again, as when the newest moment is seen more fully.
+
+    features: for theirs. residual: shape (c, m), residuals that count. scores: shape (6 + c, m), raw scores and below
+    them the channels' weights, not yet smoothed. fused, counted: shape (m,), the fused evidence before it is
+    remembered, and whether anything counted. same: shape (c,), for how many steps each has been the same. seen:
+    shape (c,), whether each ever was.
+    """
+
+    features: Past
+    residual: np.ndarray
+    scores: np.ndarray
+    fused: np.ndarray
+    counted: np.ndarray
+    same: np.ndarray
+    seen: np.ndarray
+
+    @classmethod
+    def begin(cls, features: Past, parts: int, channels: int) -> State:
+        """Before the first moment."""
+        none, same = np.empty(0), np.zeros(channels, dtype=np.int64)
+        wide = np.empty((parts + channels, 0))
+        return cls(features, np.empty((channels, 0)), wide, none, none, same, np.zeros(channels, dtype=bool))
+
+
+def newest(rows: np.ndarray, count: int) -> np.ndarray:
+    """A copy of the last so many columns, which does not keep the others in memory."""
+    return rows[..., max(0, rows.shape[-1] - count) :].copy()
