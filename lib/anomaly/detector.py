@@ -28,11 +28,13 @@ from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.kernels import missing_share, move, unchanged
 
-VERSION = "5"  # raised when the same data would give another detector
+VERSION = "6"  # raised when the same data would give another detector
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
 # The forest is the centre; the other parts share what its own weight leaves in this proportion.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
 AT_ONCE = 25_600  # moments scored in one go: few enough for memory, enough for what each go costs
+# What one part alone is sure of, beyond one in 10,000, is not drowned by five that see nothing: so much of it counts.
+SURE, SURE_FROM, SURE_FOR = 0.3, 4.0, 8.0
 CLIP = 20.0  # of features in robust spreads
 TAME = 5.0  # of residuals, see `tamed`
 # How much what is remembered counts beside the newest; twice that for who looks back and knows what came after.
@@ -176,14 +178,15 @@ class Detector:
         return scored, {"fused": newest(known, self.memory[0] - 1), "counted": newest(counted, lasting - 1)}
 
     def fused(self, probability: np.ndarray, hindsight: bool = False) -> np.ndarray:
-        """The weighted sum of the parts' evidence with what is remembered of it, shape (n,), higher is stranger."""
+        """The weighted sum of the parts' evidence, and what is remembered of it, shape (n,), higher is stranger."""
         summed = self._summed(probability)
         return self._remembered(summed, summed.size, hindsight)
 
     def _summed(self, probability: np.ndarray) -> np.ndarray:
         beside = (1 - self.options.forest) * np.array(BESIDE) / sum(BESIDE)
-        weights = np.append(self.options.forest, beside)
-        return -(weights[:, None] * np.log10(probability)).sum(axis=0)
+        weights, evidence = np.append(self.options.forest, beside), -np.log10(probability)
+        sure = np.clip(evidence.max(axis=0) - SURE_FROM, 0.0, SURE_FOR)
+        return (weights[:, None] * evidence).sum(axis=0) + SURE * sure
 
     def _remembered(self, summed: np.ndarray, last: int, hindsight: bool) -> np.ndarray:
         """Of the last so many moments."""
