@@ -104,7 +104,7 @@ def _fit(
     plan = channel_plans.plan(series, table)
     channels = channel_plans.assemble(plan, table)
     present = known & np.isfinite(channels.values).any(axis=0)
-    spec = Spec.for_rows(int(present.sum()), grid.step_ms)
+    spec = Spec.for_rows(int(present.sum()), grid.step_ms, len(plan.channels))
     progress(0.2, f"{len(plan.channels)} channels from {len(series)} series")
     usable, base = _usable(channels, present, within(channels.ts_ms, keep), spec)
     features = build(channels, spec, base)

@@ -17,6 +17,11 @@ from lib.features.baseline import DAY_MS, Baseline
 from lib.features.channels import Channels
 
 GROUP = -1  # the channel number of features that belong to the group as a whole
+# Windows, spans and lags. Up to so many channels take the finer ones: measured on single series, and as many features
+# as six channels have with the others.
+COARSE = (12, 48, 288), (12, 48), (1, 12)
+FINE = (6, 12, 24, 48, 96, 288), (6, 12, 24, 48, 96), (1, 2, 3, 6, 12, 24, 48)
+FEW = 3
 ROLLING = ("mean", "slope", "std", "min", "max")
 
 
@@ -37,12 +42,18 @@ class Spec:
         return max(*self.windows, self.level_window + 1, *(7 * s for s in self.spans), *self.lags)
 
     @classmethod
-    def for_rows(cls, n: int, step_ms: int) -> Spec:
+    def for_rows(cls, n: int, step_ms: int, channels: int) -> Spec:
         """Windows a history of n steps can fill 25 times over: with fewer, the next turn of a slow feature is one
-        that training has not seen, and looks like news."""
-        windows = tuple(w for w in (12, 48, 288) if w <= max(12, n // 25))
-        spans = tuple(s for s in (12, 48) if s <= max(12, n // 25))
-        return cls(windows, spans, (1, 12), min(288, max(24, n // 6)), (n * step_ms) / DAY_MS)
+        that training has not seen, and looks like news. Few channels are each looked at in more ways."""
+        windows, spans, lags = FINE if channels <= FEW else COARSE
+        longest = max(12, n // 25)
+        return cls(
+            tuple(w for w in windows if w <= longest),
+            tuple(s for s in spans if s <= longest),
+            tuple(lag for lag in lags if lag <= longest),
+            min(288, max(24, n // 6)),
+            (n * step_ms) / DAY_MS,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

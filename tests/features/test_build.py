@@ -15,7 +15,7 @@ def prepared(host):
     table = tabulate(made.series, made.frame, grid)
     plan = channels.plan(made.series, table)
     together = channels.assemble(plan, table)
-    spec = Spec.for_rows(together.ts_ms.size, grid.step_ms)
+    spec = Spec.for_rows(together.ts_ms.size, grid.step_ms, len(together.plan.channels))
     usable = np.ones(together.ts_ms.size, dtype=bool)
     learnt = baseline.fit(together.ts_ms, together.values, usable, grid.step_ms, spec.level_window)
     return together, spec, learnt
@@ -26,7 +26,7 @@ def test_a_typical_host_gives_at_least_140_features(host) -> None:
     grid = choose_grid(made.frame)
     table = tabulate(made.series, made.frame, grid)
     together = channels.assemble(channels.plan(made.series, table), table)
-    spec = Spec.for_rows(together.ts_ms.size, grid.step_ms)
+    spec = Spec.for_rows(together.ts_ms.size, grid.step_ms, len(together.plan.channels))
     usable = np.ones(together.ts_ms.size, dtype=bool)
     learnt = baseline.fit(together.ts_ms, together.values, usable, grid.step_ms, spec.level_window)
     features = build(together, spec, learnt)
@@ -38,8 +38,8 @@ def test_a_typical_host_gives_at_least_140_features(host) -> None:
 
 
 def test_windows_and_weekdays_wait_until_history_can_fill_them() -> None:
-    assert Spec.for_rows(8600, 300_000).windows == (12, 48, 288)
-    assert Spec.for_rows(2000, 300_000).windows == (12, 48)
+    assert Spec.for_rows(8600, 300_000, 6).windows == (12, 48, 288)
+    assert Spec.for_rows(2000, 300_000, 6).windows == (12, 48)
 
 
 def test_features_look_back_only(prepared) -> None:
@@ -74,6 +74,13 @@ def test_gap_and_reset_raise_their_flags(prepared) -> None:
 
 
 def test_windows_fit_a_short_history() -> None:
-    spec = Spec.for_rows(300, 60_000)
+    spec = Spec.for_rows(300, 60_000, 6)
     assert spec.windows == (12,)
     assert Spec.from_json({k: list(v) if isinstance(v, tuple) else v for k, v in spec.to_json().items()}) == spec
+
+
+def test_few_channels_are_each_looked_at_in_more_ways() -> None:
+    one, six = Spec.for_rows(8600, 300_000, 1), Spec.for_rows(8600, 300_000, 6)
+    assert set(six.windows) < set(one.windows) and set(six.lags) < set(one.lags)
+    assert one.windows[-1] == six.windows[-1] == 288
+    assert Spec.for_rows(300, 60_000, 1).windows == (6, 12)
