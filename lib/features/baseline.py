@@ -12,12 +12,14 @@ from lib.features.kernels import move
 DAY_MS = 86_400_000
 # A usual day takes a few days to see; telling weekends apart takes two of them.
 MIN_DAYS, MIN_DAYS_SPREAD, MIN_DAYS_WEEKEND = 3.0, 7.0, 14.0  # fewer, and one incident is most of what there is
+# A usual week takes three: what one weekday does apart from its like counts as far as so many weeks can show it.
+MIN_DAYS_WEEK, SHOWN = 21.0, 2.5
 SLOTS = 96  # of a quarter of an hour
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """day: shape (c, 2, SLOTS), weekday and weekend; zeros when no rhythm could be learnt. home: shape (c,), the level
+    """day: shape (c, 7, SLOTS), from Monday on; zeros when no rhythm could be learnt. home: shape (c,), the level
     the rhythm usually runs at.
 
     spread: shape (c, SLOTS), the usual size of the residual by time of day. low, high: shape (c,), how many spreads
@@ -61,9 +63,9 @@ class Baseline:
 
     def usual_day(self, ts_ms: np.ndarray) -> np.ndarray:
         """shape (c, n): the rhythm's part at each moment, interpolated between slots."""
-        slot, part, weekend = _slots(ts_ms)
+        slot, part, weekday = _slots(ts_ms)
         nxt = (slot + 1) % SLOTS
-        return self.day[:, weekend, slot] * (1 - part) + self.day[:, weekend, nxt] * part
+        return self.day[:, weekday, slot] * (1 - part) + self.day[:, weekday, nxt] * part
 
     def spread_at(self, ts_ms: np.ndarray) -> np.ndarray:
         """shape (c, n): the usual size of a residual at each moment."""
@@ -96,7 +98,7 @@ def fit(ts_ms: np.ndarray, values: np.ndarray, usable: np.ndarray, step_ms: int,
     """Learn from training rows; `usable`, shape (n,), is False for rows to leave out."""
     clean = np.where(usable[None, :], values, np.nan)
     days = (ts_ms[-1] - ts_ms[0] + step_ms) / DAY_MS
-    day = _usual_day(ts_ms, clean, days) if days >= MIN_DAYS else np.zeros((len(values), 2, SLOTS))
+    day = _usual_day(ts_ms, clean, days) if days >= MIN_DAYS else np.zeros((len(values), 7, SLOTS))
     nothing = np.zeros(len(values))
     away = Baseline(day, nothing, np.ones((len(values), SLOTS)), nothing, nothing, level_window)
     home = np.nan_to_num(_median(clean - away.usual_day(ts_ms)))
@@ -111,31 +113,38 @@ def fit(ts_ms: np.ndarray, values: np.ndarray, usable: np.ndarray, step_ms: int,
 
 
 def _slots(ts_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slot of the day (its centre at or before the moment), the part of the way to the next, and weekend (0 or 1)."""
+    """Slot of the day (its centre at or before the moment), the part of the way to the next, and weekday (0 Monday)."""
     place = (ts_ms % DAY_MS) / DAY_MS * SLOTS - 0.5
     below = np.floor(place)
     weekday = (ts_ms // DAY_MS + 3) % 7  # 1970-01-01 was a Thursday
-    return below.astype(int) % SLOTS, place - below, (weekday >= 5).astype(int)
+    return below.astype(int) % SLOTS, place - below, weekday.astype(int)
 
 
 def _usual_day(ts_ms: np.ndarray, values: np.ndarray, days: float) -> np.ndarray:
     """Median by slot over days, smoothed over neighbours. Medians let the incidents of training pass by."""
     slot = ((ts_ms % DAY_MS) * SLOTS // DAY_MS).astype(int)
-    weekend = _slots(ts_ms)[2]
+    weekday = _slots(ts_ms)[2]
     centred = values - np.nanmedian(values, axis=1, keepdims=True)
-    day = np.zeros((len(values), 2, SLOTS))
-    kinds = (0, 1) if days >= MIN_DAYS_WEEKEND else (None,)
-    for kind in kinds:
-        chosen = np.ones(len(ts_ms), dtype=bool) if kind is None else weekend == kind
-        shape = np.stack([_median(centred[:, chosen & (slot == s)]) for s in range(SLOTS)], axis=1)
-        shape = np.where(np.isfinite(shape), shape, 0.0)
-        wide = np.concatenate([shape[:, -2:], shape, shape[:, :2]], axis=1)
-        smooth = move("mean", wide, 5)[:, 4:]
-        if kind is None:
-            day[:, 0], day[:, 1] = smooth, smooth
-        else:
-            day[:, kind] = smooth
+    day = np.zeros((len(values), 7, SLOTS))
+    alike = (range(5), range(5, 7)) if days >= MIN_DAYS_WEEKEND else (range(7),)
+    for kind in alike:
+        day[:, list(kind)] = _by_slot(centred, slot, np.isin(weekday, kind))[:, None]
+    if days >= MIN_DAYS_WEEK:
+        apart = centred - day[:, weekday, slot]
+        # The error of a median of so many weeks; samples of one slot and day tell hardly more than one of them.
+        surely = SHOWN * robust_scale(apart)[:, None] / np.sqrt(days / 7)
+        for number in range(7):
+            own = _by_slot(apart, slot, weekday == number)
+            day[:, number] += np.sign(own) * np.maximum(np.abs(own) - surely, 0.0)
     return day
+
+
+def _by_slot(rows: np.ndarray, slot: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Median of the chosen moments by slot, shape (c, SLOTS), smoothed."""
+    shape = np.stack([_median(rows[:, chosen & (slot == s)]) for s in range(SLOTS)], axis=1)
+    shape = np.where(np.isfinite(shape), shape, 0.0)
+    wide = np.concatenate([shape[:, -2:], shape, shape[:, :2]], axis=1)
+    return np.asarray(move("mean", wide, 5)[:, 4:])
 
 
 def _spread(ts_ms: np.ndarray, residual: np.ndarray, days: float) -> np.ndarray:

@@ -17,24 +17,30 @@ from lib.features.baseline import DAY_MS, Baseline
 from lib.features.channels import Channels
 
 GROUP = -1  # the channel number of features that belong to the group as a whole
-# Windows, spans and lags. Up to so many channels take the finer ones: measured on single series, and as many features
-# as six channels have with the others.
+# Windows, spans and lags. Up to so many channels take the finer ones, and look at quantiles too: a single series is to
+# have as many features as six channels have with the others.
 COARSE = (12, 48, 288), (12, 48), (1, 12)
-FINE = (6, 12, 24, 48, 96, 288), (6, 12, 24, 48, 96), (1, 2, 3, 6, 12, 24, 48)
+FINE = (
+    (6, 9, 12, 18, 24, 36, 48, 72, 96, 144, 288),
+    (3, 6, 9, 12, 18, 24, 36, 48, 72, 96),
+    (1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72, 96, 144, 288),
+)
 FEW = 3
 ROLLING = ("mean", "slope", "std", "min", "max")
+SPREAD_OUT = ("q10", "q50", "q90", "top", "bottom")
 
 
 @dataclass(frozen=True)
 class Spec:
     """windows: steps of the rolling statistics. spans: of the EWMAs. lags: of the differences. days: of history,
-    which decides whether the hour and the weekday can mean anything yet."""
+    which decides whether the hour and the weekday can mean anything yet. quantiles: whether windows have them."""
 
     windows: tuple[int, ...] = (12, 48, 288)
     spans: tuple[int, ...] = (12, 48)
     lags: tuple[int, ...] = (1, 12)
     level_window: int = 288
     days: float = 30.0
+    quantiles: bool = False
 
     @property
     def lookback(self) -> int:
@@ -53,6 +59,7 @@ class Spec:
             tuple(lag for lag in lags if lag <= longest),
             min(288, max(24, n // 6)),
             (n * step_ms) / DAY_MS,
+            channels <= FEW,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +69,7 @@ class Spec:
             "lags": self.lags,
             "level_window": self.level_window,
             "days": self.days,
+            "quantiles": self.quantiles,
         }
 
     @classmethod
@@ -72,6 +80,7 @@ class Spec:
             tuple(given["lags"]),
             int(given["level_window"]),
             float(given["days"]),
+            bool(given["quantiles"]),
         )
 
 
@@ -129,6 +138,9 @@ def build(channels: Channels, spec: Spec, baseline: Baseline, past: Past | None 
     parts += [kernels.difference(x, lag, n) for lag in spec.lags]
     parts += [now - mean for mean, _ in averages]
     parts += [rolled[window][name] for window in spec.windows for name in ROLLING]
+    for window in spec.windows if spec.quantiles else ():
+        spread = kernels.spread_out(x, window, n)
+        parts += [spread[name] for name in SPREAD_OUT]
     short = spec.windows[0]
     parts += [
         kernels.flat(now, rolled[short], short),
@@ -154,6 +166,8 @@ def _columns(titles: tuple[str, ...], spec: Spec) -> tuple[tuple[str, ...], np.n
     kinds += [f"difference_{lag}" for lag in spec.lags]
     kinds += [f"ewma_residual_{span}" for span in spec.spans]
     kinds += [f"{name}_{window}" for window in spec.windows for name in ROLLING]
+    if spec.quantiles:
+        kinds += [f"{name}_{window}" for window in spec.windows for name in SPREAD_OUT]
     kinds += ["flat", "missing", "reset"]
     names = [f"{title}|{kind}" for kind in kinds for title in titles]
     own = [f"group|{name}_{turn}" for name, *_ in _turns(spec.days) for turn in ("sin", "cos")]

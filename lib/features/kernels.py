@@ -16,6 +16,8 @@ import numpy as np
 FEW = 4  # moments up to which one by one is faster
 _AT_ONCE = 1 << 15  # values swept at once, to stay in cache
 _BLOCK = 32  # moments whose weights are one matrix
+EVENLY = 12  # values a window's quantiles are taken from
+AT_LIMIT = 0.01  # of what a window spans: nearer to its edge than this sits at it
 
 _MOVES = {"min": bn.move_min, "max": bn.move_max, "median": bn.move_median}
 _STILL = {"mean": bn.nanmean, "min": bn.nanmin, "max": bn.nanmax, "median": bn.nanmedian}
@@ -70,6 +72,38 @@ def rolling(rows: np.ndarray, windows: Sequence[int], last: int | None = None) -
     group = max(1, _AT_ONCE // rows.shape[1])
     parts = [_swept(rows[first : first + group], windows, last) for first in range(0, c, group)]
     return {w: {name: np.concatenate([p[w][name] for p in parts]) for name in parts[0][w]} for w in windows}
+
+
+def spread_out(rows: np.ndarray, window: int, last: int | None = None) -> dict[str, np.ndarray]:
+    """Of a dozen values evenly spaced over the last `window`: the low tenth, the middle and the high tenth, and the
+    parts that sit at the top and at the bottom of what they span; NaN until a third of them are there."""
+    c, n = rows.shape
+    last = n if last is None else last
+    step = max(1, window // EVENLY)
+    count = min(EVENLY, window)
+    padded = np.concatenate([np.full((c, window), np.nan), rows], axis=1)
+    first = padded.shape[1] - last
+    looked = np.stack([padded[:, first - k * step : padded.shape[1] - k * step] for k in range(count)])
+    looked.sort(axis=0)  # what is missing comes last
+    known = np.isfinite(looked).sum(axis=0)
+    enough = known >= max(1, count // 3)
+
+    def at(share: float) -> np.ndarray:
+        place = np.rint(share * np.maximum(known - 1, 0)).astype(int)
+        return np.where(enough, np.take_along_axis(looked, place[None], axis=0)[0], np.nan)
+
+    lowest, highest = at(0.0), at(1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        edge = AT_LIMIT * (highest - lowest)
+        top = (looked >= highest - edge).sum(axis=0) / known
+        bottom = (looked <= lowest + edge).sum(axis=0) / known
+    return {
+        "q10": at(0.1),
+        "q50": at(0.5),
+        "q90": at(0.9),
+        "top": np.where(enough, top, np.nan),
+        "bottom": np.where(enough, bottom, np.nan),
+    }
 
 
 def _one_by_one(rows: np.ndarray, window: int, last: int) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 from lib.anomaly.events import Rule
 from lib.anomaly.options import Options
 from lib.db.tables import Detector as DetectorRow
-from lib.features.baseline import MIN_DAYS, MIN_DAYS_WEEKEND
+from lib.features.baseline import MIN_DAYS, MIN_DAYS_WEEK, MIN_DAYS_WEEKEND
 from lib.features.channels import Channel
 from lib.services.detection_scoring import Loaded, rule_of
 
@@ -70,6 +70,10 @@ def _limits(row: DetectorRow, one: Loaded) -> list[str]:
         said.append(
             f"It saw {days:.1f} days: weekends are told from weekdays from {MIN_DAYS_WEEKEND:g} days on; until then a "
             "quiet Sunday may look odd."
+        )
+    elif days < MIN_DAYS_WEEK:
+        said.append(
+            f"It saw {days:.1f} days: what one weekday does apart from others is learnt from {MIN_DAYS_WEEK:g} on."
         )
     constant = [title for title, reason in one.detector.plan.left_out if reason == "constant"]
     if constant:

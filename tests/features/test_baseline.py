@@ -70,3 +70,29 @@ def test_arrays_bring_it_back() -> None:
     learnt = fitted(ts, rows)
     again = Baseline.from_arrays(learnt.arrays())
     assert np.array_equal(again.expected(ts, rows), learnt.expected(ts, rows), equal_nan=True)
+
+
+def on_sundays(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Days with an hour of rotation each Sunday at three, and which moments those are."""
+    ts, rows = days(n)
+    hour = (ts // 3_600_000) % 24
+    rotation = ((ts // 86_400_000 + 3) % 7 == 6) & (hour >= 3) & (hour < 5)
+    rows[0, rotation] += 30
+    return ts, rows, rotation
+
+
+def test_what_happens_each_sunday_is_expected_after_a_month_and_not_after_two_weeks() -> None:
+    for n, expected in ((35, True), (14, False)):
+        ts, rows, rotation = on_sundays(n)
+        learnt = fitted(ts, rows)
+        inside = rotation & (ts >= ts[0] + 7 * 86_400_000)
+        residual = (rows - learnt.expected(ts, rows))[0, inside]
+        assert (np.median(residual) < 8) == expected
+
+
+def test_one_odd_sunday_is_no_weekly_season() -> None:
+    ts, rows = days(35)
+    odd = (ts >= ts[0] + 7 * 86_400_000) & (ts < ts[0] + 7 * 86_400_000 + 7_200_000)
+    rows[0, odd] += 30
+    learnt = fitted(ts, rows)
+    assert np.abs(learnt.day[0, 6] - learnt.day[0, 5]).max() < 1.5

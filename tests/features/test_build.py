@@ -83,4 +83,19 @@ def test_few_channels_are_each_looked_at_in_more_ways() -> None:
     one, six = Spec.for_rows(8600, 300_000, 1), Spec.for_rows(8600, 300_000, 6)
     assert set(six.windows) < set(one.windows) and set(six.lags) < set(one.lags)
     assert one.windows[-1] == six.windows[-1] == 288
-    assert Spec.for_rows(300, 60_000, 1).windows == (6, 12)
+    assert Spec.for_rows(300, 60_000, 1).windows == (6, 9, 12)
+
+
+def test_single_series_with_a_month_behind_it_has_140_features_of_its_own(host) -> None:
+    made = host(days=30)
+    grid = choose_grid(made.frame)
+    table = tabulate(made.series[:1], made.frame, grid)
+    together = channels.assemble(channels.plan(made.series[:1], table), table)
+    spec = Spec.for_rows(together.ts_ms.size, grid.step_ms, 1)
+    usable = np.ones(together.ts_ms.size, dtype=bool)
+    learnt = baseline.fit(together.ts_ms, together.values, usable, grid.step_ms, spec.level_window)
+    features = build(together, spec, learnt)
+    assert len(together.plan.channels) == 1
+    assert len(features.names) >= 140
+    kinds = {name.split("|")[1].rsplit("_", 1)[0] for name in features.names}
+    assert {"mean", "std", "min", "max", "slope", "q10", "q50", "q90", "top", "difference", "ewma_residual"} <= kinds

@@ -113,3 +113,24 @@ def test_rolling_statistics_in_one_sweep_are_those_of_each_window() -> None:
                     assert by_name["min"][number, end] == seen.min()
                 else:
                     assert np.isnan(by_name["mean"][number, end])
+
+
+def test_quantiles_of_evenly_spaced_values_and_time_at_the_limits() -> None:
+    rows = np.arange(24.0)[None, :]
+    found = kernels.spread_out(rows, 12)
+    assert found["q10"][0, -1] == 13 and found["q90"][0, -1] == 22 and found["q50"][0, -1] in (17, 18)
+    assert np.isnan(found["q50"][0, 2]) and np.isfinite(found["q50"][0, 3])
+    limited = np.minimum(np.arange(12.0), 8.0)[None, :]
+    found = kernels.spread_out(limited, 12)
+    assert found["top"][0, -1] == pytest.approx(4 / 12) and found["bottom"][0, -1] == pytest.approx(1 / 12)
+    wide = np.arange(600.0)[None, :]
+    assert kernels.spread_out(wide, 288)["q90"][0, -1] == pytest.approx(599 - 24, abs=1)
+
+
+def test_quantiles_of_the_newest_moments_are_those_of_the_whole_history() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.where(rng.random((2, 400)) < 0.2, np.nan, rng.normal(size=(2, 400)))
+    for window in (6, 12, 48, 288):
+        whole, newest = kernels.spread_out(rows, window), kernels.spread_out(rows, window, last=3)
+        for name, found in newest.items():
+            assert np.array_equal(found, whole[name][:, -3:], equal_nan=True)
