@@ -14,8 +14,9 @@ from lib.features.kernels import move
 # values, or the picture of the last ten steps, are as strange as one in twenty, or the relations between channels
 # (averaged over a few steps) as one in 1,000; to open an event takes one in a hundred.
 _ALONE, _ALONE_TO_OPEN, _TOGETHER, _FAR = 1.3, 2.0, 3.0, 9.0
-# Evidence of normal moments as calibration has it: half of them lie below the first, four of five below the second.
-_MIDDLE, _HIGH = -np.log10(0.5), -np.log10(1 - 0.8)
+# Evidence of normal moments as calibration has it: a fifth of them lie below the first, half below the second, four of
+# five below the third.
+_LOW, _MIDDLE, _HIGH = -np.log10(1 - 0.2), -np.log10(0.5), -np.log10(1 - 0.8)
 # Nothing normal is as strange as this, however far normal has moved; an incident is not to become what is usual.
 _BEYOND = 8.0
 # Steps for which one threshold holds, counted from 1970 so that a range scored anew gets the thresholds it had; and
@@ -61,13 +62,13 @@ NOTHING = Past(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, days: float, step_ms: int) -> np.ndarray:
-    """Middle and 80% quantile of the evidence known before each moment, over so many days, shape (2, n).
+    """20% quantile, middle and 80% quantile of the evidence known before each moment, over so many days, shape (3, n).
 
     Calibration's own until enough is known.
     """
     ts, known = np.concatenate([past.ts_ms, ts_ms]), np.concatenate([past.evidence, evidence])
     ts, known = ts[known < _BEYOND], known[known < _BEYOND]
-    out = np.repeat(np.array([[_MIDDLE], [_HIGH]]), len(ts_ms), axis=1)
+    out = np.repeat(np.array([[_LOW], [_MIDDLE], [_HIGH]]), len(ts_ms), axis=1)
     chunk_ms = _CHUNK * step_ms
     chunks = ts_ms // chunk_ms
     for chunk in np.unique(chunks):
@@ -76,15 +77,15 @@ def usual(ts_ms: np.ndarray, evidence: np.ndarray, past: Past, days: float, step
             np.searchsorted(ts, chunk * chunk_ms),
         )
         if before.stop - before.start >= _ENOUGH:
-            middle, high = np.quantile(known[before], (0.5, 0.8))
-            out[:, chunks == chunk] = np.array([[middle], [max(high, middle + 0.05)]])
+            low, middle, high = np.quantile(known[before], (0.2, 0.5, 0.8))
+            out[:, chunks == chunk] = np.array([[low], [middle], [max(high, middle + 0.05)]])
     return out
 
 
 def thresholds(level: float, seen: np.ndarray) -> np.ndarray:
     """shape (n,): the evidence it takes at each moment to be as far out as `level` was at calibration; never less than
     that: quiet times do not make a detector nervous."""
-    middle, high = seen
+    _, middle, high = seen
     far = (level - _MIDDLE) / (_HIGH - _MIDDLE)
     return np.maximum(level, middle + far * (high - middle))
 
@@ -112,10 +113,13 @@ def settled(scored: Scored, rule: Rule, step_s: float, since: int = 0, past: Pas
     """With the confidence that the last days bear out: where normal moments have come to look stranger than they did at
     calibration, the same evidence is worth less. The rest is left as it is."""
     evidence = scored.evidence[since:]
-    middle, high = usual(scored.ts_ms[since:], evidence, past, rule.sure_days, round(step_s * 1000))
+    low, middle, high = usual(scored.ts_ms[since:], evidence, past, rule.sure_days, round(step_s * 1000))
     worth = _MIDDLE + (_HIGH - _MIDDLE) * (evidence - middle) / (high - middle)
+    below = _LOW + (_MIDDLE - _LOW) * (evidence - low) / np.maximum(middle - low, 1e-9)
+    quiet = _LOW * evidence / np.maximum(low, 1e-9)
+    worth = np.where(evidence < low, quiet, np.where(evidence < middle, below, worth))
     confidence = scored.confidence.copy()
-    confidence[since:] = np.minimum(confidence[since:], 1 - 10 ** -np.maximum(worth, 0.0))
+    confidence[since:] = np.minimum(confidence[since:], 1 - 10**-worth)
     return replace(scored, confidence=confidence)
 
 
