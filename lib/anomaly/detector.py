@@ -59,6 +59,10 @@ class Scored:
     low: np.ndarray
     high: np.ndarray
 
+    def copy(self) -> Scored:
+        """With arrays of its own, so that a few rows do not keep the history they came from."""
+        return Scored(*(getattr(self, f).copy() for f in self.__dataclass_fields__))
+
     def rows(self, keep: slice) -> Scored:
         return Scored(*(getattr(self, f)[..., keep] for f in self.__dataclass_fields__))
 

@@ -218,7 +218,7 @@ class Detection:
             until = self.scoring.scored_until(row, window.end)
             start = window.start if until is None else min(window.start, until)
             start = max(start, window.end - one.step * MOST_STEPS)
-            self.scoring.score(row, Window(min(start, window.end), window.end))
+            self.scoring.score(row, Window(min(start, window.end), window.end), live=True)
         except AppError as error:
             log.warning("detector cannot score", extra={"detector": row.id, "host": row.host, "reason": error.message})
 

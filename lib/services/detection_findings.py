@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,10 +34,19 @@ class Found:
     anomalies: list[dict[str, Any]]
 
 
+# The channels up to a moment (Unix ms), with what a detector looks back on.
+Looked = Callable[[int], Channels]
+
+
+def up_to(channels: Channels) -> Looked:
+    """Of channels at hand."""
+    return lambda moment_ms: channels.rows(slice(0, int((channels.ts_ms <= moment_ms).sum())))
+
+
 def findings(
-    scored: Scored, channels: Channels, one: Detector, host: str, rule: Rule, since: int = 0, past: Past = NOTHING
+    scored: Scored, looked: Looked, one: Detector, host: str, rule: Rule, since: int = 0, past: Past = NOTHING
 ) -> Found:
-    """What to keep of a scored range from row `since` on. channels: what was scored. past: what was kept before it."""
+    """What to keep of a scored range from row `since` on. looked: for the reasons. past: what was kept before it."""
     plan = one.plan
     scored = events.settled(scored, rule, plan.grid.step_s, since, past)
     decided, threshold = events.decide(scored, rule, plan.grid.step_s, since, past)
@@ -53,7 +62,7 @@ def findings(
         }
     )
     return Found(
-        scores, _expectations(decided, scored, plan, since), [row_of(e, scored, channels, one, host) for e in decided]
+        scores, _expectations(decided, scored, plan, since), [row_of(e, scored, looked, one, host) for e in decided]
     )
 
 
@@ -63,12 +72,13 @@ def anomaly_of(row: dict[str, Any], detector_id: int, source_id: int) -> Anomaly
     return Anomaly(**{**row, **moments}, detector_id=detector_id, source_id=source_id)
 
 
-def row_of(event: Event, scored: Scored, channels: Channels, one: Detector, host: str) -> dict[str, Any]:
-    """An event as it is kept. channels: what was scored, to say what the forest saw in it."""
+def row_of(event: Event, scored: Scored, looked: Looked, one: Detector, host: str) -> dict[str, Any]:
+    """An event as it is kept. looked: to say what the forest saw in it."""
     plan = one.plan
     strangest = event.first + int(np.nanargmax(scored.evidence[event.first : event.last + 1]))
+    channels = looked(int(scored.ts_ms[strangest]))
     with one_core():
-        reason = explain(event, scored, plan, host, forest_shares(one, channels, strangest))
+        reason = explain(event, scored, plan, host, forest_shares(one, channels, channels.ts_ms.size - 1))
     first = reason["contributors"][0]
     end_ms = int(scored.ts_ms[event.last]) + plan.grid.step_ms
     return {

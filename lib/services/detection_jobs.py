@@ -162,7 +162,7 @@ def _keep(fitted: Fitted, host: str, stem: Path, rule: Rule) -> dict[str, Any]:
     detector, scored = fitted.detector, fitted.scored
     # The first moments have too little before them to be judged.
     since = min(detector.spec.windows[0] * 4, len(scored.ts_ms) // 4)
-    found = detection_findings.findings(scored, fitted.channels, detector, host, rule, since)
+    found = detection_findings.findings(scored, detection_findings.up_to(fitted.channels), detector, host, rule, since)
     found.scores.to_parquet(stem.with_suffix(".scores.parquet"))
     found.expectations.to_parquet(stem.with_suffix(".expectations.parquet"))
     return {"anomalies": found.anomalies, "start_ms": int(scored.ts_ms[0]), "end_ms": int(scored.ts_ms[-1])}

@@ -10,18 +10,19 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from lib.anomaly.detector import Detector
+from lib.anomaly.detector import Detector, Scored
 from lib.anomaly.events import Past, Rule
+from lib.anomaly.stream import LATE
 from lib.anomaly.training import HELD_OUT
 from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
 from lib.errors import ArtefactRefused, NotFound
-from lib.features import channels as channel_plans
-from lib.features.grid import tabulate
-from lib.frames import Series, Window
+from lib.features.channels import Channels
+from lib.frames import Series, Window, from_ms, to_ms
 from lib.registry.files import Registry
-from lib.services.detection_findings import anomaly_of, findings
+from lib.services.detection_findings import anomaly_of, findings, up_to
 from lib.services.detection_jobs import load, series_of
+from lib.services.detection_live import Live, read
 from lib.services.timings import Timings
 from lib.store.findings import Findings
 from lib.store.samples import Samples
@@ -63,6 +64,7 @@ class Scoring:
         self.timings = Timings()
         self.lock = threading.RLock()
         self._held: OrderedDict[str, Loaded] = OrderedDict()
+        self._live: dict[str, Live] = {}
         # Artefacts that could not be used: lost, changed, or made by another version.
         self.refused: set[str] = set()
         self._scored_until: dict[int, datetime] = {}
@@ -94,12 +96,14 @@ class Scoring:
                     raise
             self._held[row.artefact] = held
             while len(self._held) > _HELD:
-                self._held.popitem(last=False)
+                gone, _ = self._held.popitem(last=False)
+                self._live.pop(gone, None)
             return held
 
     def forget(self, row: DetectorRow) -> None:
         with self.lock:
             self._held.pop(row.artefact, None)
+            self._live.pop(row.artefact, None)
             if row.id is not None:
                 self._scored_until.pop(row.id, None)
 
@@ -114,29 +118,29 @@ class Scoring:
             self._scored_until[row.id] = scores["ts"].iloc[-1].to_pydatetime()
         return self._scored_until[row.id]
 
-    def score(self, row: DetectorRow, window: Window, rule: Rule | None = None) -> int:
+    def score(self, row: DetectorRow, window: Window, *, live: bool = False) -> int:
         """Score a range anew and keep what was found; the number of anomalies that start in what was replaced.
 
         The range is extended back to the start of an event that reaches into it, so that one event stays one.
+        live: it is what was just collected; what scoring it takes is held for the next time.
         """
         assert row.id is not None
-        rule = rule or rule_of(row)
+        rule = rule_of(row)
         with self.lock, self.timings.measured():
             one = self.loaded(row)
             start = self._from(row.id, window, one.step, rule)
-            before = one.step * (one.detector.lookback + rule.merge + rule.open_for)
-            plan = one.detector.plan
-            frame = self.samples.read(list(plan.series_ids), Window(start - before, window.end))
-            table = tabulate([s for s in one.series if s.id in set(plan.series_ids)], frame, plan.grid)
-            if not table.ts_ms.size:
+            scored = self._scored(row, one, start, window, rule, live)
+            since = int((scored.ts_ms < to_ms(start)).sum()) if scored else 0
+            if scored is None or since >= scored.ts_ms.size:
                 return 0
-            since = int((table.ts_ms < start.timestamp() * 1000).sum())
-            if since >= table.ts_ms.size:
-                return 0
-            edge = max(0, since - rule.merge - rule.open_for)
-            channels = channel_plans.assemble(plan, table)
-            scored = one.detector.score(channels, edge)
-            found = findings(scored, channels, one.detector, row.host, rule, since, self._past(row, start, rule))
+
+            def looked(moment_ms: int) -> Channels:
+                end = from_ms(moment_ms) + one.step
+                found = read(self.samples, one.series, one.detector, end - one.step * (one.detector.lookback + 2), end)
+                assert found is not None  # it was scored from there
+                return up_to(found)(moment_ms)
+
+            found = findings(scored, looked, one.detector, row.host, rule, since, self._past(row, start, rule))
             # Scores stand at the middle of their bin, which may lie past the newest sample.
             end = (
                 max(window.end, found.scores["ts"].iloc[-1].to_pydatetime() + one.step)
@@ -153,7 +157,32 @@ class Scoring:
             if len(found.scores):
                 newest = found.scores["ts"].iloc[-1].to_pydatetime()
                 self._scored_until[row.id] = max(newest, self._scored_until.get(row.id, newest))
+            if row.artefact in self._live:
+                near = window.end - one.step * (2 * (rule.merge + rule.open_for) + LATE)
+                # What goes on, or may yet be gone on with, is decided from its start.
+                going_on = [a.start_ts - one.step * LATE for a in saved if a.end_ts is None or a.end_ts > near]
+                self._live[row.artefact].forget_before(to_ms(min([near, *going_on])))
             return len(saved)
+
+    def _scored(
+        self, row: DetectorRow, one: Loaded, start: datetime, window: Window, rule: Rule, live: bool
+    ) -> Scored | None:
+        """The range from a few moments before `start` on; None when nothing was collected in it."""
+        context = rule.merge + rule.open_for
+        held = self._live.pop(row.artefact, None)
+        reaches = live and held and held.scored.ts_ms[0] <= to_ms(start - one.step * context)
+        if held and reaches and held.go_on(self.samples, one.series, window.start, window.end):
+            self._live[row.artefact] = held
+            return held.scored
+        before = one.step * (one.detector.lookback + context)
+        channels = read(self.samples, one.series, one.detector, start - before, window.end)
+        if channels is None:
+            return None
+        since = max(0, int((channels.ts_ms < to_ms(start)).sum()) - context)
+        if not live or since >= channels.ts_ms.size:
+            return one.detector.score(channels, since).rows(slice(since, None))
+        held = self._live[row.artefact] = Live.begin(one.detector, channels, since)
+        return held.scored
 
     def _past(self, row: DetectorRow, until: datetime, rule: Rule) -> Past:
         """What says whether normal has moved: evidence since the part of the training span that calibrated."""

@@ -20,12 +20,11 @@ from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
 from lib.db.tables import Verdict
 from lib.errors import Invalid, NotFound
-from lib.features import channels as channel_plans
-from lib.features.grid import tabulate
 from lib.frames import Window, from_ms, to_ms
 from lib.services.annotations import Annotations, muting
-from lib.services.detection_findings import anomaly_of, row_of
+from lib.services.detection_findings import anomaly_of, row_of, up_to
 from lib.services.detection_labels import Labels
+from lib.services.detection_live import read
 from lib.services.detection_scoring import Loaded, Scoring, rule_of
 from lib.store.findings import Anomaly, Findings
 from lib.store.samples import Samples
@@ -261,21 +260,21 @@ class Thresholds:
 
     def _put_into_words(self, one: Loaded, row: DetectorRow, rule: Rule, first_ms: int, last_ms: int) -> Anomaly | None:
         """An anomaly of a span that was found in stored scores: its samples are looked at again for the reason."""
-        plan, step = one.detector.plan, one.step
+        step = one.step
         begin = from_ms(first_ms) - step * (one.detector.lookback + rule.merge)
-        frame = self.samples.read(list(plan.series_ids), Window(begin, from_ms(last_ms) + step))
-        table = tabulate([s for s in one.series if s.id in set(plan.series_ids)], frame, plan.grid)
-        rows = np.flatnonzero((table.ts_ms >= first_ms) & (table.ts_ms <= last_ms))
+        channels = read(self.samples, one.series, one.detector, begin, from_ms(last_ms) + step)
+        if channels is None:
+            return None
+        rows = np.flatnonzero((channels.ts_ms >= first_ms) & (channels.ts_ms <= last_ms))
         if not rows.size:
             return None
-        channels = channel_plans.assemble(plan, table)
         scored = one.detector.score(channels, int(rows[0]))
         if not np.isfinite(scored.evidence[rows]).any():
             return None
-        event = events.event_of(scored, int(rows[0]), int(rows[-1]), rule, plan.grid.step_s)
+        event = events.event_of(scored, int(rows[0]), int(rows[-1]), rule, step.total_seconds())
         assert row.id is not None
         # Whether it goes on is for the next scoring to say.
-        made = row_of(replace(event, open=False), scored, channels, one.detector, row.host)
+        made = row_of(replace(event, open=False), scored, up_to(channels), one.detector, row.host)
         return anomaly_of(made, row.id, row.source_id)
 
 
