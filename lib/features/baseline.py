@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import bottleneck as bn
 import numpy as np
@@ -68,9 +69,24 @@ class Baseline:
         return self.day[:, weekday, slot] * (1 - part) + self.day[:, weekday, nxt] * part
 
     def spread_at(self, ts_ms: np.ndarray) -> np.ndarray:
-        """shape (c, n): the usual size of a residual at each moment."""
-        slot, part, _ = _slots(ts_ms)
-        return self.spread[:, slot] * (1 - part) + self.spread[:, (slot + 1) % SLOTS] * part
+        """shape (c, n): the usual size of a residual at each moment; more around a jump of the week, whose very minute
+        nobody promised."""
+        slot, part, weekday = _slots(ts_ms)
+        spread = self.spread[:, slot] * (1 - part) + self.spread[:, (slot + 1) % SLOTS] * part
+        return spread if self._jumps is None else spread + self._jumps[:, weekday, slot]
+
+    @cached_property
+    def _jumps(self) -> np.ndarray | None:
+        """Of each weekday and slot, shape as `day`: how far what the week does apart moves from the slot before to two
+        after; None where no week was learnt."""
+        alike = [self.day[:, :5].mean(axis=1, keepdims=True)] * 5 + [self.day[:, 5:].mean(axis=1, keepdims=True)] * 2
+        weekly = self.day - np.concatenate(alike, axis=1)
+        if not weekly.any():
+            return None
+        # From one day into the next the slots run on.
+        run = weekly.reshape(len(weekly), -1)
+        near = np.stack([np.roll(run, -k, axis=1) for k in (-1, 0, 1, 2)])
+        return np.asarray((near.max(axis=0) - near.min(axis=0)).reshape(weekly.shape))
 
     def expected(self, ts_ms: np.ndarray, values: np.ndarray) -> np.ndarray:
         """shape (c, n): what was to be expected at each moment: the usual day at its recent level, or at its usual
@@ -131,18 +147,19 @@ def _usual_day(ts_ms: np.ndarray, values: np.ndarray, days: float) -> np.ndarray
         day[:, list(kind)] = _by_slot(centred, slot, np.isin(weekday, kind))[:, None]
     if days >= MIN_DAYS_WEEK:
         apart = centred - day[:, weekday, slot]
+        own = np.stack([_by_slot(apart, slot, weekday == number, smooth=False) for number in range(7)], axis=1)
         # The error of a median of so many weeks; samples of one slot and day tell hardly more than one of them.
-        surely = SHOWN * robust_scale(apart)[:, None] / np.sqrt(days / 7)
-        for number in range(7):
-            own = _by_slot(apart, slot, weekday == number)
-            day[:, number] += np.sign(own) * np.maximum(np.abs(own) - surely, 0.0)
+        surely = SHOWN * robust_scale(apart - own[:, weekday, slot])[:, None, None] / np.sqrt(days / 7)
+        day += np.sign(own) * np.maximum(np.abs(own) - surely, 0.0)
     return day
 
 
-def _by_slot(rows: np.ndarray, slot: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Median of the chosen moments by slot, shape (c, SLOTS), smoothed."""
+def _by_slot(rows: np.ndarray, slot: np.ndarray, chosen: np.ndarray, smooth: bool = True) -> np.ndarray:
+    """Median of the chosen moments by slot, shape (c, SLOTS)."""
     shape = np.stack([_median(rows[:, chosen & (slot == s)]) for s in range(SLOTS)], axis=1)
     shape = np.where(np.isfinite(shape), shape, 0.0)
+    if not smooth:
+        return shape
     wide = np.concatenate([shape[:, -2:], shape, shape[:, :2]], axis=1)
     return np.asarray(move("mean", wide, 5)[:, 4:])
 
