@@ -267,3 +267,30 @@ def test_that_a_channel_moves_at_all_is_news_where_it_hardly_ever_does(host) -> 
     made.values[1, at : at + 2] = 3.05
     moved = score(detector, made).parts[PARTS.index("whitened")][at : at + 6]
     assert np.median(moved) < 0.02 < 0.05 < calm.min()
+
+
+def test_duplicated_and_unsorted_samples_teach_what_clean_ones_do(host) -> None:
+    made = host(days=4)
+    again = pd.concat([made.frame, made.frame.iloc[::3]]).sample(frac=1.0, random_state=0)
+    one, other = training.fit(made.series, made.frame), training.fit(made.series, again)
+    assert one.metrics == other.metrics
+    assert np.array_equal(one.scored.evidence, other.scored.evidence, equal_nan=True)
+
+
+def test_ten_thousand_series_become_what_can_be_watched_and_the_rest_is_said() -> None:
+    n, count = 320, 10_000
+    rng = np.random.default_rng(0)
+    ts = np.tile(1_772_323_200_000 + 60_000 * np.arange(n), count).astype("datetime64[ms]")
+    frame = pd.DataFrame(
+        {
+            "series_id": np.repeat(np.arange(1, count + 1, dtype=np.int32), n),
+            "ts": pd.Series(ts).dt.tz_localize("UTC"),
+            "value": rng.normal(size=count * n),
+        }
+    )
+    series = [Series(i + 1, 1, f"metric_{i}", {}, "h", "gauge") for i in range(count)]
+    fitted = training.fit(series, frame)
+    assert fitted.metrics["channels"] == channels.MAX_CHANNELS
+    assert len(fitted.detector.plan.left_out) == count - channels.MAX_CHANNELS
+    assert all(reason for _, reason in fitted.detector.plan.left_out)
+    assert np.isfinite(fitted.scored.evidence).any()
