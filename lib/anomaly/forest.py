@@ -59,7 +59,8 @@ class FlatForest:
             depth = max(depth, int(level.max()))
         joined = {k: np.concatenate(v) for k, v in parts.items()}
         ahead = np.int16 if joined["right"].max() < 2**15 else np.int32
-        narrow = {"feature": np.int16, "value": np.float32, "right": ahead}
+        column = np.int8 if joined["feature"].max() < 2**7 else np.int16
+        narrow = {"feature": column, "value": np.float32, "right": ahead}
         joined = {k: v.astype(narrow[k]) for k, v in joined.items()}
         scale = len(roots) * float(mean_path_length(np.array([model.max_samples_]))[0])
         return cls(np.array(roots), depth=depth, scale=scale, **joined)
