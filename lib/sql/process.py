@@ -81,17 +81,18 @@ class Child:
         self, request: dict[str, Any], seconds: float, stop: threading.Event, most_bytes: int = 1 << 20
     ) -> Iterator[dict[str, Any]]:
         """The events of an answer (see worker.py), the last one included. Raises Ended; the child is killed then."""
-        deadline = time.monotonic() + seconds
+        deadline, over = time.monotonic() + seconds, False
         try:
             self._send({**request, "seconds": seconds})
             for event in self._events(deadline, stop, most_bytes):
+                over = event["event"] not in ("columns", "rows")
+                self.idle_since = time.monotonic()
                 yield event
-                if event["event"] not in ("columns", "rows"):
-                    self.idle_since = time.monotonic()
+                if over:
                     return
-        except BaseException:
-            self.kill()  # whoever leaves in the middle leaves the rest of an answer behind
-            raise
+        finally:
+            if not over:
+                self.kill()  # what is left of the answer would be taken for the next one's
 
     def kill(self) -> None:
         """At once, with all it may have started. From any thread."""
@@ -212,13 +213,13 @@ class Pool:
             if self._closed:
                 raise Ended(End.STOPPED)
             while self._idle:
-                child = self._idle.pop()
-                if child.alive:
-                    self._busy.add(child)
-                    return child
-                child.close()
+                idle = self._idle.pop()
+                if idle.alive:
+                    self._busy.add(idle)
+                    return idle
+                idle.close()
             self._starting += 1
-        child = None
+        child: Child | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             child = Child(self.folder, self.memory_mb)

@@ -32,7 +32,7 @@ GRACE_S = 2.0
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 (DuckDB's timestamps carry no zone; they are UTC)
 _EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
 _US = datetime.timedelta(microseconds=1)
-_INTEGERS = frozenset("TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER".split())
+_INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 
 
 def kind_of(type_name: str) -> str:
