@@ -153,8 +153,13 @@ def error_of(sql: str, event: Mapping[str, Any], read: Sequence[Table], memory_m
     if told.get("exception_type") == "Out of Memory":
         return out_of_memory(memory_mb)
     position = str(told.get("position", ""))
-    message = str(told.get("exception_message", "")).split("\n")[0].strip()
-    return refused(sql, message, int(position) if position.isdigit() else None, _hint(told, read))
+    place = int(position) if position.isdigit() else None
+    message, hint = str(told.get("exception_message", "")).split("\n")[0].strip(), _hint(told, read)
+    if told.get("error_subtype") == "COLUMN_NOT_FOUND":
+        message = f"There is no column {told.get('name')!r} in what is read."
+        if place is not None and sql.encode("utf-8", "replace")[place : place + 1] == b'"':
+            hint = f"{hint} Texts take single quotes.".strip()
+    return refused(sql, message, place, hint)
 
 
 def _hint(told: Mapping[str, Any], read: Sequence[Table]) -> str:

@@ -13,7 +13,7 @@ from lib.ui import charts
 
 # Columns that carry values of a metric, whatever was computed of them.
 _VALUES = ("value", "actual", "expected", "low", "high", "newest")
-MOST_LINES, MOST_BARS, MOST_POINTS = 10, 40, 2000
+MOST_LINES, MOST_BARS, MOST_POINTS = 10, 20, 2000
 
 
 def units(found: Result) -> dict[str, str]:
@@ -85,18 +85,24 @@ def _bars(found: Result, text: str, numbers: list[str], units: dict[str, str]) -
     figure = charts.empty_figure()
     for number, name in enumerate(numbers[:3]):
         figure.add_bar(
-            x=positions,
-            y=rows[name].to_numpy("float64", na_value=np.nan),
+            orientation="h",
+            y=positions,
+            x=rows[name].to_numpy("float64", na_value=np.nan),
             name=charts.label(name),
             marker={"color": charts.colour(number), "pattern": {"shape": ("", "/", ".")[number]}},
             customdata=[charts.label(one, 60) for one in rows[text].fillna("–")],
-            hovertemplate="%{customdata}: %{y:.4~s}<extra>" + charts.label(name, 40) + "</extra>",
+            hovertemplate="%{customdata}: %{x:.4~s}<extra>" + charts.label(name, 40) + "</extra>",
         )
-    unit = units.get(numbers[0], "")
-    charts.layout(figure, unit=unit, alt=f"Bars of {', '.join(numbers[:3])} by {text}", height=320)
-    figure.layout.xaxis.tickmode = "array"
-    figure.layout.xaxis.tickvals = positions
-    figure.layout.xaxis.ticktext = [charts.label(one, 18) for one in rows[text].fillna("–")]
+    charts.layout(figure, alt=f"Bars of {', '.join(numbers[:3])} by {text}", height=100 + 20 * len(rows))
+    charts.value_axis(figure, units.get(numbers[0], ""), "x")
+    names = [charts.label(one, 24) for one in rows[text].fillna("–")]
+    figure.layout.margin.l = 20 + 7 * min(24, max(len(name) for name in names))
+    figure.layout.hovermode = "closest"
+    figure.layout.yaxis.tickmode = "array"
+    figure.layout.yaxis.tickvals = positions
+    figure.layout.yaxis.ticktext = names
+    figure.layout.yaxis.ticksuffix = ""
+    figure.layout.yaxis.autorange = "reversed"
     charts.show(figure, key="sql_chart")
     if len(found.frame) > MOST_BARS:
         st.caption(f"The chart shows the first {MOST_BARS} rows.")

@@ -24,16 +24,16 @@ EDITOR = "q"
 # Within this time most queries are over: the page waits, and does not flicker.
 AT_ONCE_S = 0.7
 EXAMPLES = {
-    "The newest reading of each series": """SELECT metric, host, arg_max(value, ts) AS newest, max(ts) AS at
+    "The newest reading of each series": """SELECT metric, host, arg_max(value, ts) AS newest, max(ts) AS last
 FROM samples
 GROUP BY ALL
 ORDER BY metric, host
 LIMIT 200""",
-    "A metric in steps of 5 minutes": """SELECT time_bucket(INTERVAL 5 minutes, ts) AS at, host, avg(value) AS value
+    "A metric in steps of 5 minutes": """SELECT time_bucket(INTERVAL 5 minutes, ts) AS time, host, avg(value) AS value
 FROM samples
 WHERE metric = 'node_load1' AND ts > (SELECT max(ts) FROM samples) - INTERVAL 1 day
 GROUP BY ALL
-ORDER BY at""",
+ORDER BY time""",
     "How many series each metric has": """SELECT metric, kind, count(*) AS series, count(DISTINCT host) AS hosts
 FROM series
 GROUP BY ALL
@@ -70,6 +70,22 @@ def insert(name: str) -> None:
     """In a callback: put a name at the end of what is in the editor."""
     before = st.session_state.get(EDITOR) or ""
     st.session_state[EDITOR] = f"{before}{'' if not before or before[-1].isspace() else ' '}{name}"
+
+
+def editor() -> str:
+    """The text of the query; the address of the page carries it. A link fills it in and does not run it."""
+    st.html(f"<style>.st-key-{EDITOR} textarea {{font-family: ui-monospace, monospace; font-size: 0.9rem}}</style>")
+    return (
+        st.text_area(
+            "Query",
+            key=EDITOR,
+            bind="query-params",
+            height=190,
+            placeholder="SELECT metric, count(*) FROM series GROUP BY ALL",
+            help="One SELECT over a snapshot of what is stored, by DuckDB. Times are UTC; nothing can be changed.",
+        )
+        or ""
+    )
 
 
 def toolbar(found: Sequence[Table], past: Sequence[Query], app: App, actor: Actor) -> None:

@@ -11,25 +11,13 @@ actor = guard.require(Permission.VIEW)
 app = runtime.app()
 
 st.title("SQL", icon=":material/code:")
-try:
-    sql_view.toolbar(app.querying.tables(actor), app.querying.past(actor), app, actor)
-except AppError as error:
-    st.error(plain(error.message), icon=":material/error:")
-    st.stop()
-sql = st.text_area(
-    "Query",
-    key=sql_view.EDITOR,
-    bind="query-params",
-    height=190,
-    placeholder="SELECT metric, count(*) FROM series GROUP BY ALL",
-    help="One SELECT over a snapshot of what is stored, in DuckDB's SQL. Times are UTC. Nothing can be changed.",
-)
+toolbar = st.container()
+sql = sql_view.editor()
 with st.container(horizontal=True, vertical_alignment="center"):
     pressed = st.button(
         "Run", type="primary", icon=":material/play_arrow:", key="sql_run", shortcut="Ctrl+Enter", disabled=not sql
     )
-    limits = app.settings
-    st.caption(f"At most {limits.sql_seconds:g} s and {limits.sql_memory_mb} MB; reads only, beside the app.")
+    st.caption(f"At most {app.settings.sql_seconds:g} s and {app.settings.sql_memory_mb} MB; reads only.")
 if pressed:
     sql_view.ask(app, actor, sql)
 asked = state.query()
@@ -49,3 +37,9 @@ else:
         icon=":material/database:",
     )
     links.to("pages/operate/sources.py", "Open sources", icon=":material/add_link:")
+# Last, so that the history has what was just run.
+with toolbar:
+    try:
+        sql_view.toolbar(app.querying.tables(actor), app.querying.past(actor), app, actor)
+    except AppError as error:
+        st.error(plain(error.message), icon=":material/error:")
