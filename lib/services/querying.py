@@ -244,7 +244,12 @@ class Querying:
         except guard.Refused as error:
             raise results.refused(sql, error.message, error.position, error.hint) from None
         request: dict[str, Any] = {"op": "check", "sql": sql, "tables": sorted(tables)}
-        checked = list(child.ask(request, _CHECK_SECONDS, running._stop))[-1]
+        try:
+            checked = list(child.ask(request, _CHECK_SECONDS, running._stop))[-1]
+        except Ended as error:
+            if error.why is End.STOPPED:
+                raise
+            raise SqlError("The query cannot be read.", hint="Put it another way, with fewer levels.") from None
         if checked["event"] != "checked":
             raise results.error_of(sql, checked, [], self.settings.sql_memory_mb)
         read = [tables[name] for name in checked["tables"]]

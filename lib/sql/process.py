@@ -17,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lib.settings import ROOT
 
 # A child takes 60 MB and a fifth of a second to start; this long it waits for the next query.
@@ -85,14 +87,23 @@ class Child:
         try:
             self._send({**request, "seconds": seconds})
             for event in self._events(deadline, stop, most_bytes):
-                over = event["event"] not in ("columns", "rows")
+                last = event["event"] not in ("columns", "rows")
+                # Where memory ran out, or DuckDB found itself broken, the next query would find scraps.
+                over = last and event["event"] != "memory" and not _broken(str(event.get("error", "")))
                 self.idle_since = time.monotonic()
                 yield event
-                if over:
+                if last:
                     return
         finally:
             if not over:
                 self.kill()  # what is left of the answer would be taken for the next one's
+
+    @property
+    def size_mb(self) -> float:
+        """Its address space, which is what its cap is about; 0 when it is gone."""
+        with contextlib.suppress(psutil.Error):
+            return float(psutil.Process(self._popen.pid).memory_info().vms) / 2**20
+        return 0.0
 
     def kill(self) -> None:
         """At once, with all it may have started. From any thread."""
@@ -151,6 +162,10 @@ class Child:
                 self._rest = b"".join(parts)
 
 
+def _broken(error: str) -> bool:
+    return '"INTERNAL"' in error or '"FATAL"' in error
+
+
 class Pool:
     """At most `most` children; those that wait for a query end when they have waited long."""
 
@@ -176,9 +191,11 @@ class Pool:
         try:
             yield child
         finally:
+            # One that has grown leaves the next query less room.
+            fit = child.alive and child.size_mb < self.memory_mb / 2
             with self._changed:
                 self._busy.discard(child)
-                keep = child.alive and not self._closed
+                keep = fit and not self._closed
                 if keep:
                     self._idle.append(child)
                 self._changed.notify()

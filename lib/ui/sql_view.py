@@ -10,7 +10,7 @@ import streamlit as st
 
 from lib.auth.actor import Actor
 from lib.db.tables import Query
-from lib.errors import AppError
+from lib.errors import AppError, SqlCancelled
 from lib.services.querying import MAX_ROWS, Running
 from lib.services.querying_result import Result
 from lib.sql.tables import Table
@@ -180,6 +180,9 @@ def follow(running: Running) -> None:
 
 def error(problem: AppError, sql: str) -> None:
     """What is wrong, where in the text, and what to try."""
+    if isinstance(problem, SqlCancelled):
+        st.info(plain(problem.message), icon=":material/stop_circle:")
+        return
     line, column = problem.values.get("line"), problem.values.get("column")
     place = f" Line {line}, column {column}." if line else ""
     hint = plain(problem.values.get("hint") or "", 600)
