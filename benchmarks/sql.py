@@ -101,9 +101,12 @@ class _Canary:
         self.tables = set(tables)
         self.before = self._state()
 
-    def _state(self) -> tuple[list[str], int]:
-        rows = self.connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall()
-        return sorted(file.name for file in self.folder.iterdir()), int(rows[0][0])
+    def _state(self) -> list[object]:
+        """What lies in the folder, what tables there are, and how many rows each of ours has."""
+        run = self.connection.execute
+        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in ("hidden", *sorted(self.tables)))
+        files = sorted(file.name for file in self.folder.iterdir())
+        return [files, run("SELECT count(*) FROM duckdb_tables()").fetchall(), run(f"SELECT {counts}").fetchall()]
 
     def found(self, sql: str) -> str:
         """What an admitted statement did that it must not; empty: nothing."""

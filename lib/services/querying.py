@@ -274,6 +274,8 @@ class Querying:
                         seconds = time.monotonic() - began
                         return results.result(sql, head, rows, event["truncated"], seconds, snapshot.as_of, read)
                     case _:
+                        if ".parquet" in str(event.get("error", "")):
+                            self.snapshots.drop()  # damaged or gone: the next query finds new ones
                         raise results.error_of(sql, event, read, self.settings.sql_memory_mb)
         raise SqlError("The query gave no answer; run it again.")
 

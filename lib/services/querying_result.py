@@ -148,8 +148,8 @@ def error_of(sql: str, event: Mapping[str, Any], read: Sequence[Table], memory_m
         told = json.loads(text[text.index("{") :])
     except ValueError:
         told = {"exception_type": "INTERNAL"}
-    if told.get("exception_type") in _HUSHED:
-        return SqlError("DuckDB could not run this query; put it another way.", hint="")
+    if told.get("exception_type") in _HUSHED or ".parquet" in text:
+        return SqlError("DuckDB could not run this query; run it again, or put it another way.")
     if told.get("exception_type") == "Out of Memory":
         return out_of_memory(memory_mb)
     position = str(told.get("position", ""))

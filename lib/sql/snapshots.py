@@ -93,6 +93,12 @@ class Snapshots:
                 if not self._readers:
                     self._remove_old()
 
+    def drop(self) -> None:
+        """Trust none of the files any more: the next query writes what it needs anew."""
+        with self._lock:
+            self._old += [file for piece in self._pieces.values() for file in piece.files.values()]
+            self._pieces.clear()
+
     def tidy(self, keep_s: float = KEEP_S) -> None:
         """Remove files when nobody has asked for any for a while."""
         with self._lock, self._gate:

@@ -67,11 +67,14 @@ def cell(value: Any, kind: str) -> Any:
 
 
 def _time(value: Any) -> int | None:
+    # DuckDB's infinities come as the ends of Python's calendar.
+    if value in (datetime.datetime.max, datetime.datetime.min, datetime.date.max, datetime.date.min):
+        return None
     if isinstance(value, datetime.datetime):
         return (value - (_EPOCH if value.tzinfo is None else _EPOCH_UTC)) // _US
     if isinstance(value, datetime.date):
         return (datetime.datetime.combine(value, datetime.time()) - _EPOCH) // _US
-    return None  # infinity, or a year Python has no date for
+    return None  # a year Python has no date for
 
 
 def _text(value: Any) -> str:
