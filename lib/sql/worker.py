@@ -62,19 +62,24 @@ def cell(value: Any, kind: str) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, list | dict):
-        return json.dumps(value, default=_text, ensure_ascii=False)
+        return json.dumps(value, default=_inner, ensure_ascii=False)
     return _text(value)
 
 
 def _time(value: Any) -> int | None:
+    if not isinstance(value, datetime.date):
+        return None  # a year Python has no date for
+    day = value.date() if isinstance(value, datetime.datetime) else value
     # DuckDB's infinities come as the ends of Python's calendar.
-    if value in (datetime.datetime.max, datetime.datetime.min, datetime.date.max, datetime.date.min):
+    if day in (datetime.date.min, datetime.date.max):
         return None
-    if isinstance(value, datetime.datetime):
-        return (value - (_EPOCH if value.tzinfo is None else _EPOCH_UTC)) // _US
-    if isinstance(value, datetime.date):
-        return (datetime.datetime.combine(value, datetime.time()) - _EPOCH) // _US
-    return None  # a year Python has no date for
+    if not isinstance(value, datetime.datetime):
+        value = datetime.datetime.combine(day, datetime.time())
+    return (value - (_EPOCH if value.tzinfo is None else _EPOCH_UTC)) // _US
+
+
+def _inner(value: Any) -> float | str:
+    return float(value) if isinstance(value, decimal.Decimal) else _text(value)
 
 
 def _text(value: Any) -> str:
