@@ -133,7 +133,7 @@ def refused(sql: str, message: str, position: int | None, hint: str) -> SqlError
 def out_of_memory(memory_mb: int) -> SqlLimit:
     return SqlLimit(
         f"The query took more memory than one may ({memory_mb} MB) and was ended. Narrow it by time, metric or host, "
-        "or select fewer columns."
+        "select fewer columns, or let approx_quantile and approx_count_distinct stand for the exact ones."
     )
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lib import memory
 from lib.sql.tables import LATER, PARTS, TABLES, Column, Part, Table
 from lib.store.connection import Store
 
@@ -129,27 +130,33 @@ class Snapshots:
         self._pieces[part.name] = made
 
     def _write_days(self, part: Part, before: _Piece | None, made: _Piece, stop: threading.Event) -> None:
+        """A day at a time, and memory given back after each: scanned at once, the store would keep all of it."""
         with self.store.read() as cursor:
-            rows = cursor.execute(
-                f"SELECT epoch_ms({part.by_day}) // {_DAY_MS} AS day, count(*), sum(hash({part.key})) "  # noqa: S608
-                f"FROM ({part.select}) GROUP BY ALL ORDER BY ALL"
+            days = cursor.execute(
+                f"SELECT epoch_ms({part.by_day}) // {_DAY_MS} AS day, count(*) "  # noqa: S608
+                f"FROM ({part.select}) GROUP BY 1 ORDER BY 1"
             ).fetchall()
-        for day, count, digest in rows:
+        for day, count in days:
+            self.store.give_back()
+            memory.trim()
             if stop.is_set():
                 # Files of this round that nobody will read.
                 known = set(before.files.values()) if before else set()
                 self._old += [file for file in made.files.values() if file not in known]
                 return
-            content = (int(count), int(digest))
-            if before and before.prints.get(day) == content:
+            start, end = (_literal((day + extra) * _DAY_MS) for extra in (0, 1))
+            of_day = f"{part.select} WHERE {part.by_day} >= {start} AND {part.by_day} < {end}"
+            with self.store.read() as cursor:
+                digest = cursor.execute(f"SELECT sum(hash({part.key})) FROM ({of_day})").fetchall()[0][0]  # noqa: S608
+            print_ = (int(count), int(digest or 0))
+            if before and before.prints.get(day) == print_:
                 made.files[day] = before.files[day]
             else:
-                start, end = (_literal((day + extra) * _DAY_MS) for extra in (0, 1))
-                made.files[day] = self._copy(
-                    part, f"{part.select} WHERE {part.by_day} >= {start} AND {part.by_day} < {end}"
-                )
-            made.prints[day] = content
-        if not rows:
+                self.store.give_back()
+                made.files[day] = self._copy(part, of_day)
+            made.prints[day] = print_
+        self.store.give_back()
+        if not days:
             made.files[0] = self._copy(part, f"{part.select} LIMIT 0")
 
     def _copy(self, part: Part, select: str, register: Any = None) -> Path:
@@ -159,6 +166,8 @@ class Snapshots:
             with self.store.read() as cursor:
                 if register is not None:
                     cursor.register("incoming", register)
+                # This cursor's only. In order, the writer would hold a whole day in memory: 65 MB for 2.9 million rows.
+                cursor.execute("SET SESSION preserve_insertion_order = false")
                 cursor.execute(f"COPY ({select}) TO '{name}' (FORMAT parquet, ROW_GROUP_SIZE {_ROW_GROUP})")
         except BaseException:
             file.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from lib.profiling.gaps import break_lines
 from lib.profiling.times import unix_ms
 from lib.profiling.units import unit_of
 from lib.services.querying_result import Result
@@ -55,6 +56,7 @@ def _lines(found: Result, time: str, texts: list[str], numbers: list[str], units
     figure, most = charts.empty_figure(), MOST_POINTS // max(1, min(len(lines), MOST_LINES))
     for number, (title, part, name) in enumerate(lines[:MOST_LINES]):
         x, y = _thinned(unix_ms(part[time]), part[name].to_numpy("float64", na_value=np.nan), most)
+        x, y = break_lines(x, y)
         stamps = x.astype("datetime64[ms]")
         charts.add_line(figure, pd.Series(stamps), y, name=title, index=number, unit=units.get(name, ""))
     unit = units.get(lines[0][2], "") if lines else ""

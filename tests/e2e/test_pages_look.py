@@ -18,6 +18,7 @@ PAGES = {
     "explore": "Explore",
     "profile": "Profile",
     "anomalies": "Anomalies",
+    "sql": "SQL",
     "chat": "Chat",
     "sources": "Sources",
     "tasks": "Tasks",

@@ -154,3 +154,10 @@ def test_a_quote_in_the_path_is_only_a_quote(app: App, tmp_path: Path) -> None:
     odd = Snapshots(app.store, app.querying._rows, tmp_path / "it's <samples> here", app.clock)
     append(app, 0)
     assert read(odd, "SELECT count(*) FROM samples", "samples") == [(10,)]
+
+
+def test_the_stores_own_settings_are_left_alone(app: App, made: Snapshots) -> None:
+    append(app, 0)
+    read(made, "FROM samples", "samples")
+    with app.store.read() as cursor:
+        assert cursor.execute("SELECT current_setting('preserve_insertion_order')").fetchall() == [(True,)]
