@@ -19,6 +19,7 @@ from lib.services.detection import Detection
 from lib.services.exploration import Exploration
 from lib.services.health import Health
 from lib.services.jobs import Jobs
+from lib.services.querying import Querying
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -46,6 +47,7 @@ class App:
     detection: Detection
     assistant: Assistant
     jobs: Jobs
+    querying: Querying
     health: Health
 
     def start(self) -> None:
@@ -59,6 +61,7 @@ class App:
         self.schedule.every(1, "collect", self.collection.tick)
         self.schedule.every(60, "keep detectors", self.detection.maintain)
         self.schedule.every(5, "give memory back", self.give_back)
+        self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
         self.schedule.start()
 
@@ -71,6 +74,7 @@ class App:
         self.schedule.stop()
         self.collection.stop()
         self.runner.stop()
+        self.querying.close()
         self.store.close()
         self.database.close()
 
@@ -104,6 +108,7 @@ def build(
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
+    administration = Administration(settings, database, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -114,12 +119,13 @@ def build(
         runner=runner,
         schedule=schedule,
         audit=audit,
-        administration=Administration(settings, database, audit, clock),
+        administration=administration,
         collection=collection,
         exploration=exploration,
         detection=detection,
         assistant=assistant,
         jobs=Jobs(database, runner, audit),
+        querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
         health=Health(
             settings,
             database,

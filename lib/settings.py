@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     task_concurrency: int = Field(2, ge=1, description="Jobs that run at the same time.")
     task_keep_days: float = Field(30, gt=0, description="Ended tasks and their logs are removed after this many days.")
 
+    sql_seconds: float = Field(20, gt=0, description="A query on the SQL page running longer than this is ended.")
+    sql_memory_mb: int = Field(512, ge=320, description="Memory cap of the process that runs such a query.")
+
     llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
     llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")
     gemini_api_key: SecretStr = Field(

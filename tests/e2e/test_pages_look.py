@@ -21,6 +21,7 @@ PAGES = {
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
     "detectors?detector_part=Marks": "Detectors",
+    "sql": "SQL",
     "chat": "Chat",
     "sources": "Sources",
     "tasks": "Tasks",
