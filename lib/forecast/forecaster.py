@@ -19,6 +19,7 @@ from lib.profiling.words import duration
 MOST_HORIZON = 2.0
 # Two candidates closer than this are told as doing alike.
 ALIKE = 0.03
+SHOWN_TOGETHER = 3
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ def forecast(
             f"{duration(MOST_HORIZON * len(history) * history.step_s)}, not {duration(steps * history.step_s)}; choose "
             "a shorter horizon or a longer history."
         )
-    trial = backtest.choose(history, steps, costly=costly, spent=spent, progress=progress)
+    # Of what never changes nothing more is to be learnt.
+    tried = () if history.constant else costly
+    trial = backtest.choose(history, steps, costly=tried, spent=spent, progress=progress)
     low80, high80 = intervals.widths(trial.errors, steps, 0.80)
     low95, high95 = intervals.widths(trial.errors, steps, 0.95)
     middle = trial.middle
@@ -112,10 +115,18 @@ def _card(history: History, steps: int, trial: Trial) -> Card:
         steps=steps,
         tested=trial.tested,
         step_s=history.step_s,
-        candidates=tuple(_told(one, trial, own) for one in trial.candidates),
-        reasons=tuple(_reasons(trial, alone)),
+        candidates=tuple(_told(one, trial, own) for one in _foremost(trial)),
+        reasons=("It has always been the same, so it is taken to stay so.",)
+        if history.constant
+        else tuple(_reasons(trial, alone)),
         cautions=tuple(_cautions(history, steps, trial, covered)),
     )
+
+
+def _foremost(trial: Trial) -> list[Candidate]:
+    """Every model by itself, and the best of what was tried together."""
+    together = [one for one in trial.candidates if len(one.members) > 1][:SHOWN_TOGETHER]
+    return [one for one in trial.candidates if len(one.members) == 1 or one in together]
 
 
 def _told(one: Candidate, trial: Trial, own: float) -> dict[str, Any]:
@@ -161,11 +172,11 @@ def _cautions(history: History, steps: int, trial: Trial, covered: tuple[float, 
     said = []
     span = len(history) * history.step_s
     if history.constant:
-        said.append("The series has never changed, so nothing is known of how it would; the intervals have no width.")
+        return ["The series has never changed, so nothing is known of how it would; the intervals have no width."]
     if trial.tested < steps:
         said.append(
-            f"Of {duration(steps * history.step_s)} ahead only {duration(trial.tested * history.step_s)} could be tried "
-            f"on a history of {duration(span)}; beyond that the intervals are extrapolated."
+            f"Of {duration(steps * history.step_s)} ahead, {duration(trial.tested * history.step_s)} could be tried on "
+            f"a history of {duration(span)}; beyond that the intervals are extrapolated."
         )
     if len(trial.origins) < 8:
         said.append(f"Only {len(trial.origins)} forecasts of the past stand behind the intervals.")

@@ -10,7 +10,8 @@ import numpy as np
 @dataclass(frozen=True)
 class Outcome:
     """steps: of them so many have come. error: mean absolute, in the series' unit; naive_error: had the last value
-    known been the forecast. bias: above zero where more came than was foreseen. within80, within95: shares of what came."""
+    known been the forecast. bias: above zero where more came than was
+    foreseen. within80, within95: shares of what came."""
 
     steps: int
     error: float

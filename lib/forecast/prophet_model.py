@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.errors import Invalid
 from lib.forecast.history import DAY_S, History
 
 # What it learns from: its fit grows with it, and changes of months ago matter little to the next week.
@@ -31,13 +30,12 @@ class ProphetModel:
 
     def path(self, history: History, steps: int, tested: int) -> np.ndarray:
         """Raises RuntimeError or TimeoutError when Stan does not come to an end."""
-        quiet = [logging.getLogger(name) for name in ("prophet", "cmdstanpy", "prophet.plot")]
-        for logger in quiet:
-            logger.setLevel(logging.CRITICAL)
+        for name in ("prophet", "prophet.plot"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        import cmdstanpy  # it sets its own level when it is imported
         from prophet import Prophet
 
-        for logger in quiet:  # importing it sets levels anew
-            logger.setLevel(logging.CRITICAL)
+        cmdstanpy.utils.get_logger().setLevel(logging.CRITICAL)
         values = history.values[-MOST_ROWS:]
         first = history.first + len(history) - len(values)
         known = np.isfinite(values)
@@ -63,20 +61,3 @@ class ProphetModel:
 
 def _moments(first: int, n: int, step_s: int) -> Any:
     return pd.to_datetime((first + np.arange(n, dtype=np.int64)) * step_s, unit="s")
-
-
-def countries() -> dict[str, str]:
-    """ISO code -> name of every country whose holidays are known, by name."""
-    from holidays.registry import COUNTRIES
-
-    found = {classes[1]: module.replace("_", " ").title() for module, classes in COUNTRIES.items()}
-    return dict(sorted(found.items(), key=lambda pair: pair[1]))
-
-
-def require_country(code: str) -> str:
-    """The code as it is known, or "" for none. Raises Invalid."""
-    if not code:
-        return ""
-    if code.upper() not in countries():
-        raise Invalid(f"No holidays are known for {code[:20]!r}; give a country's two letters, such as DE or US.")
-    return code.upper()

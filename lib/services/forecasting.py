@@ -21,9 +21,9 @@ from lib.db.tables import Task
 from lib.errors import Conflict, Invalid, NotEnoughData, NotFound
 from lib.forecast import capacity, history
 from lib.forecast.capacity import Crossing, Side
+from lib.forecast.countries import require_country
 from lib.forecast.forecaster import Card
 from lib.forecast.outcome import Outcome, compare
-from lib.forecast.prophet_model import require_country
 from lib.frames import Series, Window, from_ms, to_ms
 from lib.profiling.gaps import GAP_FACTOR
 from lib.profiling.times import unix_ms
