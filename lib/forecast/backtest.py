@@ -32,8 +32,9 @@ FIRST_LOOK, CLOSE = 4, 1.1
 BY_MARGIN = 0.98
 # Errors of the past count less the older they are, by this from origin to origin.
 FADING = 0.9
-# The best so many are also tried together, two and three at a time: what errs in different ways errs less as one.
-TOGETHER = 8
+# All are also tried together, two and three at a time: what errs in different ways errs less as one. With one that is
+# this much worse than the best alone it must be clearly better: such a middle looks odd, as if cut off.
+NEAR, FAR_MARGIN = 1.5, 0.97
 # A quarter of the history is the longest stretch that leaves enough to learn from before it.
 TESTED_PART = 4
 
@@ -122,13 +123,15 @@ def choose(
             continue
         _make(paths, model, history, befores, origins, steps, tested, range(len(origins)))
     ranked = _rank(paths, list(paths.made))
-    best = sorted(ranked, key=_error)[:TOGETHER]
+    alone = sorted(ranked, key=_error)
+    far = {one.name for one in alone if _error(one) > NEAR * _error(alone[0])}
     for size in (2, 3):
-        for some in itertools.combinations(best, size):
+        for some in itertools.combinations(alone, size):
             members = tuple(one.name for one in some)
             ranked.append(Candidate(" + ".join(members), members, _loss(paths.target - paths.together(members))))
     ranked = [Candidate(c.name, c.members, c.error, len(origins)) for c in sorted(ranked, key=_error)]
-    chosen = ranked[0]
+    usual = next(one for one in ranked if not far & set(one.members))
+    chosen = ranked[0] if _error(ranked[0]) < FAR_MARGIN * _error(usual) else usual
     for model in costly:
         one = _costly(paths, model, history, befores, origins, (steps, tested), chosen, spent)
         (left_out if one.error is None else ranked).append(one)

@@ -24,7 +24,8 @@ SHOWN_TOGETHER = 3
 
 @dataclass(frozen=True)
 class Card:
-    """How good the forecast is. mase: mean absolute error against the mean step of the history; vs_naive, vs_seasonal:
+    """How good the forecast is. mase: mean absolute error against the mean change of the history from
+    day to day (from step to step where it carries no days); vs_naive, vs_seasonal:
     its error against those forecasts on the same origins (below 1: better), None where they made no error or none can
     be made. coverage80, coverage95: of what came, judged by the errors of other origins."""
 
@@ -101,7 +102,8 @@ def forecast(
 
 def _card(history: History, steps: int, trial: Trial) -> Card:
     own = trial.chosen.error or 0.0
-    step = np.abs(np.diff(history.filled)).mean()
+    lag = history.day if history.has_day else 1
+    step = np.abs(history.filled[lag:] - history.filled[:-lag]).mean()
     covered = intervals.coverage(trial.errors)
     alone = {one.name: one.error for one in trial.candidates if len(one.members) == 1}
     return Card(
@@ -126,7 +128,7 @@ def _card(history: History, steps: int, trial: Trial) -> Card:
 def _foremost(trial: Trial) -> list[Candidate]:
     """Every model by itself, and the best of what was tried together."""
     together = [one for one in trial.candidates if len(one.members) > 1][:SHOWN_TOGETHER]
-    return [one for one in trial.candidates if len(one.members) == 1 or one in together]
+    return [one for one in trial.candidates if len(one.members) == 1 or one in together or one == trial.chosen]
 
 
 def _told(one: Candidate, trial: Trial, own: float) -> dict[str, Any]:

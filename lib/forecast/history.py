@@ -55,7 +55,7 @@ class History:
 
     @property
     def has_week(self) -> bool:
-        return bool(self.week) and len(self) >= WEEKS_NEEDED * self.week
+        return bool(self.week) and self.has_day and len(self) >= WEEKS_NEEDED * self.week
 
     @property
     def end_ms(self) -> int:

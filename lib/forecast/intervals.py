@@ -9,9 +9,10 @@ from lib.forecast.backtest import FADING
 LEVELS = (0.80, 0.95)
 # Parts of the horizon that have widths of their own.
 BUCKETS = 6
-# Errors of one origin hang together: each origin counts as one, and the level is raised by half of one, as what comes
-# next may be further off than all that was seen.
-UNSEEN = 0.5
+OVERLAP = 1
+# What comes next may be further off than all that was seen: the level is raised by one in so many errors as there are.
+# Where errors of one origin hang together each origin counts as one; where they do not, as two: series change.
+LEAST_UNSEEN = 0.5
 # How many ways to share out what is left on either side are looked at.
 TAILS = 33
 # Beyond what could be tried errors are taken to grow at least as a random walk's do, at most as a wrong slope's.
@@ -27,13 +28,14 @@ def widths(errors: np.ndarray, steps: int, level: float) -> tuple[np.ndarray, np
     origins, tested = errors.shape
     weight = FADING ** np.arange(origins)[::-1]
     effective = weight.sum() ** 2 / (weight**2).sum()
-    wanted = min(1.0, level * (1 + UNSEEN / effective))
+    wanted = min(1.0, level * (1 + max(LEAST_UNSEEN, alike(errors)) / effective))
     edges = np.linspace(0, tested, min(BUCKETS, tested) + 1).astype(int)
     low, high = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
     known_at_all = np.isfinite(errors)
     for i, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         part = np.zeros_like(known_at_all)
-        part[:, a:b] = True
+        # With half of the parts beside it, so that a part in which errors happened to agree does not stand out.
+        part[:, max(0, a - OVERLAP * (b - a) // 2) : b + OVERLAP * (b - a) // 2] = True
         use = part & known_at_all
         if not use.any():
             use = known_at_all
@@ -42,6 +44,17 @@ def widths(errors: np.ndarray, steps: int, level: float) -> tuple[np.ndarray, np
     centres = (edges[:-1] + edges[1:]) / 2
     at = np.arange(steps) + 0.5
     return _reach(low, centres, at, tested), _reach(high, centres, at, tested)
+
+
+def alike(errors: np.ndarray) -> float:
+    """How much errors of one origin hang together: the share of their variance that lies between origins, 0 to 1."""
+    known = np.isfinite(errors)
+    count = known.sum(axis=1)
+    use = count > 0
+    squares = np.where(known, errors, 0.0) ** 2
+    total = float(squares.sum() / max(1, count.sum()))
+    means = np.where(known, errors, 0.0).sum(axis=1)[use] / count[use]
+    return float(np.clip((means**2).mean() / total, 0.0, 1.0)) if total > 0 else 0.0
 
 
 def _reach(side: np.ndarray, centres: np.ndarray, at: np.ndarray, tested: int) -> np.ndarray:

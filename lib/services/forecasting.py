@@ -309,8 +309,8 @@ class Forecasting:
             arrays[f"slots{one.id}"], arrays[f"means{one.id}"] = bins
             unit = unit_of(one.metric, one.kind)
             listed.append({"id": one.id, "title": one.title, "unit": unit, "step_s": step_s, "until_ms": until_ms})
-        if not any(arrays[f"slots{one.id}"].size for one in series):
-            held = int(extent["count"].sum()) if len(extent) else 0
+        held = int(extent["count"].sum()) if len(extent) else 0
+        if held <= len(series) or not any(arrays[f"slots{one.id}"].size for one in series):
             raise NotEnoughData(
                 f"None of the {held:,} samples in this span is a number (all NaN or infinite); nothing can be foreseen."
                 if held > len(series)

@@ -36,6 +36,8 @@ HORIZONS = {
 }
 CHOSEN = "forecast"
 _ROWS_SHOWN = 8
+# As the chart draws them.
+MARKS = {"earliest": "◀", "likely": "◆", "latest": "▶"}
 
 
 def series_picker(found: Sequence[Series], total: int) -> int:
@@ -163,7 +165,7 @@ def answer(crossing: Crossing, view: View) -> None:
         )
         return
     dates = {
-        name: stamp(from_ms(at)) if at is not None else "not within the horizon"
+        name: stamp(from_ms(at)) if at is not None else "– beyond the horizon"
         for name, at in (
             ("Earliest", crossing.earliest_ms),
             ("Likely", crossing.likely_ms),
@@ -173,29 +175,33 @@ def answer(crossing: Crossing, view: View) -> None:
     words = (
         f"It {way} {limit} around {dates['Likely']}."
         if crossing.state is State.CROSSES
-        else f"Most likely it never {way} {limit} before {ahead}, but it may."
+        else f"Most likely nothing {way} {limit} before {ahead}, but it may."
     )
     st.warning(words, icon=":material/schedule:")
     with st.container(horizontal=True):
         helps = (
             "First moment the 95% interval reaches it.",
             "Where the middle does.",
-            "From then on all of it is beyond.",
+            "First moment all of the 95% interval is beyond it.",
         )
         for (name, words), help_ in zip(dates.items(), helps, strict=True):
-            st.metric(name, words, help=help_)
+            with st.container(border=True, width="stretch"):
+                st.caption(f"{MARKS[name.lower()]} {name}", help=help_)
+                st.markdown(f"**{words}**")
 
 
 def card(found: Card, view: View) -> None:
     """How good it is, why it is this model, what it cannot know."""
+    st.subheader(f"Report card: {plain(found.model)}", anchor=False)
     with st.container(horizontal=True):
-        st.metric("Model", plain(found.model), help="What was least off on this series' own past.")
         st.metric("Error against naive", _share(found.vs_naive), help="Mean absolute error; below 100 % is better.")
         st.metric(
             "Against the day before", _share(found.vs_seasonal), help="Against the same time a day or a week before."
         )
         st.metric(
-            "MASE", "–" if found.mase is None else f"{found.mase:.2f}", help="Error in mean steps of the history."
+            "MASE",
+            "–" if found.mase is None else f"{found.mase:.2f}",
+            help="Error against the mean change from day to day.",
         )
         st.metric("80% interval held", _share(found.coverage80), help="Of what came, in forecasts of the past.")
         st.metric("95% interval held", _share(found.coverage95), help="Of what came, in forecasts of the past.")
