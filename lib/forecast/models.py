@@ -145,6 +145,13 @@ def nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
     return np.where(count > 0, out, np.nan).squeeze(axis)
 
 
+def nanmean(values: np.ndarray) -> np.ndarray:
+    """The mean of each row over what is known; NaN where nothing is."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+
+
 def mean_error(errors: np.ndarray) -> float:
     """Mean absolute error over what is known; infinite where nothing is."""
     known = np.isfinite(errors)

@@ -18,7 +18,6 @@ SMOOTHED = (0.0, 0.02, 0.06)
 CARRIED = ((0.0, 1.0), (0.5, 0.05), (1.0, 0.05), (0.5, 0.25), (1.0, 0.25), (0.5, 1.0), (1.0, 1.0), (1.0, np.inf))
 # The distance is the median of so many newest steps, in shares of a season.
 LOOKED_AT = (0.0, 0.04, 0.25, 1.0)
-_LEVELS = [(0.0, CARRIED[0])] + [(look, carried) for look in LOOKED_AT for carried in CARRIED[1:]]
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,23 @@ class Pattern:
         at = at[at >= lag]
         target = target[-len(at) :]
         now = np.array([len(values)])
+        looked_at = [(look, max(1, int(look * day))) for look in LOOKED_AT]
+        fades = [part * 0.5 ** (np.arange(1, steps + 1) / (half * day)) for part, half in CARRIED]
         least, best = np.inf, np.full(steps, np.nan)
         for seasons in [k for k in SEASONS[self.unit] if k * lag <= len(values)]:
             rough, rough_now = _rough(values, lag, seasons, at, tested), _rough(values, lag, seasons, now, steps)
             for width in sorted({int(share * day) for share in SMOOTHED}):
                 shape, shape_now = _smooth(rough, width), _smooth(rough_now, width)
-                for look, (part, half) in _LEVELS:
-                    newest = max(1, int(look * day))
-                    fade = part * 0.5 ** (np.arange(1, steps + 1) / (half * day))
-                    away = _distance(values, shape, at, lag, newest) if part else np.zeros(len(at))
-                    error = mean_error(target - shape[:, lag:] - away[:, None] * fade[:tested])
-                    if error < least:
-                        least = error
-                        best = shape_now[0, lag:] + _distance(values, shape_now, now, lag, newest)[0] * fade
+                left = target - shape[:, lag:]
+                for look, newest in looked_at:
+                    away = _distance(values, shape, at, lag, newest)[:, None]
+                    for (part, _), fade in zip(CARRIED, fades, strict=True):
+                        if part == 0 and look > 0:  # nothing is carried on: where one looks does not matter
+                            continue
+                        error = mean_error(left - away * fade[:tested])
+                        if error < least:
+                            least = error
+                            best = shape_now[0, lag:] + _distance(values, shape_now, now, lag, newest)[0] * fade
         return np.where(np.isfinite(best), best, np.nanmedian(values[-lag:]))
 
     def _lag(self, history: History) -> int:

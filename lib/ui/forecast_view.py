@@ -36,6 +36,7 @@ HORIZONS = {
 }
 CHOSEN = "forecast"
 _ROWS_SHOWN = 8
+_CODES = {name: code for code, name in COUNTRIES.items()}
 # As the chart draws them.
 MARKS = {"earliest": "◀", "likely": "◆", "latest": "▶"}
 
@@ -69,16 +70,15 @@ def question() -> tuple[timedelta, str, str | None, str]:
         )
         country = st.selectbox(
             "Holidays",
-            list(COUNTRIES),
+            list(_CODES),
             index=None,
             key="country",
             bind="query-params",
-            format_func=lambda code: COUNTRIES.get(code, code),
             placeholder="none",
             width=190,
             help="Prophet then learns what holidays change; that takes a history that has some.",
         )
-    return HORIZONS.get(horizon or "", HORIZONS["1d"]), limit or "", side, country or ""
+    return HORIZONS.get(horizon or "", HORIZONS["1d"]), limit or "", side, _CODES.get(country or "", "")
 
 
 def begin(app: App, actor: Actor, series_id: int, horizon: timedelta, country: str, standing_id: int | None) -> None:
