@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 # Of the second colour of the palette, which the middle has.
 WIDE, NARROW = "rgba(224, 123, 0, 0.13)", "rgba(224, 123, 0, 0.24)"
-# Crossing -> (symbol, words): told apart by shape, not by colour.
+# Crossing -> (symbol, where its word stands): told apart by shape, not by colour.
 MARKS = {
-    "earliest": ("triangle-left", "earliest"),
-    "likely": ("diamond", "likely"),
-    "latest": ("triangle-right", "latest"),
+    "earliest": ("triangle-left", "top left"),
+    "likely": ("diamond", "bottom center"),
+    "latest": ("triangle-right", "top right"),
 }
 MOST_PAST = 600
 
@@ -75,7 +75,7 @@ def _limit(drawn: Figure, crossing: Crossing, past_ts: np.ndarray, ts: np.ndarra
     drawn.data[-1].line.dash = "dot"
     drawn.data[-1].line.color = charts.ANOMALY
     drawn.data[-1].hoverinfo, drawn.data[-1].hovertemplate = "skip", None
-    for name, (symbol, words) in MARKS.items():
+    for name, (symbol, place) in MARKS.items():
         at = getattr(crossing, f"{name}_ms")
         if at is None:
             continue
@@ -84,9 +84,9 @@ def _limit(drawn: Figure, crossing: Crossing, past_ts: np.ndarray, ts: np.ndarra
             y=[crossing.limit],
             mode="markers+text",
             marker={"symbol": symbol, "size": 12, "color": charts.ANOMALY},
-            text=[words],
-            textposition="top center",
-            name=words,
+            text=[name],
+            textposition=place,
+            name=name,
             showlegend=False,
-            hovertemplate=f"{words}: {stamp(from_ms(at))}<extra></extra>",
+            hovertemplate=f"{name}: {stamp(from_ms(at))}<extra></extra>",
         )
