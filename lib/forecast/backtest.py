@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lib.errors import NotEnoughData
-from lib.forecast.history import History
+from lib.forecast.history import WEEKS_NEEDED, History
 from lib.forecast.models import Drift, Model, Naive, RecentLevel, SeasonalNaive
 from lib.forecast.pattern import Pattern
 from lib.forecast.smoothing import Smoothing, Trend
@@ -35,6 +35,8 @@ FADING = 0.9
 # All are also tried together, two and three at a time: what errs in different ways errs less as one. With one that is
 # this much worse than the best alone it must be clearly better: such a middle looks odd, as if cut off.
 NEAR, FAR_MARGIN = 1.5, 0.97
+# Origins stand over so many horizons at least.
+LATER = 3
 # A quarter of the history is the longest stretch that leaves enough to learn from before it.
 TESTED_PART = 4
 
@@ -86,6 +88,10 @@ def origins_of(history: History, tested: int) -> np.ndarray:
     n = len(history)
     first = max(int(0.4 * n), 2 * history.day + 2 * tested if history.has_day else 0, 12)
     last = n - tested
+    # Later, where that lets a week take part that the end of the history carries.
+    seen = int(WEEKS_NEEDED * history.week)
+    if history.has_week and last - seen >= LATER * tested:
+        first = max(first, seen)
     found = np.unique(np.linspace(min(first, max(last - 2, 12)), last, ORIGINS).astype(int))
     # After a hole nothing was known at that very moment; and where nothing came there is nothing to compare with.
     came = [np.isfinite(history.values[o : o + tested]).mean() >= 0.2 for o in found]

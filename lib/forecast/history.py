@@ -19,6 +19,8 @@ MOST_STEPS = 200
 MOST_ROWS = 6000
 # A season must have been seen this often before it is believed.
 DAYS_NEEDED, WEEKS_NEEDED = 2.0, 3.0
+# What is larger has a square that no number holds, and is none that was measured.
+LARGEST = 1e140
 # Fewer bins say nothing about the next one.
 LEAST_ROWS = 24
 # A quantity that was never negative is taken not to become so, but for these units.
@@ -100,7 +102,7 @@ def of_bins(slots: np.ndarray, means: np.ndarray, step_s: int, unit: str = "") -
 
     Raises NotEnoughData for one sample, a series of nothing but NaN, and anything too short to learn from.
     """
-    finite = np.isfinite(means) & (np.abs(means) < 1e290)
+    finite = np.isfinite(means) & (np.abs(means) < LARGEST)
     slots, means = slots[finite].astype(np.int64), means[finite].astype(np.float64)
     keep = slots > slots[-1] - MOST_ROWS if slots.size else slots.astype(bool)
     slots, means = slots[keep], means[keep]

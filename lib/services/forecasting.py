@@ -228,8 +228,9 @@ class Forecasting:
             for first in range(0, len(rows), MOST_SERIES):
                 some = rows[first : first + MOST_SERIES]
                 standing = {str(row.series_id): row.id for row in some}
-                self._submit([row.series_id for row in some], some[0].asked, None, SYSTEM.name, standing)
+                # Noted first: a store that cannot write would otherwise have them made again and again.
                 self.store.tried([row.id for row in some], now)
+                self._submit([row.series_id for row in some], some[0].asked, None, SYSTEM.name, standing)
         for made in self.store.unjudged(now - SETTLED_AFTER):
             series = self.samples.find(ids=[made.series_id])
             points = self.store.points(made.id)

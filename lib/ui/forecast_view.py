@@ -247,6 +247,32 @@ def candidates(found: Card, unit: str) -> None:
     )
 
 
+def take_along(app: App, actor: Actor, forecast_id: int) -> None:
+    """A forecast as a file, or out of the way."""
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV",
+            lambda: app.forecasting.export(actor, forecast_id),
+            f"forecast-{forecast_id}.csv",
+            "text/csv",
+            key="forecast_export",
+            icon=":material/download:",
+            on_click="ignore",
+            help="The forecast with both intervals, and what came.",
+        )
+        if st.button(
+            "Remove",
+            icon=":material/delete:",
+            key="forecast_remove",
+            disabled=not actor.may(Permission.RUN_TASKS),
+            help="This forecast and how it did.",
+        ):
+            with refusal.shown():
+                app.forecasting.remove(actor, forecast_id)
+                st.query_params.pop(CHOSEN, None)
+                st.rerun()
+
+
 def earlier(rows: Sequence[tuple[Made, Outcome | None]], shown: int, unit: str, now: datetime) -> None:
     """Past forecasts against what came; a click shows one."""
     ids = [made.id for made, _ in rows]

@@ -37,16 +37,7 @@ def draw(forecast_id: int, limit_text: str, side: str | None, horizon_s: float) 
     forecast_view.card(view.card, view)
     with st.expander("All models that were tried", icon=":material/leaderboard:"):
         forecast_view.candidates(view.card, view.unit)
-    st.download_button(
-        "CSV",
-        lambda: app.forecasting.export(actor, forecast_id),
-        f"forecast-{forecast_id}.csv",
-        "text/csv",
-        key="forecast_export",
-        icon=":material/download:",
-        on_click="ignore",
-        help="The forecast with both intervals, and what came.",
-    )
+    forecast_view.take_along(app, actor, forecast_id)
     st.subheader("How earlier forecasts did", anchor=False)
     forecast_view.earlier(app.forecasting.outcomes(actor, made.series_id), forecast_id, view.unit, app.clock())
 

@@ -92,6 +92,13 @@ def test_history_too_short_for_three_origins_is_refused() -> None:
         choose(history.of_bins(slots, values[slots], 1800), 40)
 
 
+def test_a_week_the_history_carries_takes_part(daily: Callable[..., History]) -> None:
+    trial = choose(daily(30, weekend=30), DAY)
+    assert trial.origins[0] >= 21 * DAY
+    assert "weekly pattern" in trial.chosen.members
+    assert "weekly pattern" not in {one.name for one in choose(daily(20, weekend=30), DAY).candidates if one.error}
+
+
 def test_short_history_is_tried_as_far_as_it_goes(daily: Callable[..., History]) -> None:
     trial = choose(daily(3), 4 * DAY)
     assert trial.tested == 3 * DAY // 4

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lib.errors import Invalid
+from lib.errors import Invalid, NotEnoughData
 from lib.forecast import history
 from lib.forecast.countries import COUNTRIES, require_country
 from lib.forecast.forecaster import Card, forecast
@@ -58,6 +58,30 @@ def test_card_says_why_and_what_it_cannot_know_and_survives_json(daily: Callable
     assert sum(one["chosen"] for one in card.candidates) == 1
     assert {"naive", "seasonal naive", "weekly pattern"} <= {one["name"] for one in card.candidates}
     assert Card.from_json(json.loads(json.dumps(card.to_json(), allow_nan=False))) == card
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_series_is_bounds_are_finite_and_in_order_or_it_is_refused(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, step_s = int(rng.integers(1, 700)), int(rng.choice(history.STEPS_S))
+    slots = np.sort(rng.choice(int(n * rng.uniform(1, 4)), n, replace=False)) + 1_700_000_000 // step_s
+    values = (
+        rng.normal(size=n) * 1e130,
+        np.where(rng.random(n) < 0.01, 1e12, 0.0),
+        rng.integers(0, 2, n).astype(float),
+        np.arange(n) * 1e-300,
+        np.where(rng.random(n) < 0.5, np.nan, rng.normal(size=n).cumsum()),
+    )[seed % 5]
+    unit = ("", "B", "ratio", "%", "°C")[int(rng.integers(5))]
+    try:
+        found = forecast(history.of_bins(slots, values, step_s, unit), int(rng.integers(1, 300)))
+    except (NotEnoughData, Invalid) as refused:
+        assert len(refused.message) > 40
+        return
+    order = (found.low95, found.low80, found.middle, found.high80, found.high95)
+    assert all(np.isfinite(one).all() for one in order)
+    assert all((a <= b).all() for a, b in zip(order, order[1:], strict=False))
+    json.dumps(found.card.to_json(), allow_nan=False)
 
 
 def test_constant_series_says_that_nothing_is_known(daily: Callable[..., History]) -> None:

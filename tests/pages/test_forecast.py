@@ -121,6 +121,14 @@ def test_daily_forecast_is_kept_listed_and_dropped(made: int, app: App, open_pag
     assert app.forecasting.standing(ANALYST) == []
 
 
+def test_forecast_that_is_removed_is_gone_from_the_page(made: int, app: App, open_page: Callable) -> None:
+    page = open_page(PAGE, Role.ANALYST)
+    page.button(key="forecast_remove").click().run()
+    assert not page.exception
+    assert app.forecasting.made(ANALYST, made) == []
+    assert "press Forecast" in words(page)
+
+
 def test_why_the_last_one_failed_is_said(app: App, open_page: Callable) -> None:
     ts = np.array([to_ms(app.clock()) - 1000])
     app.samples.append(1, [Block("one_sample", {"instance": "a"}, ts, np.ones(1))])
