@@ -17,6 +17,7 @@ from lib.services.assistant import Assistant
 from lib.services.collection import Collection
 from lib.services.detection import Detection
 from lib.services.exploration import Exploration
+from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.jobs import Jobs
 from lib.services.querying import Querying
@@ -45,6 +46,7 @@ class App:
     collection: Collection
     exploration: Exploration
     detection: Detection
+    forecasting: Forecasting
     assistant: Assistant
     jobs: Jobs
     querying: Querying
@@ -60,6 +62,7 @@ class App:
             print(f"  First administrator, one-time link:\n  {link}\n", flush=True)
         self.schedule.every(1, "collect", self.collection.tick)
         self.schedule.every(60, "keep detectors", self.detection.maintain)
+        self.schedule.every(300, "renew forecasts", self.forecasting.maintain)
         self.schedule.every(5, "give memory back", self.give_back)
         self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
@@ -123,6 +126,7 @@ def build(
         collection=collection,
         exploration=exploration,
         detection=detection,
+        forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
         jobs=Jobs(database, runner, audit),
         querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),

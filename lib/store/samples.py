@@ -190,7 +190,7 @@ class Samples:
         return _moment(rows[0][0])
 
     def forget_source(self, source_id: int) -> None:
-        """Remove a source's series, samples, watermarks, gaps and anomalies in one transaction."""
+        """Remove a source's series, samples, watermarks, gaps, anomalies and forecasts in one transaction."""
         with self.store.lock:
             known = self._catalog()
             ids = [series.id for series in known.matching(source_id)]
@@ -200,7 +200,11 @@ class Samples:
                         f"DELETE FROM {table} WHERE series_id IN (SELECT unnest(?::INTEGER[]))",  # noqa: S608
                         [ids],
                     )
-                for table in ("series", "watermarks", "gaps", "anomalies"):
+                cursor.execute(
+                    "DELETE FROM forecast_points WHERE forecast_id IN (SELECT id FROM forecasts WHERE source_id = ?)",
+                    [source_id],
+                )
+                for table in ("series", "watermarks", "gaps", "anomalies", "forecasts", "standing_forecasts"):
                     cursor.execute(f"DELETE FROM {table} WHERE source_id = ?", [source_id])  # noqa: S608
             known.drop(ids)
 

@@ -17,6 +17,7 @@ PAGES = {
     "": "Overview",
     "explore": "Explore",
     "profile": "Profile",
+    "forecast": "Forecast",
     "anomalies": "Anomalies",
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
