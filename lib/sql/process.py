@@ -50,6 +50,7 @@ class Child:
 
     def __init__(self, folder: Path, memory_mb: int) -> None:
         self.idle_since = time.monotonic()
+        self._killed = False
         self._rest = b""
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "lib.sql.worker", str(folder.resolve()), str(memory_mb)],
@@ -67,7 +68,7 @@ class Child:
         try:
             ready = next(self._events(time.monotonic() + START_WITHIN_S, threading.Event(), _READ_BYTES))
         except BaseException:
-            self.kill()
+            self.close()
             raise
         self.locked = bool(ready.get("locked"))
 
@@ -77,7 +78,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        return not self._killed and self._popen.poll() is None
 
     def ask(
         self, request: dict[str, Any], seconds: float, stop: threading.Event, most_bytes: int = 1 << 20
@@ -106,16 +107,18 @@ class Child:
         return 0.0
 
     def kill(self) -> None:
-        """At once, with all it may have started. From any thread."""
+        """At once, with all it may have started; from any thread. Does not wait until the system has taken its memory
+        back, a third of a second on a busy machine: `close` does."""
+        self._killed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._popen.poll() is None:
                 os.killpg(self._popen.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(5)
 
     def close(self) -> None:
-        """Kill, and let go of the pipes."""
+        """Kill, let go of the pipes, and wait until it is gone."""
         self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(5)
         for stream in (self._popen.stdin, self._popen.stdout):
             with contextlib.suppress(OSError):
                 if stream:
@@ -200,7 +203,8 @@ class Pool:
                     self._idle.append(child)
                 self._changed.notify()
             if not keep:
-                child.close()
+                # Who asked has waited long enough.
+                threading.Thread(target=child.close, name="end of sql", daemon=True).start()
 
     def tidy(self, idle_s: float = IDLE_S) -> None:
         """End children nobody has asked for this long."""
@@ -215,10 +219,12 @@ class Pool:
         """End all of them; queries that run end with them."""
         with self._changed:
             self._closed = True
-            children = [*self._idle, *self._busy]
+            idle, busy = self._idle, list(self._busy)
             self._idle = []
-        for child in children:
+        for child in busy:
             child.kill()
+        for child in idle:
+            child.close()
 
     def _take(self, wait_s: float) -> Child:
         def free() -> bool:

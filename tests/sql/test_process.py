@@ -124,7 +124,9 @@ def test_late_is_ended_and_the_next_query_runs(pool: Pool) -> None:
     with pool.lend(5) as child, pytest.raises(Ended) as caught:
         ask(child, ENDLESS, seconds=0.3)
     assert caught.value.why is End.LATE
-    assert not psutil.pid_exists(child.pid) or not child.alive
+    assert not child.alive
+    psutil.wait_procs([psutil.Process(child.pid)] if psutil.pid_exists(child.pid) else [], timeout=10)
+    assert not psutil.pid_exists(child.pid)
     with pool.lend(5) as fresh:
         assert ask(fresh, "SELECT 1")[-1]["event"] == "done"
 
