@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 import duckdb
 import numpy as np
@@ -21,13 +23,17 @@ from benchmarks.prometheus import binary, running
 from benchmarks.report import Figure, note
 from lib.frames import Window, validate
 from lib.prometheus.guard import Guard
+from lib.prometheus.history import history
 from lib.prometheus.query import DAY, Endpoint, Limits, Wanted
+from lib.prometheus.query import days as pieces
 from lib.prometheus.read import Reader
+from lib.prometheus.remote_read import Offer
 from lib.store.connection import Store
 from lib.store.samples import Samples
 
 STEP_S = 15
-ROUNDS = 5  # the best of, for both: what else the machine does only ever adds time
+SERIES = 50  # of each metric
+AT_ONCE = 3  # as a backfill asks
 
 # name, and how its values look: what a node exporter's do.
 METRICS = (
@@ -58,41 +64,78 @@ class History:
         return self.metrics * self.series * round(self.span.span.total_seconds() / STEP_S)
 
 
+@dataclass(frozen=True)
+class Took:
+    """One run: how long, how many samples were stored, and what `digest` says of them."""
+
+    seconds: float
+    samples: int
+    digest: str
+
+
 def run(quick: bool, arguments: list[str]) -> Iterator[Figure]:
+    """speedup_remote_read and vs_curl: by remote read; speedup: by range selectors, for servers without it."""
     # Whole days that ended two days ago: complete blocks, nothing that could still change.
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    metrics, days = (3, 1) if quick else (len(METRICS), 4)
-    history = History(metrics, series=10, span=Window(end - days * DAY, end))
-    with tempfile.TemporaryDirectory(prefix="ingest-") as folder, prometheus(Path(folder), history) as url:
-        note(f"{history.samples:,} samples behind {url}")
-        package_way(url, history, Path(folder) / "warm-up.duckdb", days=1)  # the server's caches, for both alike
-        naive, ours = [], []
-        for number in range(ROUNDS):  # in turns, so that what else the machine does falls on both
-            naive.append(naive_way(url, history, Path(folder) / f"naive-{number}.duckdb"))
-            ours.append(package_way(url, history, Path(folder) / f"ours-{number}.duckdb"))
-            note(f"{ours[-1][1]:,} samples: naive {naive[-1][0]:.2f} s, ours {ours[-1][0]:.3f} s")
-    naive_rate = naive[0][1] / min(seconds for seconds, _, _ in naive)
-    rate = ours[0][1] / min(seconds for seconds, _, _ in ours)
-    speedup = round(rate / naive_rate, 2)
-    same = {(count, found) for _, count, found in naive + ours}
-    peer = f"get_metric_range_data, MetricRangeDataFrame, insert: {naive_rate:.0f} samples/s"
-    yield Figure("ingest", "samples", ours[0][1], "samples")
-    yield Figure("ingest", "rate", round(rate), "samples/s", peer, speedup)
-    yield Figure("ingest", "speedup", speedup, "times", peer, speedup)
-    yield Figure("ingest", "hash_equal", int(len(same) == 1 and ours[0][1] > 0), "1 = equal")
+    metrics, days, rounds = (4, 2, 3) if quick else (len(METRICS), 5, 5)
+    history_ = History(metrics, series=SERIES, span=Window(end - days * DAY, end))
+    with tempfile.TemporaryDirectory(prefix="ingest-") as folder, prometheus(Path(folder), history_) as url:
+        note(f"{history_.samples:,} samples behind {url}")
+        ways: dict[str, Callable[[Path], Took]] = {
+            "naive": lambda path: naive_way(url, history_, path),
+            "range": lambda path: package_way(url, history_, path, remote=False),
+            "remote": lambda path: package_way(url, history_, path),
+            "curl": lambda path: curl_way(url, history_),
+        }
+        for way in ("range", "remote", "curl"):  # the server's caches, for all alike
+            ways[way](Path(folder) / f"warm-up-{way}.duckdb")
+        took: dict[str, list[Took]] = {way: [] for way in ways}
+        for number in range(rounds):  # in turns, so that what else the machine does falls on all
+            for way, go in ways.items():
+                path = Path(folder) / f"{way}-{number}.duckdb"
+                took[way].append(go(path))
+                path.unlink(missing_ok=True)
+            note(", ".join(f"{way} {took[way][-1].seconds:.2f} s" for way in ways))
+    yield from figures(took)
 
 
-def package_way(url: str, history: History, path: Path, days: int | None = None) -> tuple[float, int, str]:
-    """What a backfill does: read (with the next piece under way), validate, append with its watermark."""
-    span = history.span if days is None else Window(history.span.start, history.span.start + days * DAY)
+def figures(took: dict[str, list[Took]]) -> Iterator[Figure]:
+    count = took["remote"][0].samples
+    rate = {way: count / statistics.median(one.seconds for one in rounds) for way, rounds in took.items()}
+    naive = f"get_metric_range_data, MetricRangeDataFrame, insert: {rate['naive']:.0f} samples/s"
+    curl = f"curl of the same as JSON to /dev/null: {rate['curl']:.0f} samples/s"
+    stored = {(one.samples, one.digest) for way in ("naive", "range", "remote") for one in took[way]}
+    for metric, way, peer, against in (
+        ("speedup_remote_read", "remote", naive, "naive"),
+        ("vs_curl", "remote", curl, "curl"),
+        ("speedup", "range", naive, "naive"),
+    ):
+        ratio = round(rate[way] / rate[against], 2)
+        yield Figure("ingest", metric, ratio, "times", peer, ratio)
+    yield Figure("ingest", "samples", count, "samples")
+    yield Figure("ingest", "rate", round(rate["remote"]), "samples/s", naive, round(rate["remote"] / rate["naive"], 2))
+    yield Figure("ingest", "hash_equal", int(len(stored) == 1 and count > 0), "1 = equal")
+
+
+def package_way(url: str, history_: History, path: Path, remote: bool = True) -> Took:
+    """What a backfill does: read (with the next pieces under way), validate, append with its watermark.
+
+    remote: by remote read; else by range selectors, as where a server does not offer it.
+    """
     store = Store(path)
     samples, now = Samples(store), datetime.now(UTC)
+    offer = Offer()
+    if not remote:
+        offer.decline("to measure the other way")
+    asked = [(Wanted(name), history_.span) for name in history_.names]
     started = time.perf_counter()
-    with Reader(Endpoint(url), Limits(timeout_s=120), Guard()) as reader:
-        for part in reader.history([Wanted(name) for name in history.names], span):
+    with Reader(Endpoint(url), Limits(timeout_s=120), Guard(), offer=offer) as reader:
+        for part in history(reader, asked, at_once=AT_ONCE):
             blocks = [validate(block, now)[0] for block in part.matrix]
             samples.append(1, blocks, (part.wanted.name, part.window.end))
     elapsed = time.perf_counter() - started
+    if remote and offer.declined:
+        raise RuntimeError(f"remote read was not used: {offer.declined}")
     with store.read() as cursor:
         found = digest(
             cursor,
@@ -100,10 +143,23 @@ def package_way(url: str, history: History, path: Path, days: int | None = None)
             "FROM samples JOIN series ON series.id = samples.series_id",
         )
     store.close()
-    return elapsed, *found
+    return Took(elapsed, *found)
 
 
-def naive_way(url: str, history: History, path: Path) -> tuple[float, int, str]:
+def curl_way(url: str, history_: History) -> Took:
+    """The same range selectors, a metric and a day each, in one curl with its connection kept; nothing is parsed."""
+    lines = []
+    for name in history_.names:
+        for day in pieces(history_.span):
+            query = urlencode({"query": f"{name}[{DAY // timedelta(seconds=1)}s]", "time": day.end.timestamp()})
+            lines.append(f'url = "{url}/api/v1/query?{query}"\noutput = "/dev/null"')
+    config = "silent\nfail\n" + "\n".join(lines)
+    started = time.perf_counter()
+    subprocess.run([binary("curl"), "--config", "-"], input=config.encode(), check=True)
+    return Took(time.perf_counter() - started, history_.samples, "")
+
+
+def naive_way(url: str, history: History, path: Path) -> Took:
     """What the package's own documentation shows: get_metric_range_data, MetricRangeDataFrame, insert.
 
     get_metric_range_data asks for a range selector (`m[86400s]` at one instant), chunk by chunk, so it reads the same
@@ -134,7 +190,7 @@ def naive_way(url: str, history: History, path: Path) -> tuple[float, int, str]:
         ends,
     )
     connection.close()
-    return elapsed, *found
+    return Took(elapsed, *found)
 
 
 def digest(connection: duckdb.DuckDBPyConnection, query: str, values: list[object] | None = None) -> tuple[int, str]:

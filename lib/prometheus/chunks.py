@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lib.errors import SourceAnswer
+from lib.errors import SourceAnswer, SourceTooLarge
 
+_MOST = 10_000_000  # samples of one answer: 160 MB, about what the same cap on bytes lets through as text
 _CELLS = 1 << 20  # samples unpacked at a time: 16 MB of results, twice
 _BYTES = 4 << 20  # the same in bytes of chunks
 _MOST_BITS = 145  # a sample takes at most: 4 + 64 for its time, 2 + 5 + 6 + 64 for its value
@@ -34,7 +35,7 @@ _CHANGE = np.array([1] * 8 + [14] * 4 + [17] * 2 + [20, 64], dtype=np.uint64)
 def decode(chunks: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ts_ms, value, size of each chunk): the samples of all chunks, one after the other. Bits are kept, of NaN too.
 
-    Raises SourceAnswer when a chunk ends before its samples do.
+    Raises SourceAnswer when a chunk ends before its samples do, SourceTooLarge when there are too many for the memory.
     """
     lengths = np.fromiter(map(len, chunks), np.int64, len(chunks))
     if (lengths < 2).any():
@@ -46,6 +47,8 @@ def decode(chunks: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     ends = np.cumsum(sizes)
     starts = ends - sizes
     total = int(ends[-1]) if len(chunks) else 0
+    if total > _MOST:
+        raise SourceTooLarge(f"The answer holds {total:,} samples, more than {_MOST:,}; ask for less.", too_long=True)
     ts, value = np.empty(total, np.int64), np.empty(total, np.uint64)
     # Chunks of one size together: in a batch all are busy until its last step, or nearly so.
     for batch in _batches(np.argsort(-sizes, kind="stable"), sizes, lengths):
@@ -76,7 +79,7 @@ def _runs(starts: np.ndarray, sizes: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _unpack(chunks: list[bytes], lengths: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(ts_ms, bits of the value), both of shape (samples, chunks); sizes fall. Cells beyond a chunk's size are noise."""
+    """(ts_ms, bits of the value), both of shape (samples, chunks); sizes fall. Beyond a chunk's size: noise."""
     steps, count = int(sizes[0]), len(chunks)
     # Room behind the last chunk, so that one which lies about its size reads zeros until that is found out.
     room = bytes(16 + _LONGEST_VARINT * 2 + steps * _MOST_BITS // 8)

@@ -11,6 +11,7 @@ import pytest
 from lib.errors import SourceTooLarge
 from lib.frames import Window
 from lib.prometheus.guard import Guard
+from lib.prometheus.history import history
 from lib.prometheus.query import DAY, Endpoint, Limits, Wanted, days
 from lib.prometheus.read import Reader
 from tests.faults.conftest import FaultServer
@@ -39,7 +40,7 @@ def test_days_are_cut_at_midnight_and_miss_nothing() -> None:
 
 def test_small_days_are_asked_for_together_after_the_first(server: FaultServer) -> None:
     with Reader(Endpoint(server.url), Limits(), Guard()) as reader:
-        parts = list(reader.history([Wanted("m"), Wanted("nothing")], Window(START, START + 3 * DAY)))
+        parts = list(history(reader, [(Wanted(name), Window(START, START + 3 * DAY)) for name in ("m", "nothing")]))
     assert [(p.wanted.name, p.window.span) for p in parts] == [
         ("m", timedelta(hours=18)),
         ("m", timedelta(hours=54)),
@@ -79,7 +80,7 @@ def test_a_cap_on_series_is_not_halved_away(server: FaultServer) -> None:
 
 def test_leaving_early_ends_the_question_under_way(server: FaultServer) -> None:
     with Reader(Endpoint(server.url), Limits(), Guard()) as reader:
-        for part in reader.history([Wanted("m")], Window(START, START + 3 * DAY)):
+        for part in history(reader, [(Wanted("m"), Window(START, START + 3 * DAY))]):
             assert part.matrix.samples
             break
     assert len(asked(server)) <= 2
