@@ -273,7 +273,7 @@ class Collector:
                 return
             wanted = Wanted(target.name, target.expression, target.max_series)
             try:
-                matrix = reader.whole(wanted, piece, source.interval_s)
+                matrix = reader.whole(wanted, piece, source.interval_s, stored=True)
             except (SourceAnswer, SourceTooLarge, SourceSlow) as error:
                 log.warning("gap not filled", extra={"target": target.name, "reason": error.message})
                 continue
