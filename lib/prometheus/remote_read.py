@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,11 @@ class RemoteRead:
         if extra is None:
             return None
         return Matrix([_block(labels, extra, ts, value) for labels, ts, value in found], _remarks(histograms))
+
+    def offered(self, now: datetime) -> bool:
+        """Whether the server answers remote read at all; for telling, reading finds out by itself."""
+        self.samples("up", Window(now - timedelta(minutes=1), now), _SERIES_COMPARED)
+        return not (self.offer.declined or self.offer.broken)
 
     def _read(
         self, response: Answer, start: int, end: int, max_series: int

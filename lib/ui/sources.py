@@ -210,7 +210,8 @@ def tested(found: Probe, now: datetime) -> None:
         st.metric("Metrics", "unknown" if found.metrics is None else f"{found.metrics:,}")
         st.metric("Series", "unknown" if found.series is None else f"{found.series:,}")
         st.metric("Oldest sample", ago(found.oldest, now) if found.oldest else "unknown", help=stamp(found.oldest))
-    for note in found.notes:
+    way = "remote read" if found.remote_read else "queries: the server does not offer remote read"
+    for note in (f"History is fetched by {way}.", *found.notes):
         st.caption(plain(note))
 
 

@@ -90,6 +90,7 @@ def test_operator_connects_a_server_after_testing_it(open_page, app, server) -> 
     page.text_input(key="new0_url").input(server.url).run()
     page.button(key="new0_test").click().run()
     assert "Reachable" in page.success[0].value
+    assert any("fetched by queries" in caption.value for caption in page.caption)
     assert {m.label: m.value for m in page.metric}["Metrics"] == "3"
     assert not app.collection.status(SYSTEM), "Test keeps nothing"
     page.button(key="new0_save").click().run()
