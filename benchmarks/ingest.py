@@ -34,6 +34,7 @@ from lib.store.samples import Samples
 STEP_S = 15
 SERIES = 50  # of each metric
 AT_ONCE = 3  # as a backfill asks
+ROUNDS = 3  # medians of
 
 # name, and how its values look: what a node exporter's do.
 METRICS = (
@@ -77,7 +78,7 @@ def run(quick: bool, arguments: list[str]) -> Iterator[Figure]:
     """speedup_remote_read and vs_curl: by remote read; speedup: by range selectors, for servers without it."""
     # Whole days that ended two days ago: complete blocks, nothing that could still change.
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    metrics, days, rounds = (4, 2, 3) if quick else (len(METRICS), 5, 5)
+    metrics, days = (3, 2) if quick else (len(METRICS), 5)
     history_ = History(metrics, series=SERIES, span=Window(end - days * DAY, end))
     with tempfile.TemporaryDirectory(prefix="ingest-") as folder, prometheus(Path(folder), history_) as url:
         note(f"{history_.samples:,} samples behind {url}")
@@ -90,7 +91,7 @@ def run(quick: bool, arguments: list[str]) -> Iterator[Figure]:
         for way in ("range", "remote", "curl"):  # the server's caches, for all alike
             ways[way](Path(folder) / f"warm-up-{way}.duckdb")
         took: dict[str, list[Took]] = {way: [] for way in ways}
-        for number in range(rounds):  # in turns, so that what else the machine does falls on all
+        for number in range(ROUNDS):  # in turns, so that what else the machine does falls on all
             for way, go in ways.items():
                 path = Path(folder) / f"{way}-{number}.duckdb"
                 took[way].append(go(path))

@@ -110,7 +110,7 @@ class _Target:
     def learn(self, part: Part) -> None:
         a_day = part.matrix.samples / (part.window.span / DAY)
         most = min(_MOST_DAYS, _GROWTH * (self.at_once or 1))
-        self.at_once = max(1, min(most, int(GOOD_SIZE / max(a_day, 1.0))))
+        self.at_once = max(1, min(most, round(GOOD_SIZE / max(a_day, 1.0))))
 
 
 class _Plan:
