@@ -34,6 +34,7 @@ class Probe:
     latency_ms: float
     skew_s: float | None = None
     notes: tuple[str, ...] = field(default=())
+    page: bool = False  # one page without a server: there is no history to fetch
     remote_read: bool = False  # history comes by remote read, many times faster than by queries
 
 
@@ -72,7 +73,7 @@ def probe(reader: Reader, clock: Callable[[], datetime]) -> Probe:
     if skew_s is not None and abs(skew_s) > 5:
         way = "ahead of" if skew_s > 0 else "behind"
         notes.append(f"The server's clock is {abs(skew_s):,.0f} s {way} this machine's.")
-    return Probe(version, metrics, series, oldest, latency_ms, skew_s, tuple(notes), remote_read)
+    return Probe(version, metrics, series, oldest, latency_ms, skew_s, tuple(notes), remote_read=remote_read)
 
 
 def search(reader: Reader, text: str, regex: bool = False, limit: int = _SAID) -> Found:
