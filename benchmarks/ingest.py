@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.prometheus import binary, running
 from benchmarks.report import Figure, note
-from lib.frames import Window, validate
+from lib.frames import Window, to_ms, validate
 from lib.prometheus.guard import Guard
 from lib.prometheus.history import history
 from lib.prometheus.query import DAY, Endpoint, Limits, Wanted
@@ -131,7 +131,8 @@ def package_way(url: str, history_: History, path: Path, remote: bool = True) ->
     asked = [(Wanted(name), history_.span) for name in history_.names]
     started = time.perf_counter()
     with Reader(Endpoint(url), Limits(timeout_s=120), Guard(), offer=offer) as reader:
-        for part in history(reader, asked, at_once=AT_ONCE):
+        counts = reader.counts(history_.names, to_ms(history_.span.end) - 1)
+        for part in history(reader, asked, STEP_S, AT_ONCE, series=counts):
             blocks = [validate(block, now)[0] for block in part.matrix]
             samples.append(1, blocks, (part.wanted.name, part.window.end))
     elapsed = time.perf_counter() - started

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from queue import SimpleQueue
 
 from lib.errors import SourceAnswer, SourceTooLarge
@@ -37,13 +37,17 @@ def history(
     step_s: float = 15.0,
     at_once: int = 1,
     refused: Callable[[Wanted, Refused], None] | None = None,
+    series: Mapping[str, int] | None = None,
 ) -> Iterator[Part]:
     """Every target's pieces, each target's in the order of time: a day or, where days are small, some days at a time.
 
     at_once: questions under way at a time. refused: told when the source does not answer one target as it should;
     the rest of that target is left out, the others go on. Without it such an error ends everything, as any other does.
+    series: how many a target has, if known: with `step_s` it tells how many days to ask for before the first came.
     """
-    plan = _Plan(asked)
+    a_series = DAY / timedelta(seconds=step_s)
+    known = {name: count * a_series for name, count in (series or {}).items() if count}
+    plan = _Plan([_Target(wanted, days(window), _days_at_once(known.get(wanted.name))) for wanted, window in asked])
     with ExitStack() as stack:
         readers = [reader, *(stack.enter_context(reader.another()) for _ in range(at_once - 1))]
         free: SimpleQueue[Reader] = SimpleQueue()
@@ -58,7 +62,7 @@ def history(
             finally:
                 free.put(taken)
 
-        under_way: deque[tuple[_Target, Future[Part]]] = deque()
+        under_way: list[tuple[_Target, Future[Part]]] = []
 
         def ask_ahead() -> None:
             while len(under_way) < at_once and (piece := plan.next()):
@@ -68,7 +72,7 @@ def history(
         try:
             ask_ahead()
             while under_way:
-                target, future = under_way.popleft()
+                target, future = _next_done(under_way)
                 try:
                     part = future.result()
                 except (SourceAnswer, SourceTooLarge) as error:
@@ -91,11 +95,20 @@ def history(
             raise
 
 
-@dataclass
+def _next_done(under_way: list[tuple[_Target, Future[Part]]]) -> tuple[_Target, Future[Part]]:
+    """Take out the first piece that is there and whose target has none before it."""
+    heads = {id(target): (target, future) for target, future in reversed(under_way)}
+    wait([future for _, future in heads.values()], return_when=FIRST_COMPLETED)
+    done = next(one for one in under_way if one[1].done() and heads[id(one[0])][1] is one[1])
+    under_way.remove(done)
+    return done
+
+
+@dataclass(eq=False)
 class _Target:
     wanted: Wanted
     left: list[Window]
-    at_once: int | None = None  # days a piece; None before the first day came
+    at_once: int | None  # days a piece; None before anything is known
     begun: bool = False
     given_up: bool = False
 
@@ -108,17 +121,22 @@ class _Target:
         return Window(piece[0].start, piece[-1].end)
 
     def learn(self, part: Part) -> None:
-        a_day = part.matrix.samples / (part.window.span / DAY)
-        most = min(_MOST_DAYS, _GROWTH * (self.at_once or 1))
-        self.at_once = max(1, min(most, round(GOOD_SIZE / max(a_day, 1.0))))
+        found = _days_at_once(part.matrix.samples / (part.window.span / DAY)) or 1
+        self.at_once = min(found, _GROWTH * (self.at_once or 1))
+
+
+def _days_at_once(samples_a_day: float | None) -> int | None:
+    if samples_a_day is None:
+        return None
+    return max(1, min(_MOST_DAYS, round(GOOD_SIZE / max(samples_a_day, 1.0))))
 
 
 class _Plan:
-    """What to ask next. A target's first day tells how many days make a good size; until it is here the next
-    target's first day can be asked for."""
+    """What to ask next. Where nothing is known a target's first day tells how many days make a good size; until it is
+    here the next target's first day can be asked for."""
 
-    def __init__(self, asked: Iterable[tuple[Wanted, Window]]) -> None:
-        self.targets = [_Target(wanted, days(window)) for wanted, window in asked]
+    def __init__(self, targets: list[_Target]) -> None:
+        self.targets = targets
 
     def next(self) -> tuple[_Target, Window] | None:
         self.targets = [t for t in self.targets if t.left and not t.given_up]

@@ -49,6 +49,8 @@ class Offer:
         self.broken = 0
         self._extra: dict[str, LabelSet] = {}
         self._lock = threading.Lock()
+        # One answer at a time: side by side they would wait for each other at every step, and all come late.
+        self.unpacking = threading.Lock()
 
     def decline(self, reason: str) -> None:
         with self._lock:
@@ -92,7 +94,8 @@ class RemoteRead:
             response = self.session.request(
                 "POST", f"{self.url}/api/v1/read", data=wire.request(metric, start, end - 1), headers=_HEADERS
             )
-            found, histograms = self._read(response, start, end, max_series)
+            with self.offer.unpacking:
+                found, histograms = self._read(response, start, end, max_series)
         except (SourceRefused, UrlRefused) as error:
             # A proxy may let queries through and nothing else; wrong credentials the other way will say again.
             self.offer.decline(error.message)

@@ -376,7 +376,7 @@ class Collection:
     def _prometheus(self, source_id: int) -> Source:
         source = self.sources.get(source_id)
         if source.kind != SourceKind.PROMETHEUS:
-            raise Invalid(f"{source.name} has nothing to choose or fetch: all it has is collected.")
+            raise Invalid(f"{source.name} has nothing to choose or fetch: all of it is collected already.")
         return source
 
     @staticmethod

@@ -132,7 +132,7 @@ def run(
                 leave_out(target, error)
             else:
                 asked.append((target, Window(from_ms(one["from_ms"]), from_ms(end_ms))))
-        for part in history(reader, asked, step_s, _AT_ONCE, leave_out):
+        for part in history(reader, asked, step_s, _AT_ONCE, leave_out, counts):
             _hand_over(context, part)
             meter.add(part)
         declined = reader.remote.offer.declined
