@@ -130,6 +130,7 @@ class SourceKind(StrEnum):
     PROMETHEUS = "prometheus"  # any Prometheus-compatible server
     DEMO = "demo"  # the bundled history, simulated and recorded
     MACHINE = "machine"  # this machine, by psutil
+    SCRAPE = "scrape"  # one exporter's /metrics page, without a server
 
 
 class Source(SQLModel, table=True):
