@@ -86,7 +86,7 @@ def longest_test(history: History, steps: int) -> int:
 def origins_of(history: History, tested: int) -> np.ndarray:
     """Rows known at each of the moments to forecast from, oldest first, spread over the newer part."""
     n = len(history)
-    first = max(int(0.4 * n), 2 * history.day + 2 * tested if history.has_day else 0, 12)
+    first = max(int(0.4 * n), 2 * tested + (2 * history.day if history.has_day else 0), 12)
     last = n - tested
     # Later, where that lets a week take part that the end of the history carries.
     seen = int(WEEKS_NEEDED * history.week)

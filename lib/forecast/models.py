@@ -99,7 +99,7 @@ class RecentLevel:
     name: str = "recent level"
 
     def fits(self, history: History, tested: int) -> bool:
-        return len(history) >= tested + 24
+        return len(history) >= 2 * tested
 
     def path(self, history: History, steps: int, tested: int) -> np.ndarray:
         values = history.values

@@ -52,7 +52,7 @@ class Trend:
     name: str = "straight trend"
 
     def fits(self, history: History, tested: int) -> bool:
-        return len(history) >= 2 * tested + 24
+        return len(history) >= 2 * tested
 
     def path(self, history: History, steps: int, tested: int) -> np.ndarray:
         values, day = history.filled, history.day if history.has_day else 0

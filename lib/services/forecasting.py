@@ -300,7 +300,9 @@ class Forecasting:
         for one in series:
             known = extent.loc[one.id] if one.id in extent.index else None
             interval_s = float(known["interval_s"]) if known is not None and known["count"] > 1 else 1.0
-            step_s = history.step_of(params["horizon_s"], interval_s)
+            # Where the history is the shorter of the two its own length says how fine the steps have to be.
+            span_s = (known["last"] - known["first"]).total_seconds() / 2 if known is not None else 0.0
+            step_s = history.step_of(min(params["horizon_s"], max(span_s, interval_s)), interval_s)
             # A bin that is still filling would look like a drop.
             until_ms = to_ms(min(end, now)) // (step_s * 1000) * step_s * 1000
             until = from_ms(until_ms)

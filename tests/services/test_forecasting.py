@@ -282,6 +282,17 @@ def test_removed_forecast_is_gone(running: App) -> None:
     assert running.forecasting.latest(VIEWER, series_id) is None
 
 
+def test_horizon_longer_than_the_history_is_foreseen_from_all_of_it(running: App) -> None:
+    ts = stamps(running, 10)
+    falling = 100e9 - 3e9 * (ts - ts[0]) / DAY_MS + np.random.default_rng(0).normal(0, 1e9, len(ts))
+    series_id = store(running, "node_filesystem_avail_bytes", ts, falling)
+    made(running, series_id, horizon=timedelta(days=20))
+    view = running.forecasting.view(VIEWER, running.forecasting.latest(VIEWER, series_id).id)
+    assert view.card.model != "naive" and any("could be tried" in c for c in view.card.cautions)
+    likely = running.forecasting.crossing(VIEWER, view, 30e9).likely_ms
+    assert (likely - to_ms(running.clock())) / DAY_MS == pytest.approx(40 / 3, abs=1)
+
+
 def test_samples_of_the_unfinished_step_are_left_out(running: App, clock) -> None:
     series_id = queue(running)
     clock.advance(minutes=7)
