@@ -20,9 +20,12 @@ from typing import Any
 import duckdb
 
 from lib.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
+from lib.frames import Window
 from lib.store import faults, quarantine, schema
+from lib.store.archive import Archive
 from lib.store.catalog import Catalog
 from lib.store.faults import Fault
+from lib.store.places import LocalPlace, Place
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +52,10 @@ class Store:
     could be read of it; a full disk or a read-only directory still opens, for reading. `health` tells.
     """
 
-    def __init__(self, path: Path, memory_mb: int = 512) -> None:
+    def __init__(self, path: Path, memory_mb: int = 512, place: Place | None = None) -> None:
         self.path = path
         self.memory_mb = memory_mb
+        self.archive = Archive(self, place or LocalPlace(path.parent / "archive"))
         # Held by a writer, and while the file is reopened.
         self.lock = threading.RLock()
         self.catalog = Catalog()
@@ -101,11 +105,17 @@ class Store:
         return size
 
     @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor of one's own: a shared one silently returns None under load."""
+    def read(self, window: Window | None = None, *, archived: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of one's own: a shared one silently returns None under load.
+
+        On it `samples` are all there are, hot and archived, as of now. window: what will be asked for at most, which
+        spares opening the files of other days. archived False: for who reads other tables, or the hot samples alone.
+        """
         generation = self._generation
         try:
             with self._lend() as cursor:
+                if archived:
+                    self.archive.join(cursor, window)
                 yield cursor
         except duckdb.Error as error:
             self._after_read(error, generation)
@@ -168,7 +178,7 @@ class Store:
             raise StoreError(f"{target} exists; choose a name that is free.")
         name = str(target).replace("'", "''")
         try:
-            with self.read() as cursor:
+            with self.read(archived=False) as cursor:
                 cursor.execute(f"ATTACH '{name}' AS copy")
                 try:
                     here = cursor.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
@@ -187,6 +197,18 @@ class Store:
                 self._closed = True
                 self._let_go()
                 _open_stores.pop(str(self.path.resolve()), None)
+
+    def drained(self, within_s: float) -> bool:
+        """Wait until every cursor that is lent now, but for this thread's own, was given back; whether they were."""
+        me = threading.get_ident()
+        with self._gate:
+            lent = [cursor for cursor, thread in self._leases.items() if thread != me]
+            return self._gate.wait_for(lambda: not any(cursor in self._leases for cursor in lent), within_s)
+
+    def notice(self, text: str) -> None:
+        """Have `health` tell something that went wrong until the app is started again."""
+        self._notices.append(text)
+        self._message = " ".join([self._message, text]).strip()
 
     # --- lending ---------------------------------------------------------------------------------
 
@@ -284,6 +306,10 @@ class Store:
         except duckdb.Error:
             connection.close()
             raise
+        self._take(connection)
+
+    def _take(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.archive.open(connection)
         self._connection = connection
 
     def _open_for_reading(self, state: State, why: str) -> None:
@@ -293,7 +319,7 @@ class Store:
         self._message = " ".join([self._blocked(state, why), *self._notices])
         try:
             if self.path.is_file() and self.path.stat().st_size:
-                self._connection = self._connect(read_only=True)
+                self._take(self._connect(read_only=True))
                 return
         except duckdb.Error as error:
             if faults.diagnose(error, self.path) is Fault.BUSY:
@@ -307,7 +333,7 @@ class Store:
         self._tried_at = time.monotonic()
         connection = schema.connect(":memory:", self.memory_mb)
         schema.make_tables(connection)
-        self._connection = connection
+        self._take(connection)
 
     def _blocked(self, state: State, why: str) -> str:
         place = self.path.parent
@@ -376,7 +402,7 @@ class Store:
             raise
         finally:
             self._note(place, f"{self.path.name} was damaged ({reason})", lost)
-        self._connection = connection
+        self._take(connection)
         self._state, self._message = State.OK, " ".join(self._notices)
 
     def _note(self, place: Path, reason: str, lost: str) -> None:
@@ -449,6 +475,8 @@ class Store:
                     else:
                         self._reopen(self._open)
             logger.warning("store reopened after a failed read", extra={"fault": fault.name, "error": str(error)})
+        elif fault is Fault.OTHER and self.archive.begun and (told := self.archive.suspect()):
+            raise StoreCorrupt(f"{told} Ask again: the rest can be read.") from error
         raise self._seen(error, fault) from error
 
     def _seen(self, error: duckdb.Error, fault: Fault) -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -16,6 +16,7 @@ import pyarrow as pa
 from lib import frames
 from lib.frames import Block, Series, Window
 from lib.store import catalog
+from lib.store.archive import RAW, Archive
 from lib.store.catalog import Span
 from lib.store.connection import Store
 from lib.store.schema import naive, to_frame
@@ -71,7 +72,7 @@ class Samples:
             with self.store.write() as cursor:
                 ids, made = self._identify(cursor, source_id, blocks)
                 batch = _Batch(ids, blocks)
-                written = batch.insert(cursor, known.spans)
+                written = batch.insert(cursor, known.spans, self.store.archive)
                 if watermark:
                     _move_watermark(cursor, source_id, *watermark)
             known.add(made)
@@ -131,7 +132,7 @@ class Samples:
 
     def read(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """Raw samples: series_id, ts, value. NaN (stale markers too) and Inf come as stored."""
-        with self.store.read() as cursor:
+        with self.store.read(window) as cursor:
             return to_frame(
                 cursor,
                 f"SELECT series_id, ts, value {_RANGE} ORDER BY series_id, ts",  # noqa: S608 (constant)
@@ -145,7 +146,7 @@ class Samples:
         is no number to average: it is left out, and a bucket of nothing else is empty.
         """
         step_ms = max(1, round(step_s * 1000))
-        with self.store.read() as cursor:
+        with self.store.read(window) as cursor:
             return to_frame(
                 cursor,
                 # Integer arithmetic on milliseconds: half the time of time_bucket.
@@ -166,8 +167,8 @@ class Samples:
         rows, edges = 0, [naive(window.start), naive(window.end)]
         folder.mkdir()
         try:
-            with self.store.read() as cursor:
-                for number, part in enumerate(list(_parts(cursor, ids, edges)) or [[]]):
+            with self.store.read(window) as cursor:
+                for number, part in enumerate(list(runs(cursor, ids, edges)) or [[]]):
                     name = str(folder / f"{number:05}.parquet").replace("'", "''")
                     # By DuckDB: Arrow's writer would cost this process 80 MB for good.
                     rows += cursor.execute(
@@ -182,7 +183,7 @@ class Samples:
 
     def watermark(self, source_id: int, target: str) -> datetime | None:
         """How far a target has been collected and committed."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             rows = cursor.execute(
                 "SELECT epoch_ms(max(collected_until)) FROM watermarks WHERE source_id = ? AND target = ?",
                 [source_id, target],
@@ -202,6 +203,7 @@ class Samples:
                     )
                 for table in ("series", "watermarks", "gaps", "anomalies"):
                     cursor.execute(f"DELETE FROM {table} WHERE source_id = ?", [source_id])  # noqa: S608
+                self.store.archive.forget(cursor, ids)
             known.drop(ids)
 
     def _catalog(self) -> catalog.Catalog:
@@ -209,7 +211,7 @@ class Samples:
         if not known.loaded:
             with self.store.lock:
                 if not known.loaded:
-                    with self.store.read() as cursor:
+                    with self.store.read(archived=False) as cursor:
                         known.load(cursor)
         return known
 
@@ -287,7 +289,7 @@ class _Batch:
         firsts, lasts = self.ts[self.starts].tolist(), self.ts[self.ends - 1].tolist()
         return dict(zip(self.ids.tolist(), zip(firsts, lasts, strict=True), strict=True))
 
-    def insert(self, cursor: duckdb.DuckDBPyConnection, known: dict[int, Span]) -> int:
+    def insert(self, cursor: duckdb.DuckDBPyConnection, known: dict[int, Span], archive: Archive) -> int:
         """Write what is not stored yet; the number of rows written.
 
         Rows before the first or after the last stored sample of their series cannot be duplicates: they go straight
@@ -297,8 +299,8 @@ class _Batch:
             return 0
         fresh = np.ones(self.ts.size, dtype=bool)
         spans = [known.get(series_id, _NO_SPAN) for series_id in self.ids.tolist()]
-        stored = np.array(spans, dtype=np.int64)
-        overlaps = (self.ts[self.starts] <= stored[:, 1]) & (self.ts[self.ends - 1] >= stored[:, 0])
+        reach = np.array(spans, dtype=np.int64)
+        overlaps = (self.ts[self.starts] <= reach[:, 1]) & (self.ts[self.ends - 1] >= reach[:, 0])
         for run in np.flatnonzero(overlaps).tolist():
             start, end = self.starts[run], self.ends[run]
             inside = start + np.searchsorted(self.ts[start:end], (spans[run][0], spans[run][1] + 1))
@@ -307,13 +309,15 @@ class _Batch:
             return _insert(cursor, self._table(slice(None)), "SELECT * FROM incoming")
         written = _insert(cursor, self._table(fresh), "SELECT * FROM incoming") if fresh.any() else 0
         late = self._table(~fresh)
-        bounds = [naive(frames.from_ms(int(edge))) for edge in (self.ts[~fresh].min(), self.ts[~fresh].max())]
+        first, last = (frames.from_ms(int(edge)) for edge in (self.ts[~fresh].min(), self.ts[~fresh].max()))
+        view = archive.look(cursor)
+        stored = archive.union(view, view.of(RAW, Window(first, last + timedelta(milliseconds=1))))
         return written + _insert(
             cursor,
             late,
-            "SELECT * FROM incoming ANTI JOIN (SELECT series_id, ts FROM samples "
+            f"SELECT * FROM incoming ANTI JOIN (SELECT series_id, ts FROM ({stored}) "  # noqa: S608 (names)
             "WHERE ts >= ?::TIMESTAMP_MS AND ts <= ?::TIMESTAMP_MS) AS stored USING (series_id, ts)",
-            bounds,
+            [naive(first), naive(last)],
         )
 
     def _table(self, rows: slice | np.ndarray) -> pa.Table:
@@ -326,7 +330,7 @@ class _Batch:
         return pa.table({"series_id": series_id, "ts": pa.array(ts.view("datetime64[ms]")), "value": value})
 
 
-def _parts(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[datetime]) -> Iterator[list[int]]:
+def runs(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[datetime]) -> Iterator[list[int]]:
     """The ids in rising order, in runs of so few samples that sorting them takes little memory."""
     counts = cursor.execute(
         f"SELECT series_id, count(*) {_RANGE} GROUP BY series_id ORDER BY series_id",  # noqa: S608 (constant)
