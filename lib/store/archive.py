@@ -188,7 +188,7 @@ class Archive:
             quarantine.write_note(place, about, lost)
         with suppress(duckdb.Error, StoreError), self.store.write() as cursor:
             cursor.execute("DELETE FROM archive_parts WHERE name = ?", [part.name])
-            cursor.execute("INSERT INTO archive_gone VALUES (?, now()::TIMESTAMP)", [part.name])
+            cursor.execute("INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)", [part.name, naive(frames.utcnow())])
             if part.tier == RAW:
                 cursor.execute("DELETE FROM archive_series WHERE day = ?", [part.day])
             bump(cursor)

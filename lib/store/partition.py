@@ -51,7 +51,7 @@ def write_day(exported: Path, folder: Path, day: int, counters: set[int], before
         for writer in writers.values():
             writer.close()
     _write_spans(folder / "spans.parquet", spans)
-    found = {name: writers[name].about() for name in names}
+    found = {name: about(writers[name].path) for name in names}
     found["raw"]["digest"] = str(digest % 2**64)
     if (again := check(folder / "raw.parquet")) != (found["raw"]["rows"], found["raw"]["digest"]):
         raise ValueError(f"Packing changed samples: {found['raw']} came back as {again}; nothing was archived.")
@@ -86,6 +86,15 @@ def samples(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             yield series_id, table["ts"].to_numpy().astype("datetime64[ms]").astype(np.int64), value
 
 
+def about(path: Path) -> dict[str, Any]:
+    """rows, size_bytes and sha256 of a file."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        rows = file.metadata.num_rows
+    return {"rows": rows, "size_bytes": path.stat().st_size, "sha256": sha256(path), "digest": ""}
+
+
 def sha256(path: Path) -> str:
     """Of a file's bytes."""
     with path.open("rb") as file:
@@ -97,7 +106,6 @@ class _Writer:
 
     def __init__(self, path: Path, tier: str, day: int) -> None:
         self.path, self.tier, self.day = path, tier, day
-        self.rows = 0
         self.values: tuple[str, ...] = VALUES if tier in TIERS else ("value",)
         self._waiting: list[tuple[Any, ...]] = []
         self._waiting_rows = 0
@@ -115,14 +123,10 @@ class _Writer:
         self._flush(last=True)
         self._writer.close()
 
-    def about(self) -> dict[str, Any]:
-        return {"rows": self.rows, "size_bytes": self.path.stat().st_size, "sha256": sha256(self.path), "digest": ""}
-
     def _flush(self, last: bool = False) -> None:
         if not self._waiting_rows and not (last and self._writer is None):
             return
         table = self._table()
-        self.rows += table.num_rows
         if self._writer is None:
             self._writer = self._open(table.schema)
         self._writer.write_table(table, row_group_size=_GROUP_ROWS)

@@ -164,22 +164,9 @@ class Samples:
         folder: made anew, its files sorted by name as their rows are by series_id and ts. Columns as `read` gives
         them, ts in UTC with its zone. A folder that failed half-way is removed.
         """
-        rows, edges = 0, [naive(window.start), naive(window.end)]
-        folder.mkdir()
-        try:
-            with self.store.read(window) as cursor:
-                for number, part in enumerate(list(runs(cursor, ids, edges)) or [[]]):
-                    name = str(folder / f"{number:05}.parquet").replace("'", "''")
-                    # By DuckDB: Arrow's writer would cost this process 80 MB for good.
-                    rows += cursor.execute(
-                        f"COPY (SELECT series_id, ts::TIMESTAMPTZ AS ts, value {_RANGE} ORDER BY series_id, ts) "  # noqa: S608
-                        f"TO '{name}' (FORMAT parquet, COMPRESSION zstd)",
-                        [part, *edges],
-                    ).fetchall()[0][0]
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return rows
+        edges = [naive(window.start), naive(window.end)]
+        with self.store.read(window) as cursor:
+            return write_runs(cursor, ids, edges, folder, "ts::TIMESTAMPTZ AS ts")
 
     def watermark(self, source_id: int, target: str) -> datetime | None:
         """How far a target has been collected and committed."""
@@ -330,7 +317,31 @@ class _Batch:
         return pa.table({"series_id": series_id, "ts": pa.array(ts.view("datetime64[ms]")), "value": value})
 
 
-def runs(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[datetime]) -> Iterator[list[int]]:
+def write_runs(
+    cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[datetime], folder: Path, ts: str
+) -> int:
+    """Write samples between two moments as Parquet files, a series in one of them; the number of rows.
+
+    ts: the column of time, as SQL. folder: made anew, and removed when this fails half-way.
+    """
+    rows = 0
+    folder.mkdir()
+    try:
+        for number, part in enumerate(list(_parts(cursor, ids, edges)) or [[]]):
+            name = str(folder / f"{number:05}.parquet").replace("'", "''")
+            # By DuckDB: Arrow's writer would cost this process 80 MB for good.
+            rows += cursor.execute(
+                f"COPY (SELECT series_id, {ts}, value {_RANGE} ORDER BY series_id, samples.ts) "  # noqa: S608
+                f"TO '{name}' (FORMAT parquet, COMPRESSION zstd)",
+                [part, *edges],
+            ).fetchall()[0][0]
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return rows
+
+
+def _parts(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[datetime]) -> Iterator[list[int]]:
     """The ids in rising order, in runs of so few samples that sorting them takes little memory."""
     counts = cursor.execute(
         f"SELECT series_id, count(*) {_RANGE} GROUP BY series_id ORDER BY series_id",  # noqa: S608 (constant)
