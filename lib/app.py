@@ -12,7 +12,9 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
+from lib.services import archiving_jobs
 from lib.services.administration import Administration
+from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
 from lib.services.collection import Collection
 from lib.services.detection import Detection
@@ -45,6 +47,7 @@ class App:
     exploration: Exploration
     detection: Detection
     assistant: Assistant
+    archiving: Archiving
     jobs: Jobs
     health: Health
 
@@ -60,6 +63,7 @@ class App:
         self.schedule.every(60, "keep detectors", self.detection.maintain)
         self.schedule.every(5, "give memory back", self.give_back)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
+        self.schedule.every(3600, "archive", self.archiving.tick)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -94,7 +98,7 @@ def build(
         ) from error
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
-    store = Store(settings.store_path, settings.store_memory_mb)
+    store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
     samples = Samples(store)
     audit = Audit(database, clock)
     runner = Runner(settings, database, clock)
@@ -119,6 +123,7 @@ def build(
         exploration=exploration,
         detection=detection,
         assistant=assistant,
+        archiving=Archiving(settings, samples, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         health=Health(
             settings,

@@ -132,7 +132,8 @@ def prepare(store: Store, day: int, folder: Path, now: datetime) -> Plan:
         # Named before they are made: what a run leaves behind when it is killed is removed by a later one.
         with store.write() as cursor:
             cursor.executemany(
-                "INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)", [[one, naive(now)] for one in plan.names.values()]
+                "INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)",
+                [[one, naive(now)] for one in plan.names.values()],
             )
     return plan
 
@@ -198,9 +199,7 @@ def expire(store: Store, keep: Retention, now: datetime) -> list[str]:
     with store.write() as cursor:
         for tier in KEPT:
             edge = _expired(keep, tier, now)
-            rows = cursor.execute(
-                "SELECT name FROM archive_parts WHERE tier = ? AND day < ?", [tier, edge]
-            ).fetchall()
+            rows = cursor.execute("SELECT name FROM archive_parts WHERE tier = ? AND day < ?", [tier, edge]).fetchall()
             gone += [row[0] for row in rows]
             _retire(cursor, "tier = ? AND day < ?", [tier, edge], now)
         edge = _expired(keep, RAW, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ _ZSTD_LEVEL = 9
 _ABOUT = b"autoops"
 
 
-def write_day(exported: Path, folder: Path, day: int, counters: set[int], before: Mapping[int, float]) -> dict[str, Any]:
+def write_day(
+    exported: Path, folder: Path, day: int, counters: set[int], before: Mapping[int, float]
+) -> dict[str, Any]:
     """Pack what was exported of a day: `raw.parquet`, `5m.parquet`, `1h.parquet` and `spans.parquet` in `folder`.
 
     exported: files of series_id, t (Unix ms) and value, sorted by both, a series in one file. Each written file is read
@@ -67,13 +69,22 @@ def check(path: Path) -> tuple[int, str]:
     return rows, str(digest % 2**64)
 
 
-def samples(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """series_id, ts_ms and value of a file of samples, group by group."""
+def samples(
+    path: Path, lost: Callable[[Exception], None] | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """series_id, ts_ms and value of a file of samples, group by group. lost: is told of groups that cannot be read,
+    which are left out; without it they raise."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, use_threads=False)
+            try:
+                table = file.read_row_group(group, use_threads=False)
+            except (OSError, ValueError) as error:  # both are what arrow raises for damage
+                if lost is None:
+                    raise
+                lost(error)
+                continue
             series_id = table["series_id"].to_numpy()
             exact = table["value"].is_valid().to_numpy()
             value = encode.decode(
@@ -112,7 +123,11 @@ class _Writer:
         self._writer: Any = None
 
     def add(
-        self, series_id: np.ndarray, ts_ms: np.ndarray, values: Mapping[str, np.ndarray], count: np.ndarray | None = None
+        self,
+        series_id: np.ndarray,
+        ts_ms: np.ndarray,
+        values: Mapping[str, np.ndarray],
+        count: np.ndarray | None = None,
     ) -> None:
         self._waiting.append((series_id, ts_ms, count, *(values[name] for name in self.values)))
         self._waiting_rows += series_id.size

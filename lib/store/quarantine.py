@@ -22,7 +22,7 @@ _JOURNAL_START = b"d\x00b"
 # Rows of a DuckDB row group: what one damaged block takes with it.
 _ROW_GROUP = 122_880
 # Small tables first: without `series` the samples mean nothing.
-_ARCHIVE = ("archive_state", "archive_parts", "archive_series", "archive_gone", "archive_forgotten")
+_ARCHIVE = ("archive_state", "archive_parts", "archive_series", "archive_gone", "archive_forgotten", "archive_notes")
 _TABLES = ("series", *_ARCHIVE, "gaps", "anomalies", "expectations", "scores", "samples")
 
 
