@@ -43,8 +43,8 @@ class Event:
 
 @dataclass(frozen=True)
 class ArchiveStatus:
-    """days: with samples archived, first to last. size_bytes: of their samples; tier_bytes: of each tier. due: closed days
-    that wait. place: where it lies; empty for whoever may not manage settings."""
+    """days: with samples archived, first to last. size_bytes: of their samples; tier_bytes: of each tier. due: closed
+    days that wait. place: where it lies; empty for whoever may not manage settings."""
 
     enabled: bool
     days: int
@@ -110,8 +110,8 @@ class Archiving:
     def verify(
         self, actor: Actor, *, deep: bool = False, said: Callable[[float, str], None] = lambda _share, _words: None
     ) -> Verified:
-        """Check every file; deep: every sample. What is damaged is set aside. Deep takes Arrow's reader: from the command
-        line, not in the app."""
+        """Check every file; deep: every sample. What is damaged is set aside. Deep takes Arrow's reader: for the
+        command line, not the app."""
         actor.require(Permission.MANAGE_SETTINGS)
         found = self._verify(deep, said)
         self.audit.record(actor, "archive.verify", files=found.files, damaged=len(found.damaged))

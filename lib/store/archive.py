@@ -79,12 +79,13 @@ class Archive:
         self._lock = threading.Lock()
         self._database = ""
 
-    def open(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Look whether the file just opened has an archive."""
+    def open(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Look whether the file just opened has an archive; the connection it was given."""
         self._seen = _NOTHING
         self._database = connection.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
         known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'archive_state'").fetchall()
         self.begun = bool(known) and self._version(connection) > 0
+        return connection
 
     @property
     def hot(self) -> str:

@@ -58,8 +58,8 @@ class Catalog:
             series_id: (first, last)
             for series_id, first, last in cursor.execute(
                 "SELECT series_id, min(first_ms), max(last_ms) FROM ("
-                "SELECT series_id, epoch_ms(min(ts)) AS first_ms, epoch_ms(max(ts)) AS last_ms FROM samples GROUP BY ALL "
-                "UNION ALL SELECT series_id, first_ms, last_ms FROM archive_series) GROUP BY series_id"
+                "SELECT series_id, epoch_ms(min(ts)) AS first_ms, epoch_ms(max(ts)) AS last_ms FROM samples "
+                "GROUP BY series_id UNION ALL SELECT series_id, first_ms, last_ms FROM archive_series) GROUP BY ALL"
             ).fetchall()
         }
         self.loaded = True

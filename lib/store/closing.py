@@ -85,7 +85,8 @@ def due(store: Store, keep: Retention, now: datetime) -> list[int]:
             found |= {
                 int(row[0])
                 for row in cursor.execute(
-                    "SELECT after.day FROM archive_parts AS after JOIN archive_parts AS ahead ON ahead.day = after.day - 1 "
+                    "SELECT after.day FROM archive_parts AS after "
+                    "JOIN archive_parts AS ahead ON ahead.day = after.day - 1 "
                     "JOIN archive_parts AS own ON own.day = after.day AND own.tier = 'raw' WHERE ahead.tier = 'raw' "
                     "AND after.tier = '1h' AND after.counters_end <> ahead.counters_end"
                 ).fetchall()

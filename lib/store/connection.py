@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 import weakref
@@ -241,7 +240,7 @@ class Store:
                 opening()
             except (duckdb.Error, OSError, StoreError) as error:
                 logger.exception("store does not open again")
-                self._open_empty(State.READ_ONLY, f"{self.path} does not open any more: {_first_line(error)}.")
+                self._open_empty(State.READ_ONLY, f"{self.path} does not open any more: {faults.first_line(error)}.")
         finally:
             with self._gate:
                 self._reopening = False
@@ -274,7 +273,7 @@ class Store:
         while self._connection is None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                _try_to_create(self.path)
+                quarantine.try_to_create(self.path)
                 if quarantine.journal_is_garbage(self.path):
                     self._set_garbage_aside()
                 self._begin(self._connect())
@@ -306,11 +305,7 @@ class Store:
         except duckdb.Error:
             connection.close()
             raise
-        self._take(connection)
-
-    def _take(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.archive.open(connection)
-        self._connection = connection
+        self._connection = self.archive.open(connection)
 
     def _open_for_reading(self, state: State, why: str) -> None:
         """Open what is there without writing; where nothing is there, an empty store in memory."""
@@ -319,12 +314,12 @@ class Store:
         self._message = " ".join([self._blocked(state, why), *self._notices])
         try:
             if self.path.is_file() and self.path.stat().st_size:
-                self._take(self._connect(read_only=True))
+                self._connection = self.archive.open(self._connect(read_only=True))
                 return
         except duckdb.Error as error:
             if faults.diagnose(error, self.path) is Fault.BUSY:
                 raise self._explain(error) from error
-            self._message += f" What is stored cannot be read either ({_first_line(error)})."
+            self._message += f" What is stored cannot be read either ({faults.first_line(error)})."
         self._open_empty(state, self._message)
 
     def _open_empty(self, state: State, message: str) -> None:
@@ -333,7 +328,7 @@ class Store:
         self._tried_at = time.monotonic()
         connection = schema.connect(":memory:", self.memory_mb)
         schema.make_tables(connection)
-        self._take(connection)
+        self._connection = self.archive.open(connection)
 
     def _blocked(self, state: State, why: str) -> str:
         place = self.path.parent
@@ -348,7 +343,6 @@ class Store:
         )
 
     def _explain(self, error: duckdb.Error) -> StoreError:
-        """The error a person may see for one that opening cannot get around."""
         if faults.diagnose(error, self.path) is Fault.BUSY:
             pid = faults.holder(error)
             who = f"process {pid}" if pid else "another process"
@@ -356,7 +350,7 @@ class Store:
                 f"{self.path} is in use by {who}; one process can open it. Stop that one, or ask it through its API.",
                 pid=pid,
             )
-        return StoreError(f"{self.path} does not open: {_first_line(error)}. Nothing was changed; see the log.")
+        return StoreError(f"{self.path} does not open: {faults.first_line(error)}. Nothing was changed; see the log.")
 
     # --- mending ---------------------------------------------------------------------------------
 
@@ -375,7 +369,7 @@ class Store:
         journal = quarantine.journal_of(self.path)
         position = faults.journal_position(error) if keep_start else None
         lost = journal.stat().st_size - (position or 0)
-        place = quarantine.set_aside(self.path, [journal], _first_line(error), keep=True)
+        place = quarantine.set_aside(self.path, [journal], faults.first_line(error), keep=True)
         quarantine.cut_journal(self.path, position)
         self._note(
             place,
@@ -385,7 +379,7 @@ class Store:
 
     def _replace_damaged(self, error: duckdb.Error) -> None:
         """Set the damaged file aside, begin a fresh one, and bring back what can be read."""
-        reason = _first_line(error)
+        reason = faults.first_line(error)
         place = quarantine.set_aside(self.path, quarantine.beside(self.path), reason)
         lost = "Not known: bringing it back was cut short."
         connection = self._connect()
@@ -402,7 +396,7 @@ class Store:
             raise
         finally:
             self._note(place, f"{self.path.name} was damaged ({reason})", lost)
-        self._take(connection)
+        self._connection = self.archive.open(connection)
         self._state, self._message = State.OK, " ".join(self._notices)
 
     def _note(self, place: Path, reason: str, lost: str) -> None:
@@ -432,7 +426,7 @@ class Store:
                 return
         else:
             try:
-                _try_to_create(self.path)
+                quarantine.try_to_create(self.path)
             except OSError:
                 return
         self._reopen(self._open)
@@ -497,18 +491,3 @@ class Store:
         if faults.is_dead(error):
             return StoreError("The store had to be reopened; try again.")
         return error
-
-
-def _try_to_create(path: Path) -> None:
-    """Raise the OSError that writing beside this file would meet.
-
-    The file itself is not opened: closing it again would drop the lock DuckDB holds on it in this process.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.probe"):
-        pass
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")

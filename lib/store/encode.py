@@ -61,7 +61,7 @@ def encode(value: np.ndarray, starts: np.ndarray) -> Encoded:
 
 
 def _halve(scaled: np.ndarray, divisor: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> None:
-    """Take out the powers of two all integers of a series share: bytes come in pages. Exact, for divisors are doubles."""
+    """Take out the powers of two that all integers of a series share: bytes come in pages. Divisors stay exact."""
     union = np.bitwise_or.reduceat(scaled, starts)
     lowest = (union & -union).astype(np.float64)
     # 2**20 at most: the divisor then stays far from where doubles lose bits.

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,18 +98,15 @@ class BucketPlace:
         try:
             with _told(f"{name} could not be read from {self.root}"):
                 self.files.get_file(f"{self.root}/{name}", near)
-            os.replace(near, path)
+            Path(near).replace(path)
         finally:
             Path(near).unlink(missing_ok=True)
         self._make_room(path)
         return path
 
     def remove(self, name: str) -> None:
-        with _told(f"{name} could not be removed from {self.root}"):
-            try:
-                self.files.rm_file(f"{self.root}/{name}")
-            except FileNotFoundError:
-                pass
+        with _told(f"{name} could not be removed from {self.root}"), suppress(FileNotFoundError):
+            self.files.rm_file(f"{self.root}/{name}")
         (self.cache / name).unlink(missing_ok=True)
 
     def names(self) -> list[str]:

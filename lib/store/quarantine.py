@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +57,17 @@ class Salvaged:
             return f"Nothing was lost: {restored} were brought back."
         lost = ", ".join(f"{rows:,} rows of {table}" for table, rows in self.lost.items())
         return f"Lost: {lost}. Brought back: {restored}."
+
+
+def try_to_create(path: Path) -> None:
+    """Raise the OSError that writing beside this file would meet.
+
+    The file itself is not opened: closing it again would drop the lock DuckDB holds on it in this process.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.probe"):
+        pass
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def journal_of(path: Path) -> Path:

@@ -56,7 +56,8 @@ STATEMENTS = (
     # Files to be removed: replaced, expired, or begun by a run that did not end.
     "CREATE TABLE IF NOT EXISTS archive_gone (name VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL)",
     # What the last run and the last check came to, for people.
-    "CREATE TABLE IF NOT EXISTS archive_notes (kind VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL, words VARCHAR NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS archive_notes (
+        kind VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL, words VARCHAR NOT NULL)""",
     # Removed series whose samples still lie in the file of a day.
     "CREATE TABLE IF NOT EXISTS archive_forgotten (series_id INTEGER NOT NULL, day INTEGER NOT NULL)",
 )

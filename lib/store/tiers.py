@@ -62,8 +62,8 @@ def downsample(
 
 
 def growth(series_id: np.ndarray, value: np.ndarray, counters: set[int], before: Mapping[int, float]) -> np.ndarray:
-    """How much each sample of a counter is above the finite one before it; after a reset, what it counts anew. 0 for the
-    first ever and for what is not finite, NaN for what is no counter."""
+    """How much each sample of a counter is above the finite one before it; after a reset, what it counts anew. 0 for
+    the first ever and for what is not finite, NaN for what is no counter."""
     grown = np.zeros(value.size)
     finite = np.flatnonzero(np.isfinite(value))
     ids, numbers = series_id[finite], value[finite]
