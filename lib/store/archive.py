@@ -72,8 +72,8 @@ class Archive:
 
     def __init__(self, store: Store, place: Place) -> None:
         self.store, self.place = store, place
-        # False until the first day is about to be archived: nothing is looked up then.
-        self.begun = False
+        # The end of the last day that is archived or about to be: who asks for later samples need not look. 0: none is.
+        self.reach_ms = 0
         self._seen = _NOTHING
         self._damaged: set[str] = set()
         self._lock = threading.Lock()
@@ -83,8 +83,10 @@ class Archive:
         """Look whether the file just opened has an archive; the connection it was given."""
         self._seen = _NOTHING
         self._database = connection.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
-        known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'archive_state'").fetchall()
-        self.begun = bool(known) and self._version(connection) > 0
+        self.reach_ms = 0
+        if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'archive_parts'").fetchall():
+            days = connection.execute("SELECT max(day) + 1 FROM archive_parts").fetchall()
+            self.reach_ms = (days[0][0] or 0) * DAY_MS
         return connection
 
     @property
@@ -92,19 +94,18 @@ class Archive:
         """The table of samples in the store's own file, as a query names it where `samples` is the whole."""
         return f'"{self._database}".main.samples'
 
-    def begin(self) -> None:
-        """Have everybody look at the archive from now on; before the first day goes there. Raises StoreBusy."""
-        if self.begun:
+    def begin(self, day: int) -> None:
+        """Have who asks for this day or earlier ones look at the archive, before it goes there. Raises StoreBusy."""
+        if (day + 1) * DAY_MS <= self.reach_ms:
             return
-        with self.store.write() as cursor:
-            bump(cursor)
-        self.begun = True
+        self.reach_ms = (day + 1) * DAY_MS
+        # Who began to read before may be at several queries, and would find the day in neither place.
         if not self.store.drained(_PATIENCE_S):
-            raise StoreBusy("A query has been running for long; archiving begins once it has ended.")
+            raise StoreBusy("A query has been running for long; archiving goes on once it has ended.")
 
     def look(self, cursor: duckdb.DuckDBPyConnection) -> View:
         """The files as of the cursor's transaction."""
-        if not self.begun:
+        if not self.reach_ms:
             return _NOTHING
         version = self._version(cursor)
         if self._seen.version != version:
@@ -116,18 +117,20 @@ class Archive:
             self._seen = View(version, parts, forgotten)
         return self._seen
 
-    def join(self, cursor: duckdb.DuckDBPyConnection, window: Window | None = None) -> None:
-        """Let `samples` mean hot and archived ones on this cursor, as of now: a transaction is begun.
+    def join(self, cursor: duckdb.DuckDBPyConnection, window: Window | None = None) -> bool:
+        """Let `samples` mean hot and archived ones on this cursor, as of now: a transaction is begun. False when
+        nothing of the window is archived or about to be.
 
         window: what will be asked for at most; files beside it are not opened.
         """
-        if not self.begun:
-            return
+        if not self.reach_ms or (window is not None and frames.to_ms(window.start) >= self.reach_ms):
+            return False
         cursor.execute("BEGIN")
         view = self.look(cursor)
         parts = view.of(RAW, window)
         if parts:
             cursor.execute(f"CREATE TEMP VIEW samples AS {self.union(view, parts)}")
+        return True
 
     def union(self, view: View, parts: Sequence[Part]) -> str:
         """A query for series_id, ts, value of all that is hot and what lies in these files."""
@@ -137,6 +140,43 @@ class Archive:
         # A cast would lose the bounds of each row group, but for this one.
         columns = f"series_id, ts::TIMESTAMP_MS AS ts, {encode.decoded('value')} AS value"
         return f"{hot} UNION ALL SELECT {columns} FROM {self.files(view, parts)}"  # noqa: S608 (names)
+
+    def summed(self, cursor: duckdb.DuckDBPyConnection, window: Window, step_ms: int) -> str:
+        """A query for series_id, ts, min, mean, max, last, count in buckets that takes whole archived days from their
+        tier, and days whose samples have expired; the others from samples. Its parameters: ids, start, end. Empty where
+        no tier fits: then samples have to be asked."""
+        fitting = [tier for tier, tier_ms in tiers.TIERS.items() if step_ms % tier_ms == 0]
+        if not fitting or frames.to_ms(window.start) >= self.reach_ms:
+            return ""
+        view = self.look(cursor)
+        tier = fitting[-1]
+        # Of a day that is changing, its samples are asked.
+        late = f"SELECT DISTINCT epoch_ms(ts) // {DAY_MS} FROM {self.hot} WHERE ts < make_timestamp_ms(?)"  # noqa: S608
+        changing = {int(row[0]) for row in cursor.execute(late, [self.reach_ms]).fetchall()}
+        raw = view.of(RAW, window)
+        kept = {part.day for part in raw}
+        start_ms, end_ms = frames.to_ms(window.start), frames.to_ms(window.end)
+        whole = range(-(-start_ms // DAY_MS), end_ms // DAY_MS)
+        chosen = [
+            part
+            for part in view.of(tier, window)
+            if part.day not in kept or (part.day in whole and part.day not in changing)
+        ]
+        if not chosen or view.forgotten:
+            return ""
+        taken = {part.day for part in chosen}
+        rest = self.union(view, [part for part in raw if part.day not in taken])
+        asked = "series_id IN (SELECT unnest($1::INTEGER[])) AND ts >= $2::TIMESTAMP_MS AND ts < $3::TIMESTAMP_MS"
+        return f"""WITH partial AS (
+            SELECT series_id, epoch_ms(ts) // {step_ms} AS slot, min(value) AS min, max(value) AS max,
+                sum(value) AS sum, arg_max(value, ts) AS last, max(ts) AS ended, count(*) AS count
+            FROM ({rest}) WHERE {asked} AND NOT isnan(value) GROUP BY ALL
+            UNION ALL
+            SELECT series_id, epoch_ms(ts) // {step_ms} AS slot, min, max, sum, last, ts AS ended, count
+            FROM (SELECT {tier_rows(tier)} FROM {self.files(view, chosen)}) WHERE {asked})
+        SELECT series_id, make_timestamp_ms(slot * {step_ms}) AS ts, min(min) AS min, sum(sum) / sum(count) AS mean,
+            max(max) AS max, arg_max(last, ended) AS last, sum(count)::BIGINT AS count
+        FROM partial GROUP BY series_id, slot ORDER BY series_id, ts"""  # noqa: S608 (numbers and names)
 
     def files(self, view: View, parts: Sequence[Part]) -> str:
         """What follows FROM to read the rows of some files of one tier, without those of removed series."""
@@ -200,7 +240,7 @@ class Archive:
 
     def forget(self, cursor: duckdb.DuckDBPyConnection, series_ids: Sequence[int]) -> None:
         """Hide the samples of removed series, in the transaction that removes them; the next run takes them out."""
-        if self.begun:
+        if self.reach_ms:
             chosen = "WHERE series_id IN (SELECT unnest(?::INTEGER[]))"
             cursor.execute(
                 f"INSERT INTO archive_forgotten SELECT series_id, day FROM archive_series {chosen}",  # noqa: S608

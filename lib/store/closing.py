@@ -96,7 +96,7 @@ def due(store: Store, keep: Retention, now: datetime) -> list[int]:
 
 def prepare(store: Store, day: int, folder: Path, now: datetime) -> Plan:
     """Export all of a day's samples, hot and archived, into `folder`, and note what they were."""
-    store.archive.begin()
+    store.archive.begin(day)
     folder.mkdir(parents=True)
     edges, made = edges_of(day), uuid.uuid4().hex[:16]
     around = Window(window_of(day - 1).start, window_of(day).end)
@@ -194,7 +194,7 @@ _ABOUT = ("rows", "size_bytes", "sha256", "digest")
 def expire(store: Store, keep: Retention, now: datetime) -> list[str]:
     """Let go of what is older than is kept, tier by tier: hot rows that came late for a day whose samples have expired
     go as well. The names that left the list."""
-    if not store.archive.begun or not keep.hot:
+    if not store.archive.reach_ms or not keep.hot:
         return []
     gone: list[str] = []
     with store.write() as cursor:
@@ -221,7 +221,7 @@ def expire(store: Store, keep: Retention, now: datetime) -> list[str]:
 
 def sweep(store: Store, now: datetime) -> int:
     """Remove the files nobody reads any more; how many."""
-    if not store.archive.begun:
+    if not store.archive.reach_ms:
         return 0
     with store.read(archived=False) as cursor:
         rows = cursor.execute(

@@ -66,6 +66,8 @@ class Store:
         self._closed = False
         self._gate = threading.Condition()
         self._leases: dict[duckdb.DuckDBPyConnection, int] = {}
+        # Lent to read samples later than any archived one: they would miss a day that is archived meanwhile.
+        self._beside: set[duckdb.DuckDBPyConnection] = set()
         self._reopening = False
         self._generation = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -114,7 +116,9 @@ class Store:
         try:
             with self._lend() as cursor:
                 if archived:
-                    self.archive.join(cursor, window)
+                    self._beside.add(cursor)
+                    if self.archive.join(cursor, window):
+                        self._beside.discard(cursor)
                 yield cursor
         except duckdb.Error as error:
             self._after_read(error, generation)
@@ -198,11 +202,10 @@ class Store:
                 _open_stores.pop(str(self.path.resolve()), None)
 
     def drained(self, within_s: float) -> bool:
-        """Wait until every cursor that is lent now, but for this thread's own, was given back; whether they were."""
-        me = threading.get_ident()
+        """Wait until every cursor that was lent for hot samples alone so far was given back; whether they were."""
         with self._gate:
-            lent = [cursor for cursor, thread in self._leases.items() if thread != me]
-            return self._gate.wait_for(lambda: not any(cursor in self._leases for cursor in lent), within_s)
+            lent = frozenset(self._beside)
+            return self._gate.wait_for(lambda: not lent & self._beside, within_s)
 
     def notice(self, text: str) -> None:
         """Have `health` tell something that went wrong until the app is started again."""
@@ -227,6 +230,7 @@ class Store:
         finally:
             with self._gate:
                 self._leases.pop(cursor, None)
+                self._beside.discard(cursor)
                 self._gate.notify_all()
             cursor.close()
 
@@ -469,7 +473,7 @@ class Store:
                     else:
                         self._reopen(self._open)
             logger.warning("store reopened after a failed read", extra={"fault": fault.name, "error": str(error)})
-        elif fault is Fault.OTHER and self.archive.begun and (told := self.archive.suspect()):
+        elif fault is Fault.OTHER and self.archive.reach_ms and (told := self.archive.suspect()):
             raise StoreCorrupt(f"{told} Ask again: the rest can be read.") from error
         raise self._seen(error, fault) from error
 

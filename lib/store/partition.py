@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # One of these is read for a series; more would compress a little better, fewer would be read a little faster.
 _GROUP_ROWS = 122_880
-_ZSTD_LEVEL = 9
+# The highest: packing a million samples takes a third of a second all the same, and reading no longer.
+_ZSTD_LEVEL = 19
 _ABOUT = b"autoops"
 
 

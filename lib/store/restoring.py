@@ -100,7 +100,6 @@ def restore(
             unreadable[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
             continue
         if folder is None and name not in unreadable:
-            store.archive.begin()
             with store.write() as cursor:
                 rows = [[one, naive(now)] for one in (name, _beside(name, SERIES))]
                 cursor.executemany("INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)", rows)

@@ -31,6 +31,10 @@ _RANGE = (
     "FROM samples WHERE series_id IN (SELECT unnest(?::INTEGER[])) AND ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS"
 )
 
+# Up to so many series by name in the query, in no order: half the time of the above, most of which is planning.
+_NAMED = 8
+_NAMED_RANGE = _RANGE.replace("(SELECT unnest(?::INTEGER[]))", "({})")
+
 
 @dataclass(frozen=True)
 class Appended:
@@ -132,11 +136,17 @@ class Samples:
 
     def read(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """Raw samples: series_id, ts, value. NaN (stale markers too) and Inf come as stored."""
+        edges = [naive(window.start), naive(window.end)]
         with self.store.read(window) as cursor:
+            if 0 < len(ids) <= _NAMED:
+                named = ",".join(str(int(one)) for one in ids)
+                return _sorted(
+                    cursor.execute(f"SELECT series_id, ts, value {_NAMED_RANGE.format(named)}", edges).fetchnumpy()
+                )
             return to_frame(
                 cursor,
                 f"SELECT series_id, ts, value {_RANGE} ORDER BY series_id, ts",  # noqa: S608 (constant)
-                [list(ids), naive(window.start), naive(window.end)],
+                [list(ids), *edges],
             )
 
     def buckets(self, ids: Sequence[int], window: Window, step_s: float) -> pd.DataFrame:
@@ -147,6 +157,9 @@ class Samples:
         """
         step_ms = max(1, round(step_s * 1000))
         with self.store.read(window) as cursor:
+            summed = self.store.archive.summed(cursor, window, step_ms)
+            if summed:
+                return to_frame(cursor, summed, [list(ids), naive(window.start), naive(window.end)])
             return to_frame(
                 cursor,
                 # Integer arithmetic on milliseconds: half the time of time_bucket.
@@ -357,6 +370,16 @@ def _parts(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[da
         size += count
     if part:
         yield part
+
+
+def _sorted(rows: dict[str, np.ndarray]) -> pd.DataFrame:
+    """series_id, ts, value as DuckDB gave them, in order."""
+    series_id, ts, value = rows["series_id"], rows["ts"].astype("datetime64[ms]", copy=False), rows["value"]
+    if not ((np.diff(series_id) > 0) | ((np.diff(series_id) == 0) & (np.diff(ts).view(np.int64) > 0))).all():
+        order = np.lexsort((ts, series_id))
+        series_id, ts, value = series_id[order], ts[order], value[order]
+    zoned = pd.array(ts, dtype=pd.DatetimeTZDtype("ms", "UTC"))
+    return pd.DataFrame({"series_id": series_id, "ts": zoned, "value": value}, copy=False)
 
 
 def _insert(
