@@ -14,7 +14,7 @@ from lib.errors import StoreError
 from lib.frames import Block, Series
 from lib.store import partition
 from lib.store.archive import RAW, Part, date_of
-from lib.store.closing import SERIES
+from lib.store.closing import KEPT, SERIES
 from lib.store.connection import Store
 from lib.store.places import LocalPlace, Place
 from lib.store.samples import Samples
@@ -101,7 +101,7 @@ def restore(
             continue
         if folder is None and name not in unreadable:
             with store.write() as cursor:
-                rows = [[one, naive(now)] for one in (name, _beside(name, SERIES))]
+                rows = [[one, naive(now)] for one in (_beside(name, tier) for tier in KEPT)]
                 cursor.executemany("INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)", rows)
     logger.info("archive restored", extra={"files": len(names), "samples": written, "unreadable": len(unreadable)})
     return Restored(len(names), written, known, unreadable)

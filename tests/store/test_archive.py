@@ -67,6 +67,7 @@ def test_queries_answer_the_same_before_and_after(samples: Samples, tmp_path: Pa
         found += [samples.buckets(ids, window, 7200) for window in (WHOLE, part)]
         found += [samples.metrics(), samples.hosts(), readings.extent(ids, part), readings.missing(ids, part)]
         found += [readings.points(counters, part, counters=True), readings.statistics(gauges, part, counters=False)]
+        found[-1] = found[-1].drop(columns="peak_ts")  # of a constant any moment is the peak
         found += [readings.buckets(gauges, WHOLE, 3_600_000, counters=False)]
         return found
 
