@@ -6,6 +6,7 @@ them for the hot rows. Killed anywhere, either the hot rows or the files count, 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 
 import duckdb
 
+from lib.errors import StoreFull
 from lib.frames import Window, from_ms
 from lib.store import partition
 from lib.store.archive import DAY_MS, RAW, View, bump, date_of, day_of, edges_of, window_of
@@ -145,6 +147,19 @@ def pack(folder: Path, place: Place) -> dict[str, Any]:
     plan = about["plan"]
     if not plan["rows"]:
         return {}
+    try:
+        return _pack(folder, about, place)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise StoreFull(
+            f"No room to archive {date_of(plan['day'])} ({error.strerror}): it stays in the store. Make room; the next "
+            "run goes on."
+        ) from error
+
+
+def _pack(folder: Path, about: dict[str, Any], place: Place) -> dict[str, Any]:
+    plan = about["plan"]
     before = {int(series_id): value for series_id, value in about["before"].items()}
     made = partition.write_day(folder / EXPORTED, folder, plan["day"], set(about["counters"]), before)
     made[SERIES] = partition.about(folder / f"{SERIES}.parquet")

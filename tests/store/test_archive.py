@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.errors import StoreCorrupt
+from lib.errors import StoreCorrupt, StoreFull
 from lib.frames import Block, Window, from_ms
 from lib.profiling.gaps import GAP_FACTOR
 from lib.store import closing
 from lib.store.archive import DAY_MS, RAW
 from lib.store.closing import Retention
-from lib.store.connection import Store
+from lib.store.connection import State, Store
 from lib.store.readings import Readings
 from lib.store.samples import Samples
 from tests.store.archive_parts import FIRST_DAY, KEEP, NOW, blocks, content, expected, filled, run
@@ -197,3 +197,21 @@ def test_the_archive_is_there_after_the_store_is_opened_again(samples: Samples, 
     assert content(again.store) == expected(*blocks())
     assert again.append(1, blocks()).written == 0
     again.store.close()
+
+
+@pytest.mark.parametrize("leave_bytes", [1_000, 60_000, 160_000, 260_000, 500_000])
+def test_a_disk_that_fills_up_in_the_middle_loses_nothing_and_the_next_run_goes_on(small_disk, leave_bytes) -> None:
+    samples = filled(small_disk.path / "metrics.duckdb")
+    samples.store.checkpoint()
+    small_disk.fill(leave_bytes)
+    try:
+        run(samples.store, small_disk.path)
+    except (StoreFull, OSError) as error:
+        assert "room" in str(error) or "full" in str(error) or "space" in str(error)
+    assert content(samples.store) == expected(*blocks())
+    small_disk.free()
+    samples.store.retry_s = 0.0
+    assert samples.store.state is State.OK
+    run(samples.store, small_disk.path)
+    assert content(samples.store) == expected(*blocks()) and hot_rows(samples.store) == 0
+    samples.store.close()
