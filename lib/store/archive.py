@@ -169,13 +169,13 @@ class Archive:
         asked = "series_id IN (SELECT unnest($1::INTEGER[])) AND ts >= $2::TIMESTAMP_MS AND ts < $3::TIMESTAMP_MS"
         return f"""WITH partial AS (
             SELECT series_id, epoch_ms(ts) // {step_ms} AS slot, min(value) AS min, max(value) AS max,
-                sum(value) AS sum, arg_max(value, ts) AS last, max(ts) AS ended, count(*) AS count
+                sum(value) AS sum, arg_max(value, epoch_ms(ts)) AS last, max(ts) AS ended, count(*) AS count
             FROM ({rest}) WHERE {asked} AND NOT isnan(value) GROUP BY ALL
             UNION ALL
             SELECT series_id, epoch_ms(ts) // {step_ms} AS slot, min, max, sum, last, ts AS ended, count
             FROM (SELECT {tier_rows(tier)} FROM {self.files(view, chosen)}) WHERE {asked})
         SELECT series_id, make_timestamp_ms(slot * {step_ms}) AS ts, min(min) AS min, sum(sum) / sum(count) AS mean,
-            max(max) AS max, arg_max(last, ended) AS last, sum(count)::BIGINT AS count
+            max(max) AS max, arg_max(last, epoch_ms(ended)) AS last, sum(count)::BIGINT AS count
         FROM partial GROUP BY series_id, slot ORDER BY series_id, ts"""  # noqa: S608 (numbers and names)
 
     def files(self, view: View, parts: Sequence[Part]) -> str:

@@ -81,6 +81,19 @@ def test_queries_answer_the_same_before_and_after(samples: Samples, tmp_path: Pa
     assert samples.export(ids, part, tmp_path / "exported") == len(before[1])
 
 
+def test_a_quantile_is_that_of_the_finite_samples_hot_or_archived(samples: Samples, tmp_path: Path) -> None:
+    ids = [series.id for series in samples.find() if series.kind == "gauge"]
+    readings = Readings(samples.store, GAP_FACTOR)
+    frame = samples.read(ids, WHOLE)
+    finite = frame[np.isfinite(frame["value"])]
+    wanted = finite.groupby("series_id")["value"].quantile(0.95)
+    run(samples.store, tmp_path, Retention(hot=8))
+    found = readings.quantile(ids, WHOLE, 0.95).set_index("series_id")["value"]
+    pd.testing.assert_series_equal(found, wanted, check_index_type=False)
+    samples.append(1, [Block("never", {"host": "c"}, frame["ts"].to_numpy()[:1].astype(np.int64), np.array([np.nan]))])
+    assert readings.quantile([samples.find(metric="never")[0].id], WHOLE, 0.95).empty
+
+
 def test_samples_that_come_late_join_the_archived_day_once(samples: Samples, tmp_path: Path) -> None:
     run(samples.store, tmp_path)
     ts = FIRST_DAY * DAY_MS + 377 + np.arange(0, DAY_MS, 150_000)
