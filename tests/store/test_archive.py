@@ -90,7 +90,7 @@ def test_a_quantile_is_that_of_the_finite_samples_hot_or_archived(samples: Sampl
     run(samples.store, tmp_path, Retention(hot=8))
     found = readings.quantile(ids, WHOLE, 0.95).set_index("series_id")["value"]
     pd.testing.assert_series_equal(found, wanted, check_index_type=False)
-    samples.append(1, [Block("never", {"host": "c"}, frame["ts"].to_numpy()[:1].astype(np.int64), np.array([np.nan]))])
+    samples.append(1, [Block("never", {"host": "c"}, np.array([FIRST_DAY * DAY_MS]), np.array([np.nan]))])
     assert readings.quantile([samples.find(metric="never")[0].id], WHOLE, 0.95).empty
 
 
