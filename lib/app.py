@@ -63,7 +63,7 @@ class App:
         self.schedule.every(60, "keep detectors", self.detection.maintain)
         self.schedule.every(5, "give memory back", self.give_back)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
-        self.schedule.every(3600, "archive", self.archiving.tick)
+        self.schedule.every(60, "archive", self.archiving.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:

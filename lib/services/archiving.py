@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Bytes rot slowly; reading them all takes a second a gigabyte.
 _VERIFY_EVERY = timedelta(days=1)
+# A start takes memory and processor enough by itself.
+_SETTLE_S, _EVERY_S = 120.0, 3600.0
 # Tasks one after the other in one run of the schedule, after a long backfill say; then the next hour goes on.
 _MOST_TASKS = 20
 
@@ -73,6 +76,7 @@ class Archiving:
         self.settings, self.samples, self.store = settings, samples, samples.store
         self.runner, self.audit, self.clock = runner, audit, clock
         self._running = threading.Lock()
+        self._due_at = time.monotonic() + _SETTLE_S
         runner.register(archiving_jobs.kind_for(settings, self.store, clock, lambda words: self._note("run", words)))
 
     def status(self, actor: Actor) -> ArchiveStatus:
@@ -130,8 +134,14 @@ class Archiving:
         self.audit.record(actor, "archive.restore", str(folder or ""), files=restored.files, samples=restored.samples)
         return restored
 
+    def on_schedule(self) -> None:
+        """`tick` each hour, the first time once the start is over. Called by the schedule."""
+        if time.monotonic() >= self._due_at:
+            self._due_at = time.monotonic() + _EVERY_S
+            self.tick()
+
     def tick(self) -> None:
-        """Archive the days that have closed, let go of what has expired, check. Called by the schedule."""
+        """Archive the days that have closed, let go of what has expired, check."""
         if not self.settings.archive_hot_days or self.store.state is not State.OK:
             return
         if not self._running.acquire(blocking=False):

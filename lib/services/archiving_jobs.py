@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lib import memory
 from lib.settings import Settings
 from lib.store import closing
 from lib.store.archive import RAW, date_of
@@ -67,6 +68,7 @@ class _AppSide:
             else:  # all that was in it belonged to removed series
                 closing.commit(self.store, plan, {}, workdir, self.clock())
             rows += plan.rows
+            self._give_back()
             if rows > _MOST_ROWS:
                 break
         return {"days": days, "place": _place_values(self.settings)}
@@ -74,6 +76,12 @@ class _AppSide:
     def receive(self, params: dict[str, Any], path: Path, values: dict[str, Any]) -> None:
         plan = Plan(**json.loads((path.parent / closing.ABOUT).read_text())["plan"])
         closing.commit(self.store, plan, values["made"], path, self.clock())
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """A day's export is the largest thing the app does itself; a month of them must not add up."""
+        self.store.give_back()
+        memory.trim()
 
     def finish(self, params: dict[str, Any], result: dict[str, Any], workdir: Path) -> dict[str, Any]:
         result["expired"] = len(closing.expire(self.store, retention(self.settings), self.clock()))

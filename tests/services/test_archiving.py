@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_each_hour_closed_days_are_archived_and_checked(app: App, mode: TaskMode
     assert everything(app) == before
     assert app.health.figures().samples == len(before)
     assert app.exploration.overview(SYSTEM).samples == len(before)
+
+
+def test_the_schedule_waits_for_the_start_to_be_over_and_then_an_hour(app: App, monkeypatch) -> None:
+    now, ticks = [time.monotonic()], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(app.archiving, "tick", lambda: ticks.append(now[0]))
+    for _ in range(130):
+        app.archiving.on_schedule()
+        now[0] += 60
+    assert len(ticks) == 3 and ticks[0] >= now[0] - 129 * 60
 
 
 def test_a_second_run_has_nothing_to_do(app: App, clock) -> None:
