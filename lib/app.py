@@ -12,7 +12,9 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
+from lib.services import archiving_jobs
 from lib.services.administration import Administration
+from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
 from lib.services.collection import Collection
 from lib.services.detection import Detection
@@ -48,6 +50,7 @@ class App:
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
+    archiving: Archiving
     jobs: Jobs
     querying: Querying
     health: Health
@@ -66,6 +69,7 @@ class App:
         self.schedule.every(5, "give memory back", self.give_back)
         self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
+        self.schedule.every(60, "archive", self.archiving.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -101,7 +105,7 @@ def build(
         ) from error
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
-    store = Store(settings.store_path, settings.store_memory_mb)
+    store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
     samples = Samples(store)
     audit = Audit(database, clock)
     runner = Runner(settings, database, clock)
@@ -128,6 +132,7 @@ def build(
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
+        archiving=Archiving(settings, samples, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
         health=Health(

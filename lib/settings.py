@@ -92,6 +92,25 @@ class Settings(BaseSettings):
     )
 
     store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
+    archive_hot_days: int = Field(
+        7,
+        ge=0,
+        description="Whole days kept in DuckDB before they are archived as Parquet, an eighth of the size. 0: never.",
+    )
+    archive_raw_days: int = Field(
+        0, ge=0, description="Samples are removed after this many days; sums of 5 minutes and 1 hour stay. 0: never."
+    )
+    archive_minutes_days: int = Field(
+        0, ge=0, description="Sums of 5 minutes are removed after this many days. 0: never."
+    )
+    archive_hours_days: int = Field(0, ge=0, description="Sums of 1 hour are removed after this many days. 0: never.")
+    archive_url: str = Field(
+        "", pattern=r"^(s3://\S+)?$", description="Where archived days go: s3://bucket/prefix. Empty: data/archive."
+    )
+    archive_endpoint: str = Field("", description="Address of an S3-compatible server. Empty: Amazon's.")
+    archive_key: SecretStr = Field(SecretStr(""), description="Access key for the bucket. Empty: as boto finds it.")
+    archive_secret: SecretStr = Field(SecretStr(""), description="Secret key for the bucket.")
+    archive_cache_mb: int = Field(1024, ge=1, description="Archived files of a bucket kept on this machine.")
     task_mode: TaskMode = Field(
         TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
     )

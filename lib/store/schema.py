@@ -60,6 +60,23 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS standing_forecasts (
         id INTEGER NOT NULL, source_id INTEGER NOT NULL, series_id INTEGER NOT NULL, asked VARCHAR NOT NULL,
         created_by VARCHAR NOT NULL, created_at TIMESTAMP_MS NOT NULL, tried_at TIMESTAMP_MS)""",
+    # Days that lie in Parquet files (lib/store/archive.py). One row; version moves with each change of the list.
+    "CREATE TABLE IF NOT EXISTS archive_state (version BIGINT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS archive_parts (
+        day INTEGER NOT NULL, tier VARCHAR NOT NULL, name VARCHAR NOT NULL, rows BIGINT NOT NULL,
+        size_bytes BIGINT NOT NULL, sha256 VARCHAR NOT NULL, digest VARCHAR NOT NULL, version BIGINT NOT NULL,
+        made_at TIMESTAMP_MS NOT NULL, counters_end VARCHAR NOT NULL)""",
+    # What a day's file holds of each series.
+    """CREATE TABLE IF NOT EXISTS archive_series (
+        day INTEGER NOT NULL, series_id INTEGER NOT NULL, count INTEGER NOT NULL,
+        first_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL)""",
+    # Files to be removed: replaced, expired, or begun by a run that did not end.
+    "CREATE TABLE IF NOT EXISTS archive_gone (name VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL)",
+    # What the last run and the last check came to, for people.
+    """CREATE TABLE IF NOT EXISTS archive_notes (
+        kind VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL, words VARCHAR NOT NULL)""",
+    # Removed series whose samples still lie in the file of a day.
+    "CREATE TABLE IF NOT EXISTS archive_forgotten (series_id INTEGER NOT NULL, day INTEGER NOT NULL)",
 )
 
 
