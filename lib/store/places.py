@@ -142,8 +142,13 @@ def bucket(url: str, endpoint: str, key: str, secret: str, cache: Path, cache_by
     """A place for `s3://bucket/prefix`. endpoint: of an S3-compatible server; empty: Amazon's."""
 
     def open_files() -> Any:
-        import s3fs
-
+        try:
+            import s3fs
+        except ImportError:
+            raise StoreError(
+                "An archive in a bucket takes the package s3fs; install it with 'pip install s3fs', or leave "
+                "AUTOOPS_ARCHIVE_URL empty for the data directory."
+            ) from None
         return s3fs.S3FileSystem(
             key=key or None,
             secret=secret or None,
