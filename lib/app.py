@@ -14,6 +14,7 @@ from lib.db.database import Database
 from lib.errors import StoreError
 from lib.services.administration import Administration
 from lib.services.assistant import Assistant
+from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
 from lib.services.exploration import Exploration
@@ -43,6 +44,7 @@ class App:
     administration: Administration
     collection: Collection
     exploration: Exploration
+    changes: Changes
     detection: Detection
     assistant: Assistant
     jobs: Jobs
@@ -117,6 +119,7 @@ def build(
         administration=Administration(settings, database, audit, clock),
         collection=collection,
         exploration=exploration,
+        changes=Changes(samples, clock),
         detection=detection,
         assistant=assistant,
         jobs=Jobs(database, runner, audit),

@@ -25,6 +25,7 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
         ("pages/observe/explore.py", "Explore", ":material/monitoring:", "explore", Permission.VIEW),
         ("pages/observe/profile.py", "Profile", ":material/query_stats:", "profile", Permission.VIEW),
         ("pages/observe/anomalies.py", "Anomalies", ":material/warning:", "anomalies", Permission.VIEW),
+        ("pages/observe/changes.py", "What changed?", ":material/difference:", "changes", Permission.VIEW),
     ],
     "Learn": [
         ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),
