@@ -35,7 +35,8 @@ class Test(StrEnum):
 FLOORS: Mapping[Test, float] = {
     Test.LEVEL: 3.0,
     Test.SPREAD: float(np.log(2)),
-    Test.SHAPE: 0.5,
+    # One in a hundred pairs of 24 and 96 independent draws is 0.37 apart, and slots are not quite independent.
+    Test.SHAPE: 0.42,
     Test.TREND: 3.0,
     Test.FLAT: 3.0,
     Test.APPEARED: 4.0,
@@ -120,6 +121,7 @@ def compare(before: Slots, window: Slots, days: list[Slots]) -> Compared:
 
     before: k slots, a multiple of the window's s; days: the same time of earlier days, s slots each.
     """
+    before, window, days = _bounded(before), _bounded(window), [_bounded(one) for one in days]
     s = window.mean.shape[1]
     units = [before.part(start, start + s) for start in range(0, before.mean.shape[1], s)]
     references = [*units, *days]
@@ -211,6 +213,12 @@ def rank(statistic: np.ndarray, limit: np.ndarray) -> Ranked:
     return Ranked(top + _SECOND * others, strongest, strength)
 
 
+def _bounded(slots: Slots) -> Slots:
+    """Without values whose differences and ratios overflow, and without what rounding makes of a mean of equals."""
+    mean, low, high = (np.clip(one, -1e150, 1e150) for one in (slots.mean, slots.low, slots.high))
+    return Slots(np.where(low == high, low, mean), low, high)
+
+
 def _scale(before: Slots, references: list[Slots], usual: np.ndarray, now: np.ndarray) -> np.ndarray:
     """One deviation of a series: how far its slots usually lie from their middle, and never nothing."""
     mad = _SIGMA * _median(np.abs(before.mean - usual[:, None]))
@@ -224,7 +232,15 @@ def _scale(before: Slots, references: list[Slots], usual: np.ndarray, now: np.nd
 
 def _moves(slots: Slots) -> np.ndarray:
     """Typical movement: from slot to slot, and within one."""
-    return _zero(_median(np.abs(np.diff(slots.mean, axis=1)))) + _zero(_median(slots.high - slots.low))
+    return _zero(_median(np.abs(_steps(slots.mean)))) + _zero(_median(slots.high - slots.low))
+
+
+def _steps(values: np.ndarray) -> np.ndarray:
+    """From each known slot's predecessor, however long ago, to it; NaN where a slot is empty."""
+    if values.size == 0:
+        return np.full(values.shape, np.nan)
+    held = bn.push(values, axis=1)
+    return values - np.concatenate([np.full((len(values), 1), np.nan), held[:, :-1]], axis=1)
 
 
 def _rise(slots: Slots) -> np.ndarray:
@@ -242,8 +258,7 @@ def _flat(before: Slots, window: Slots, references: list[Slots]) -> np.ndarray:
 
 
 def _moving(slots: Slots) -> np.ndarray:
-    step = np.abs(np.diff(slots.mean, axis=1, prepend=slots.mean[:, :1]))
-    return (np.nan_to_num(step) > 0) | (np.nan_to_num(slots.high - slots.low) > 0)
+    return (np.abs(_zero(_steps(slots.mean))) > 0) | (np.nan_to_num(slots.high - slots.low) > 0)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -205,7 +205,7 @@ class Changes:
             earlier=plan.earlier,
             step_s=plan.step_ms / 1000,
             series=len(series),
-            compared=int(np.isfinite(statistic).any(axis=1).sum()),
+            compared=_compared(statistic),
             left_out=len(series) - len(chosen),
             samples=sum(having[one.id] for one in chosen),
             chance=chance,
@@ -331,6 +331,13 @@ def _affordable(series: list[Series], counts: dict[int, int]) -> list[Series]:
 def _joined(results: Sequence[tuple[Compared, np.ndarray]], which: int) -> np.ndarray:
     parts = [one[1] if which else one[0].statistic for one in results]
     return np.concatenate(parts) if parts else np.empty((0, len(ORDER)))
+
+
+def _compared(statistic: np.ndarray) -> int:
+    """How many series a test could say something about."""
+    apart = [ORDER.index(Test.APPEARED), ORDER.index(Test.DISAPPEARED)]
+    said = np.isfinite(np.delete(statistic, apart, axis=1)).any(axis=1) | (statistic[:, apart] > 0).any(axis=1)
+    return int(said.sum())
 
 
 def _add_presence(

@@ -58,8 +58,9 @@ def method(found: Changed) -> None:
     """How to read the scores."""
     st.caption(
         f"Score 1 is what one test reaches by chance in one series of a hundred. With {found.compared:,} series "
-        f"compared, the strongest by chance was {found.chance:.1f}: so strong was the {spelt(found.before.span / _times(found))} "
-        f"before the window, compared in the same way; what lies above it is marked ◆. Counters as rate per second, "
+        f"compared, the strongest by chance was {found.chance:.1f}: that of the "
+        f"{spelt(found.before.span / _times(found))} "
+        "before the window, compared in the same way; what lies above it is marked ◆. Counters as rate per second, "
         f"resets handled. {found.samples:,} samples in steps of {duration(found.step_s)}. "
         f"As of {stamp(found.as_of, seconds=True)}."
     )

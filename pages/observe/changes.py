@@ -12,6 +12,8 @@ actor = guard.require(Permission.VIEW)
 app = runtime.app()
 DEFAULT_RANGE = "1h"
 CARDS = (6, 12, 24)
+# As the address has it.
+BEFORE = {f"{times}x": times for times in TIMES}
 
 
 def view() -> None:
@@ -22,17 +24,17 @@ def view() -> None:
         source_id = controls.source_picker(sources) if len(sources) > 1 else None
         host = controls.host_picker(cached.all_hosts(app, actor, source_id))
         times = st.selectbox(
-            "Compare with",
-            TIMES,
-            index=TIMES.index(4),
-            format_func=lambda times: f"{times} × as long before",
+            "Time before",
+            list(BEFORE),
+            index=list(BEFORE).index("4x"),
             key="times",
             bind="query-params",
-            width=190,
+            width=120,
+            help="What the window is compared with: the time before it, so many times as long.",
         )
         shown = st.selectbox("Charts", CARDS, key="charts", bind="query-params", width=90)
     try:
-        found = cached.changes(app, actor, window, source_id, host, times or 4, shown or CARDS[0])
+        found = cached.changes(app, actor, window, source_id, host, BEFORE.get(times, 4), shown or CARDS[0])
     except AppError as error:
         st.error(plain(error.message), icon=":material/error:")
         return
@@ -45,7 +47,7 @@ def view() -> None:
     change_view.table(found)
     st.download_button(
         "CSV",
-        lambda: app.changes.export(actor, window, source_id=source_id, host=host, times=times or 4),
+        lambda: app.changes.export(actor, window, source_id=source_id, host=host, times=BEFORE.get(times, 4)),
         f"changes-{window.start:%Y%m%dT%H%M}.csv",
         "text/csv",
         key="changes_csv",
