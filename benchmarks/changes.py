@@ -165,23 +165,25 @@ def measure(path: str, rounds: int) -> None:
 def on_demo() -> tuple[float, float]:
     """Share of the simulated history's incidents with one of their own series in the first ten, looking at their first
     three hours; and the mean number of series called stronger than chance in two quiet hours."""
-    found, quiet = [], []
+    found: list[bool] = []
+    quiet: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "demo.duckdb")
         samples = Samples(store)
         samples.append(1, history.blocks("simulated", END))
         service = Changes(samples, lambda: END)
         incidents, events = history.incidents("simulated", END), history.events("simulated", END)
+        busy = [(one.start, one.end) for one in incidents] + [(one.start, one.end) for one in events]
         for one in incidents:
             window = Window(one.start, min(one.end, one.start + timedelta(hours=3)))
-            first = service.compare(SYSTEM, window, drawn=0).changes[:10]
-            found.append(any(c.series.host == one.host and c.series.metric in one.metrics for c in first))
+            top = service.compare(SYSTEM, window, drawn=0).changes[:10]
+            found.append(any(c.series.host == one.host and c.series.metric in one.metrics for c in top))
         rng = np.random.default_rng(0)
         while len(quiet) < 20:
             start = END - timedelta(hours=float(rng.uniform(3, 480)))
             window = Window(start, start + timedelta(hours=2))
             since = start - timedelta(hours=8)
-            if not any(one.start < window.end and one.end > since for one in (*incidents, *events)):
+            if not any(first < window.end and last > since for first, last in busy):
                 quiet.append(service.compare(SYSTEM, window, drawn=0).above)
         store.close()
     return statistics.mean(found), statistics.mean(quiet)

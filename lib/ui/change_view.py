@@ -35,8 +35,9 @@ def summary(found: Changed) -> None:
     """How many were compared with what, how many stand out, and how strong chance alone would be."""
     earlier = ""
     if found.earlier:
-        days = ", ".join("yesterday" if day == 1 else f"{day} days earlier" for day in found.earlier)
-        earlier = f" and with the same time {days}"
+        *rest, last = map(str, found.earlier)
+        days = f"{', '.join(rest)} and {last}" if rest else last
+        earlier = f" and with the same time {days} day{'s' if days != '1' else ''} earlier"
     st.markdown(
         f"**{found.above:,} of {found.compared:,}** series changed more than chance explains, from "
         f"{stamp(found.window.start)} to {stamp(found.window.end)}, compared with the "
@@ -160,6 +161,12 @@ def course(one: Change, found: Changed) -> Figure:
         }
     ]
     figure.layout.yaxis.nticks = 4
+    known = np.concatenate([one.value, one.earlier])
+    known = known[np.isfinite(known)]
+    if known.size and np.ptp(known) <= 1e-6 * np.abs(known).max():
+        # A constant, which plotly would show with ten digits an axis tick.
+        middle = float(known[0])
+        figure.layout.yaxis.range = [middle - (abs(middle) or 1) / 2, middle + (abs(middle) or 1) / 2]
     figure.layout.margin.b = 36
     return figure
 
