@@ -16,6 +16,7 @@ from lib.services import archiving_jobs
 from lib.services.administration import Administration
 from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
+from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
 from lib.services.exploration import Exploration
@@ -47,6 +48,7 @@ class App:
     administration: Administration
     collection: Collection
     exploration: Exploration
+    changes: Changes
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -129,6 +131,7 @@ def build(
         administration=administration,
         collection=collection,
         exploration=exploration,
+        changes=Changes(samples, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,

@@ -260,8 +260,10 @@ def onward(one: dict[str, Any], contributor: int, start: datetime, end: datetime
         "range_from": f"{start:%Y-%m-%dT%H:%M}",
         "range_to": f"{end:%Y-%m-%dT%H:%M}",
     }
+    then = links.changes_of(one["start_ts"], one["end_ts"])
     with st.container(horizontal=True, width="content"):
         links.to("pages/observe/explore.py", "Explore this metric", icon=":material/monitoring:", query=explore)
+        links.to("pages/observe/changes.py", "What else changed then?", icon=":material/difference:", query=then)
         links.to("pages/act/chat.py", "Ask about it", icon=":material/chat:", query={links.ANOMALY: str(one["id"])})
 
 

@@ -250,6 +250,50 @@ def add_spans(figure: Figure, spans: list[tuple[Any, Any, str]], *, tint: str = 
         )
 
 
+def add_notes(figure: Figure, notes: list[tuple[datetime, datetime | None, str, str]]) -> None:
+    """Mark moments and spans (start, end, words, colour) behind the lines, each with its words at the foot."""
+    edges = [
+        (start.timestamp() * 1000, (end or start).timestamp() * 1000, words, tint) for start, end, words, tint in notes
+    ]
+    figure.layout.shapes = [
+        *figure.layout.shapes,
+        *(
+            {
+                "type": "rect" if last > first else "line",
+                "x0": first,
+                "x1": last,
+                "y0": 0,
+                "y1": 1,
+                "yref": "y domain",
+                "xref": "x",
+                **({"fillcolor": tint, "opacity": 0.14} if last > first else {}),
+                "line": {
+                    "color": tint,
+                    "width": 1 if last > first else 2,
+                    "dash": "dashdot" if last > first else "dot",
+                },
+                "layer": "below",
+            }
+            for first, last, _, tint in edges
+        ),
+    ]
+    figure.layout.annotations = [
+        *figure.layout.annotations,
+        *(
+            {
+                "x": (first + last) / 2,
+                "y": 0,
+                "yref": "y domain",
+                "text": label(words, 40),
+                "showarrow": False,
+                "yanchor": "bottom",
+                "font": {"size": 10, "color": tint},
+            }
+            for first, last, words, tint in edges
+        ),
+    ]
+
+
 def show(figure: Figure, *, key: str, alt: str = "") -> None:
     """Draw a figure that went through `layout`."""
     meta = figure.layout.meta or {}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
+import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
 # The anomaly a page is about, in its address.
 ANOMALY = "anomaly"
+_LEAST = timedelta(minutes=15)
 
 
 def choose(anomaly_id: int | None) -> None:
@@ -23,6 +26,12 @@ def chosen() -> int | None:
     """The anomaly of `?anomaly=12`; None when there is none, or no number."""
     text = st.query_params.get(ANOMALY, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def changes_of(start: datetime, end: datetime | None) -> dict[str, str]:
+    """What makes the page of changes look at this span; one that is short or goes on at a quarter of an hour of it."""
+    last = max(start + _LEAST if end is None or pd.isna(end) else end, start + _LEAST)
+    return {"range": "custom", "range_from": f"{start:%Y-%m-%dT%H:%M}", "range_to": f"{last:%Y-%m-%dT%H:%M}"}
 
 
 def to(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -41,19 +41,32 @@ def marks(app: App, actor: Actor, sources: dict[int, str], hosts: Sequence[str])
     if not actor.may(Permission.LABEL):
         st.caption("Marking takes the role analyst.")
         return
+    form(app, actor, sources, hosts)
+
+
+def form(
+    app: App, actor: Actor, sources: dict[int, str], hosts: Sequence[str], start: datetime | None = None, host: str = ""
+) -> None:
+    """Mark a moment or a span. start, host: what it begins with."""
     with st.form("mark_form", border=True):
         st.markdown("**Mark a moment or a span** (UTC)")
-        now = app.clock().astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
+        now = (start or app.clock()).astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
         a, b, c = st.columns(3)
         kind = a.selectbox(
             "Kind", list(AnnotationKind), key="mark_kind", index=2, format_func=lambda kind: _KIND_WORDS[kind]
         )
-        start = b.datetime_input("From", now, key="mark_start", step=60)
+        begin = b.datetime_input("From", now, key="mark_start", step=60)
         end = c.datetime_input("To (empty: a moment)", None, key="mark_end", step=60)
         source_id = a.selectbox(
             "Source", [None, *sources], key="mark_source", format_func=lambda s: sources[s] if s else "All sources"
         )
-        host = b.selectbox("Host", ["", *hosts], key="mark_host", format_func=lambda h: h or "All hosts")
+        where = b.selectbox(
+            "Host",
+            ["", *hosts],
+            key="mark_host",
+            index=hosts.index(host) + 1 if host in hosts else 0,
+            format_func=lambda h: h or "All hosts",
+        )
         repeat = c.selectbox("Repeats", list(Repeat), key="mark_repeat")
         text = st.text_input("What it is", key="mark_text", max_chars=200, placeholder="Log rotation, shop 4.2, …")
         pressed = st.form_submit_button("Mark", icon=":material/add:", key="mark_add", type="primary")
@@ -62,11 +75,11 @@ def marks(app: App, actor: Actor, sources: dict[int, str], hosts: Sequence[str])
             app.detection.annotations.add(
                 actor,
                 str(kind),
-                start.replace(tzinfo=UTC) if start else app.clock(),
+                begin.replace(tzinfo=UTC) if begin else app.clock(),
                 end.replace(tzinfo=UTC) if end else None,
                 text=text,
                 source_id=source_id,
-                host=host or "",
+                host=where or "",
                 repeat=str(repeat),
             )
         except AppError as error:

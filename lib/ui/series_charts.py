@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from lib.frames import Window
 from lib.profiling.profiles import SeriesProfile
 from lib.profiling.words import duration
+from lib.services.annotations import Mark
 from lib.services.exploration import ChartData
 from lib.ui import charts
 from lib.ui.text import stamp
@@ -20,24 +22,68 @@ if TYPE_CHECKING:
 
 # Each mark is a shape the browser draws; beyond this they merge into one red field anyway.
 MOST_MARKS = 60
+MOST_NOTES = 30
+_MUTED, _SAID = "#6878a8", "#b0643c"
 # Contributors beyond these moved along; marking their charts too would paint every chart of the host red.
 FOREMOST = 3
 
 
-def lines(data: ChartData, *, title: str, marks: list[tuple[datetime, datetime, str]], revision: str = "") -> Figure:
-    """Series over time; with a single series of buckets also the area between least and most."""
+def lines(
+    data: ChartData,
+    *,
+    title: str,
+    marks: list[tuple[datetime, datetime, str]],
+    revision: str = "",
+    earlier: ChartData | None = None,
+    notes: Sequence[Mark] = (),
+) -> Figure:
+    """Series over time; with a single series of buckets also the area between least and most.
+
+    earlier: the same series some days before, drawn faint under the same hours. notes: what people marked.
+    """
     figure = charts.empty_figure()
     for index, line in enumerate(data.lines):
         if len(data.lines) == 1 and line.low is not None and line.high is not None:
             charts.add_band(figure, line.ts_ms, line.low, line.high, name="least to most")
         charts.add_line(figure, line.ts_ms, line.value, name=line.title, index=index, unit=data.unit)
+    if earlier is not None:
+        _faint(figure, data, earlier)
     charts.add_spans(figure, marks[:MOST_MARKS])
+    charts.add_notes(figure, [_note(one, data.window) for one in notes[:MOST_NOTES]])
     alt = (
         f"{title} from {data.window.start:%Y-%m-%d %H:%M} to {data.window.end:%Y-%m-%d %H:%M} UTC, "
         f"{len(data.lines)} series, anomalies marked: {len(marks)}."
     )
     charts.layout(figure, unit=data.unit, alt=alt, height=420)
     return charts.time_axis(figure, data.window.start, data.window.end, revision)
+
+
+def _faint(figure: Figure, data: ChartData, earlier: ChartData) -> None:
+    """Each line as it was, moved under today's, in its colour; one of a series without a line today is left out."""
+    moved = round((data.window.start - earlier.window.start).total_seconds() * 1000)
+    places = {line.series.id: index for index, line in enumerate(data.lines)}
+    words = "a day earlier" if moved == 86_400_000 else f"{moved // 86_400_000} days earlier"
+    for line in earlier.lines:
+        index = places.get(line.series.id)
+        if index is not None:
+            name = f"{line.title}, {words}" if len(data.lines) > 1 else words
+            charts.add_line(
+                figure,
+                line.ts_ms + moved,
+                line.value,
+                name=name,
+                index=index,
+                unit=data.unit,
+                width=1.1,
+                opacity=0.45,
+                showlegend=len(data.lines) == 1,
+            )
+
+
+def _note(mark: Mark, window: Window) -> tuple[datetime, datetime | None, str, str]:
+    words = f"{mark.kind}: {mark.text}" if mark.text else str(mark.kind)
+    start, end = max(mark.start, window.start), min(mark.end, window.end) if mark.end else None
+    return start, end, words, _MUTED if mark.mutes else _SAID
 
 
 def describe(data: ChartData) -> str:

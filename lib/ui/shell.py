@@ -27,6 +27,7 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
         ("pages/observe/forecast.py", "Forecast", ":material/trending_up:", "forecast", Permission.VIEW),
         ("pages/observe/anomalies.py", "Anomalies", ":material/warning:", "anomalies", Permission.VIEW),
         ("pages/observe/sql.py", "SQL", ":material/code:", "sql", Permission.VIEW),
+        ("pages/observe/changes.py", "What changed?", ":material/difference:", "changes", Permission.VIEW),
     ],
     "Learn": [
         ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),

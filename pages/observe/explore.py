@@ -4,8 +4,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.services.exploration import MAX_EXPORT_ROWS
-from lib.ui import cached, charts, controls, guard, links, runtime, series_charts, tables
+from lib.ui import cached, charts, controls, explore_view, guard, links, runtime, series_charts
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
@@ -13,7 +12,6 @@ app = runtime.app()
 
 # More lines than this nobody can tell apart.
 MOST_LINES = 12
-NUMBERS = {"last": "Last", "min": "Least", "mean": "Mean", "p50": "Median", "p95": "95 %", "max": "Most"}
 FIRST_CHOICES = ("node_load1", "node_memory_MemAvailable_bytes", "node_cpu_seconds_total", "up")
 
 
@@ -33,12 +31,17 @@ def view() -> None:
     """Everything below the title: redrawn alone when a control changes or the refresh interval has passed."""
     guard.require(Permission.VIEW)
     metric, found = choose()
-    window = controls.window_picker(app.clock())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        window = controls.window_picker(app.clock())
+        earlier = explore_view.earlier_picker(window)
+        explore_view.mark_button(app, actor, window)
     series = found[:MOST_LINES]
     ids = [one.id for one in series]
     try:
         data = app.exploration.chart(actor, ids, window)
+        before = app.exploration.chart(actor, ids, earlier) if earlier else None
         anomalies = app.detection.anomalies(actor, window)
+        notes = explore_view.notes_of(app.detection.annotations.marks(actor, window), series)
     except AppError as error:
         st.error(plain(error.message))
         return
@@ -48,55 +51,18 @@ def view() -> None:
         st.info(series_charts.nothing_drawn(data), icon=":material/search_off:")
         return
     marks = series_charts.marks_of(anomalies, set(ids), window)
-    figure = series_charts.lines(data, title=metric, marks=marks, revision=st.session_state.get("range", ""))
+    figure = series_charts.lines(
+        data, title=metric, marks=marks, revision=st.session_state.get("range", ""), earlier=before, notes=notes
+    )
     charts.show(figure, key="explore_chart")
-    st.caption(f"{series_charts.describe(data)} As of {stamp(data.as_of, seconds=True)}.")
+    faint = explore_view.said_of(before)
+    st.caption(f"{series_charts.describe(data)} {faint}As of {stamp(data.as_of, seconds=True)}.")
     if marks:
         noun = "anomaly" if len(marks) == 1 else "anomalies"
         links.to("pages/observe/anomalies.py", f"{len(marks)} {noun} marked ▼", icon=":material/warning:")
     # The browser draws the chart while the numbers are computed.
-    draw_table(data, app.exploration.statistics(actor, ids, window))
-    draw_exports(metric, ids, window, data.samples)
-
-
-def draw_table(data, table) -> None:
-    titles = {line.series.id: line.title for line in data.lines}
-    shown = table.assign(series=table["series_id"].map(titles).fillna("no samples in this range"))
-    per = "per second" if data.rate else None
-    st.dataframe(
-        shown[["series", "last", "min", "mean", "p50", "p95", "max", "peak_ts", "count", "missing"]],
-        column_config={
-            "series": st.column_config.TextColumn("Series", width="medium"),
-            **{name: tables.number(words, data.unit, per) for name, words in NUMBERS.items()},
-            "peak_ts": tables.moment("Peak at"),
-            "count": st.column_config.NumberColumn("Readings", format="localized"),
-            "missing": st.column_config.NumberColumn(
-                "Missing", format="localized", help="NaN, infinite, or expected in a gap and not there."
-            ),
-        },
-        hide_index=True,
-        key="explore_statistics",
-        alt="Statistics of each series in the range",
-    )
-
-
-def draw_exports(metric, ids, window, samples) -> None:
-    too_many = samples > MAX_EXPORT_ROWS
-    help_ = f"More than {MAX_EXPORT_ROWS:,} samples: choose a shorter range." if too_many else "Samples as stored."
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-            st.download_button(
-                kind.upper() if kind == "csv" else "Parquet",
-                lambda kind=kind: app.exploration.export(actor, ids, window, kind),
-                f"{metric}.{kind}",
-                mime,
-                key=f"explore_export_{kind}",
-                icon=":material/download:",
-                on_click="ignore",
-                disabled=too_many,
-                help=help_,
-            )
-        links.to("pages/observe/profile.py", "Profile", icon=":material/query_stats:", query={"metric": metric})
+    explore_view.statistics(data, app.exploration.statistics(actor, ids, window))
+    explore_view.exports(app, actor, metric, ids, data, figure)
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lib.app import App
-from lib.auth.actor import Role
+from lib.auth.actor import SYSTEM, Role
 from lib.errors import StoreError
 from lib.frames import Block, to_ms
 from lib.store.findings import Anomaly, Findings
@@ -159,10 +160,55 @@ def test_failing_store_is_told_and_not_remembered(
     assert page.get("plotly_chart")
 
 
+def test_the_day_before_is_drawn_faint_under_the_same_hours(app: App, open_page: Callable) -> None:
+    fill(app, ("web-1",), count=2000)
+    page = open_page(PAGE, Role.VIEWER, {"range": "1h", "compare": "yesterday"})
+    assert not page.exception
+    today, before = [trace for trace in chart(page)["data"] if trace["mode"] == "lines" and not trace.get("fill")]
+    assert before["name"] == "a day earlier"
+    assert before["opacity"] < 1
+    assert before["line"]["color"] == today["line"]["color"]
+    assert "Faint and dotted: from 2026-03-13 11:00 UTC" in page.caption[0].value
+    x = np.frombuffer(base64.b64decode(before["x"]["bdata"]))
+    assert x[0] == pytest.approx(to_ms(app.clock()) - 3_600_000, abs=60_000)
+    # The value of then, not of now: the sample 1,440 minutes before the first one of today.
+    y = np.frombuffer(base64.b64decode(before["y"]["bdata"]))
+    assert y[-1] == pytest.approx(np.sin(1999 - 1440))
+
+
+def test_a_day_that_is_not_stored_is_said(app: App, open_page: Callable) -> None:
+    fill(app)
+    page = open_page(PAGE, Role.VIEWER, {"range": "1h", "compare": "last week"})
+    assert not page.exception
+    assert "Nothing is stored of the time to compare with" in page.caption[0].value
+
+
+def test_marks_are_drawn_on_the_charts_they_are_about(app: App, open_page: Callable) -> None:
+    fill(app)
+    at = app.clock() - timedelta(hours=1)
+    add = app.detection.annotations.add
+    add(SYSTEM, "deploy", at, text=HOSTILE, host="web-1")
+    add(SYSTEM, "maintenance", at, at + timedelta(minutes=20), text="disks", host="elsewhere")
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    layout = chart(page)["layout"]
+    assert [one["type"] for one in layout["shapes"]] == ["line"]
+    assert layout["annotations"][0]["text"].startswith("deploy: &lt;img")
+
+
+def test_only_who_may_label_is_offered_to_mark(app: App, open_page: Callable) -> None:
+    fill(app)
+    assert "explore_mark" not in [one.key for one in open_page(PAGE, Role.VIEWER).button]
+    page = open_page(PAGE, Role.ANALYST)
+    page.button(key="explore_mark").click().run()
+    assert not page.exception
+    assert page.text_input(key="mark_text").label == "What it is"
+
+
 def test_exports_stop_at_the_cap(app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(app)
     page = open_page(PAGE, Role.VIEWER)
-    assert [one.proto.disabled for one in page.get("download_button")] == [False, False]
-    monkeypatch.setattr("lib.services.exploration.MAX_EXPORT_ROWS", 10)
+    assert [one.proto.disabled for one in page.get("download_button")] == [False, False, False]
+    monkeypatch.setattr("lib.ui.explore_view.MAX_EXPORT_ROWS", 10)
     page = open_page(PAGE, Role.VIEWER)
-    assert [one.proto.disabled for one in page.get("download_button")] == [True, True]
+    assert [one.proto.disabled for one in page.get("download_button")] == [True, True, False]

@@ -1,0 +1,392 @@
+"""What changed? Every series of a window against the time before it and the same time of earlier days, ranked."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from lib import frames, memory
+from lib.auth.actor import Actor, Permission
+from lib.errors import Invalid
+from lib.frames import Series, Window
+from lib.profiling import changes
+from lib.profiling.changes import ORDER, Compared, Slots, Test
+from lib.profiling.gaps import GAP_FACTOR
+from lib.profiling.titles import spoken
+from lib.profiling.units import unit_of
+from lib.profiling.words import amount, duration, spelt
+from lib.services.export import neutral
+from lib.store.readings import Readings
+from lib.store.samples import Samples
+
+# What is compared at a time: about 30 MB of slots, whatever there is altogether.
+CHUNK = 1500
+# About ten seconds; beyond, a reader has gone elsewhere.
+MOST_SERIES = 10_000
+MOST_SAMPLES = 60_000_000
+# How many times as long as the window the time before it is.
+TIMES = (2, 4, 8)
+# Earlier days that tell what is usual at this time: yesterday, the day before, a week ago.
+DAYS = (1, 2, 7)
+# Slots a window is cut into, when the samples allow it.
+SLOTS, LEAST_SLOTS = 24, 4
+LONGEST = timedelta(days=31)
+MOST_ROWS = 1000
+DAY = timedelta(days=1)
+COLUMNS = (
+    *("rank", "score", "test", "also", "metric", "host", "labels"),
+    *("before", "now", "unit", "reason", "series_id"),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One series that is different. score: 1 is what one test reaches by chance in one series of a hundred.
+
+    ts_ms, value: the course of slots before and in the window, shape (n,); earlier: the same slots a day (or so)
+    earlier, NaN where there is nothing. Empty beyond the foremost.
+    """
+
+    series: Series
+    title: str
+    unit: str
+    score: float
+    test: Test
+    also: tuple[Test, ...]
+    reason: str
+    before: float
+    now: float
+    ts_ms: np.ndarray
+    value: np.ndarray
+    earlier: np.ndarray
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What was compared and what was found, the strongest first.
+
+    series: match the choice and have samples in these times; compared: of those, how many could be compared; left_out:
+    how many were too many; chance: the strongest score of the control (the last stretch before the window against
+    what lies before that), when nothing is supposed to have happened; above: how many are stronger; earlier: days back
+    that were stored, too.
+    """
+
+    changes: tuple[Change, ...]
+    window: Window
+    before: Window
+    earlier: tuple[int, ...]
+    step_s: float
+    series: int
+    compared: int
+    left_out: int
+    samples: int
+    chance: float
+    above: int
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where slots lie. step_ms: their width; slots: in a window; times: windows before it."""
+
+    window: Window
+    step_ms: int
+    slots: int
+    times: int
+    earlier: tuple[int, ...]
+
+    @property
+    def start(self) -> datetime:
+        return self.window.start - timedelta(milliseconds=self.step_ms * self.slots * self.times)
+
+    @property
+    def unit(self) -> timedelta:
+        return timedelta(milliseconds=self.step_ms * self.slots)
+
+
+class Changes:
+    """One comparison at a time: two would take twice the memory and no less time."""
+
+    def __init__(self, samples: Samples, clock: Callable[[], datetime]) -> None:
+        self.samples, self.clock = samples, clock
+        self.readings = Readings(samples.store, GAP_FACTOR)
+        self._one = threading.Lock()
+
+    def compare(
+        self,
+        actor: Actor,
+        window: Window,
+        *,
+        source_id: int | None = None,
+        host: str | None = None,
+        times: int = 4,
+        limit: int = 100,
+        drawn: int = 12,
+    ) -> Changed:
+        """The `limit` series that changed most, the foremost `drawn` with their course.
+
+        times: how many times as long as the window the time before it is. Raises Invalid.
+        """
+        actor.require(Permission.VIEW)
+        if not timedelta(minutes=1) <= window.span <= LONGEST:
+            raise Invalid(
+                f"A window of {spelt(window.span)} cannot be compared; choose between 1 minute and {LONGEST.days} days."
+            )
+        if times not in TIMES:
+            raise Invalid(f"The time before can be {', '.join(map(str, TIMES))} times as long, not {times}.")
+        with self._one:
+            return self._compare(window, source_id, host, times, min(limit, MOST_ROWS), drawn)
+
+    def export(
+        self, actor: Actor, window: Window, *, source_id: int | None = None, host: str | None = None, times: int = 4
+    ) -> bytes:
+        """The thousand that changed most, as CSV that runs no formulas."""
+        found = self.compare(actor, window, source_id=source_id, host=host, times=times, limit=MOST_ROWS, drawn=0)
+        rows = [
+            {
+                "rank": number,
+                "score": round(one.score, 3),
+                "test": str(one.test),
+                "also": " ".join(one.also),
+                "metric": neutral(one.series.metric),
+                "host": neutral(one.series.host),
+                "labels": neutral(one.series.title[len(one.series.metric) :]),
+                "before": one.before,
+                "now": one.now,
+                "unit": one.unit,
+                "reason": neutral(one.reason),
+                "series_id": one.series.id,
+            }
+            for number, one in enumerate(found.changes, 1)
+        ]
+        out = io.StringIO()
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(out, index=False)
+        return out.getvalue().encode()
+
+    def _compare(
+        self, window: Window, source_id: int | None, host: str | None, times: int, limit: int, drawn: int
+    ) -> Changed:
+        whole = Window(window.start - times * window.span, window.end)
+        stored, counts = self.readings.counts(whole)
+        having = dict(zip(stored.tolist(), counts.tolist(), strict=True))
+        series = [one for one in self.samples.find(source_id=source_id, host=host) if one.id in having]
+        # Gauges and counters are read by different queries; mixed chunks would take both.
+        chosen = sorted(_affordable(series, having), key=lambda one: one.kind)
+        plan = self._plan(window, times, [having[one.id] for one in chosen], whole)
+        results, present = [], []
+        for first in range(0, len(chosen), CHUNK):
+            part = chosen[first : first + CHUNK]
+            compared, control, seen = self._part(part, plan)
+            results.append((compared, control))
+            present.append(seen)
+        statistic, control = _joined(results, 0), _joined(results, 1)
+        _add_presence(statistic, control, present, chosen, plan)
+        limits = changes.limits(control)
+        ranked, by_chance = changes.rank(statistic, limits), changes.rank(control, limits)
+        chance = float(by_chance.score.max(initial=0.0))
+        # The stable sort keeps equal ones in the order of their names.
+        order = np.argsort(-ranked.score, kind="stable")[:limit]
+        order = order[ranked.score[order] > 1]
+        numbers = _Numbers([compared for compared, _ in results])
+        courses = self._courses([chosen[i] for i in order[:drawn]], plan)
+        return Changed(
+            changes=tuple(
+                self._change(chosen[i], ranked, i, numbers, plan, courses.get(chosen[i].id)) for i in order.tolist()
+            ),
+            window=window,
+            before=Window(plan.start, window.start),
+            earlier=plan.earlier,
+            step_s=plan.step_ms / 1000,
+            series=len(series),
+            compared=_compared(statistic),
+            left_out=len(series) - len(chosen),
+            samples=sum(having[one.id] for one in chosen),
+            chance=chance,
+            above=int((ranked.score > max(chance, 1.0)).sum()),
+            as_of=self.clock(),
+        )
+
+    def _plan(self, window: Window, times: int, counts: Sequence[int], whole: Window) -> _Plan:
+        """Slots that hold a sample or more of most series, and the earlier days that are stored."""
+        span_s = window.span.total_seconds()
+        each = float(np.median(counts)) / (times + 1) if counts else 0.0
+        slots = int(min(max(each, LEAST_SLOTS), SLOTS))
+        step_ms = max(1, math.floor(span_s * 1000 / slots))
+        # Days of a window that is longer than a day would overlap it.
+        least = math.ceil(window.span / DAY)
+        days = sorted({max(day, least * number) for number, day in enumerate(DAYS, 1)})
+        oldest = self.readings.totals()[1]
+        first = frames.from_ms(oldest) if oldest is not None else whole.start
+        return _Plan(window, step_ms, slots, times, tuple(day for day in days if window.start - day * DAY >= first))
+
+    def _part(self, series: Sequence[Series], plan: _Plan) -> tuple[Compared, np.ndarray, list[np.ndarray]]:
+        """Some series: the comparison, the control's statistics, and in which slots they were there."""
+        s, b = plan.slots, plan.slots * plan.times
+        main = self._slots(series, plan.start, plan, b + s)
+        # A stretch more, for the control.
+        days = [self._slots(series, plan.window.start - d * DAY - plan.unit, plan, 2 * s) for d in plan.earlier]
+        compared = changes.compare(main.part(0, b), main.part(b), [one.part(s) for one in days])
+        control = changes.compare(main.part(0, b - s), main.part(b - s, b), [one.part(0, s) for one in days])
+        return compared, control.statistic, [np.isfinite(one.mean) for one in (main, *days)]
+
+    def _slots(self, series: Sequence[Series], start: datetime, plan: _Plan, count: int) -> Slots:
+        mean, low, high = (np.full((len(series), count), np.nan) for _ in range(3))
+        for counters in (False, True):
+            rows = [row for row, one in enumerate(series) if (one.kind == "counter") is counters]
+            if not rows:
+                continue
+            found = self._read([series[row].id for row in rows], start, plan, count, counters)
+            if counters:
+                mean[rows] = low[rows] = high[rows] = changes.rates(found)
+            else:
+                mean[rows], low[rows], high[rows] = found["mean"], found["low"], found["high"]
+        # Sums of very large numbers overflow.
+        mean[~np.isfinite(mean)] = np.nan
+        return Slots(mean, low, high)
+
+    def _read(
+        self, ids: Sequence[int], start: datetime, plan: _Plan, count: int, counters: bool
+    ) -> dict[str, np.ndarray]:
+        """Two lengths of the window at a time: what DuckDB read of the file stays with it until it is given back, and
+        would be a hundred megabytes of a few million samples."""
+        parts = []
+        for first in range(0, count, 2 * plan.slots):
+            moment, some = start + timedelta(milliseconds=first * plan.step_ms), min(2 * plan.slots, count - first)
+            parts.append(self.readings.slots(ids, moment, plan.step_ms, some, counters=counters))
+            self.samples.store.give_back()
+        memory.trim()
+        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+    def _courses(self, series: Sequence[Series], plan: _Plan) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """What is drawn of the foremost: their slots, and those of the nearest earlier day."""
+        if not series:
+            return {}
+        count = plan.slots * (plan.times + 1)
+        now = self._slots(series, plan.start, plan, count).mean
+        earlier = np.full_like(now, np.nan)
+        if plan.earlier:
+            earlier = self._slots(series, plan.start - plan.earlier[0] * DAY, plan, count).mean
+        return {one.id: (now[row], earlier[row]) for row, one in enumerate(series)}
+
+    def _change(
+        self,
+        series: Series,
+        ranked: changes.Ranked,
+        row: int,
+        numbers: _Numbers,
+        plan: _Plan,
+        course: tuple[np.ndarray, np.ndarray] | None,
+    ) -> Change:
+        test = ORDER[ranked.strongest[row]]
+        unit = unit_of(series.metric, series.kind)
+        value, earlier = course or (np.empty(0), np.empty(0))
+        start_ms = frames.to_ms(plan.start)
+        return Change(
+            series=series,
+            title=spoken(series.metric),
+            unit=unit,
+            score=float(ranked.score[row]),
+            test=test,
+            also=tuple(
+                other for other, by in zip(ORDER, ranked.strength[row], strict=True) if by > 1 and other is not test
+            ),
+            reason=_reason(test, series, numbers, row, unit, plan),
+            before=float(numbers.before[row]),
+            now=float(numbers.now[row]),
+            ts_ms=start_ms + np.arange(value.size, dtype=np.int64) * plan.step_ms + plan.step_ms // 2,
+            value=value,
+            earlier=earlier,
+        )
+
+
+class _Numbers:
+    """The figures behind the words, of all series: shape (n,) each."""
+
+    def __init__(self, parts: Sequence[Compared]) -> None:
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts]) if parts else np.empty(0)
+
+        self.now, self.before = joined("now"), joined("before")
+        self.moves_now, self.moves_before = joined("moves_now"), joined("moves_before")
+        self.rise_now, self.rise_before = joined("rise_now"), joined("rise_before")
+
+
+def _affordable(series: list[Series], counts: dict[int, int]) -> list[Series]:
+    """All of them, or as many as can be compared in a reasonable time: evenly from the list, which is sorted by metric
+    and host, so that each metric is there."""
+    samples = sum(counts[one.id] for one in series)
+    most = min(MOST_SERIES, int(len(series) * MOST_SAMPLES / samples) if samples > MOST_SAMPLES else len(series))
+    if most >= len(series):
+        return series
+    return [series[i] for i in np.linspace(0, len(series) - 1, max(most, 1)).astype(int)]
+
+
+def _joined(results: Sequence[tuple[Compared, np.ndarray]], which: int) -> np.ndarray:
+    parts = [one[1] if which else one[0].statistic for one in results]
+    return np.concatenate(parts) if parts else np.empty((0, len(ORDER)))
+
+
+def _compared(statistic: np.ndarray) -> int:
+    """How many series a test could say something about."""
+    apart = [ORDER.index(Test.APPEARED), ORDER.index(Test.DISAPPEARED)]
+    said = np.isfinite(np.delete(statistic, apart, axis=1)).any(axis=1) | (statistic[:, apart] > 0).any(axis=1)
+    return int(said.sum())
+
+
+def _add_presence(
+    statistic: np.ndarray, control: np.ndarray, present: list[list[np.ndarray]], series: Sequence[Series], plan: _Plan
+) -> None:
+    """Fill in what takes all series together: who appeared and who disappeared."""
+    if not present:
+        return
+    main, *days = (np.concatenate(parts) for parts in zip(*present, strict=True))
+    sources = np.array([one.source_id for one in series])
+    s, b = plan.slots, plan.slots * plan.times
+    columns = [ORDER.index(Test.APPEARED), ORDER.index(Test.DISAPPEARED)]
+    found = changes.presence(main[:, :b], main[:, b:], [one[:, s:] for one in days], sources)
+    statistic[:, columns] = np.column_stack(found)
+    found = changes.presence(main[:, : b - s], main[:, b - s : b], [one[:, :s] for one in days], sources)
+    control[:, columns] = np.column_stack(found)
+
+
+def _reason(test: Test, series: Series, numbers: _Numbers, row: int, unit: str, plan: _Plan) -> str:
+    """Why it is on the list, in one sentence."""
+    now, before = float(numbers.now[row]), float(numbers.before[row])
+    a, b = amount(now, unit), amount(before, unit)
+    what = "Rate" if series.kind == "counter" else "Level"
+    if test is Test.APPEARED:
+        return f"New: nothing of it in {duration((plan.window.start - plan.start).total_seconds())} before; now {a}."
+    if test is Test.DISAPPEARED:
+        return f"Gone silent while others of its source went on; it was {b}."
+    if test is Test.FLAT:
+        return f"Stands still at {a}; before, it moved by about {amount(float(numbers.moves_before[row]), unit)}."
+    if test is Test.SPREAD:
+        was, is_ = float(numbers.moves_before[row]), float(numbers.moves_now[row])
+        word = "more" if is_ > was else "less"
+        times = _times(is_, was) if is_ > was else _times(was, is_)
+        return f"Moves {times}{word}: by {amount(is_, unit)} instead of {amount(was, unit)} at a time."
+    if test is Test.TREND:
+        rise = float(numbers.rise_now[row])
+        usual = amount(abs(float(numbers.rise_before[row])), unit)
+        return f"{'Rises' if rise > 0 else 'Falls'} by {amount(abs(rise), unit)} within the window; usual is {usual}."
+    if test is Test.SHAPE:
+        return f"Its values spread otherwise around their middle ({a}, before {b})."
+    up = now > before
+    big, small = (now, before) if up else (before, now)
+    times = _times(big, small)
+    by = f"{times}{'higher' if up else 'lower'}, " if times else ""
+    return f"{what} {'up' if up else 'down'}: {by}from {b} to {a}."
+
+
+def _times(more: float, less: float) -> str:
+    """`3.2 times `, or nothing where the ratio says little."""
+    if not less > 0 or not 1.5 <= more / less < 1e6:
+        return ""
+    return f"{more / less:.3g} times "
