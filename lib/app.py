@@ -19,6 +19,7 @@ from lib.services.detection import Detection
 from lib.services.exploration import Exploration
 from lib.services.health import Health
 from lib.services.jobs import Jobs
+from lib.services.table_profiles import TableProfiles
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -43,6 +44,7 @@ class App:
     administration: Administration
     collection: Collection
     exploration: Exploration
+    tables: TableProfiles
     detection: Detection
     assistant: Assistant
     jobs: Jobs
@@ -117,6 +119,7 @@ def build(
         administration=Administration(settings, database, audit, clock),
         collection=collection,
         exploration=exploration,
+        tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
         assistant=assistant,
         jobs=Jobs(database, runner, audit),

@@ -74,7 +74,8 @@ def correlations(columns: Sequence[np.ndarray]) -> np.ndarray:
         variance = squares - sums**2 / n
         r = covariance / np.sqrt(variance * variance.T)
         # What is left of a constant after rounding is no variance.
-        r[(n < LEAST_ROWS) | (variance < 1e-9 * n) | (variance.T < 1e-9 * n)] = np.nan
+        still = variance < 1e-9 * n
+        r[(n < LEAST_ROWS) | still | still.T] = np.nan
     return np.clip(r, -1, 1)
 
 

@@ -26,7 +26,7 @@ def judged(profile: TableProfile) -> TableProfile:
     target = likely_target(profile)
     found = [*_whole(profile)]
     sorts: dict[str, list[Alert]] = {}
-    for column in profile.columns:
+    for column in profile.columns if profile.rows else ():
         for alert in _of_column(column):
             sorts.setdefault(alert.code, []).append(alert)
     for code, alerts in sorts.items():
@@ -57,7 +57,7 @@ def _whole(profile: TableProfile) -> list[Alert]:
                 "rejected",
                 Level.ERROR if share > 0.1 else Level.WARNING,
                 f"{_count(profile.rejected.count, 'problem')} left lines of the file out: {first}.",
-                "Repair these lines, save the file as UTF-8 with the same number of fields in each line, and try again.",
+                "Repair these lines, save the file as UTF-8 with as many fields in each line, and try again.",
             )
         )
     if profile.rows < FEW_ROWS:
@@ -175,8 +175,8 @@ def _of_column(column: ColumnProfile) -> list[Alert]:
         add(
             "stored_as_text",
             Level.WARNING,
-            f"{name} holds {'numbers' if column.reads_as == 'number' else 'dates'} stored as text.",
-            f"Convert the column to {'a number' if column.reads_as == 'number' else 'a time'} before you compute with it.",
+            f"{name} holds {column.reads_as}s stored as text.",
+            f"Convert the column to {column.reads_as}s before you compute with it.",
         )
     elif column.reads_as and column.reads_share >= 0.5:
         add(

@@ -104,7 +104,7 @@ class ColumnProfile:
             self.increasing_only or bool(_KEY.search(self.name))
         )
         key = self.kind is Kind.TEXT or (self.kind is Kind.NUMBER and whole)
-        return key and self.count >= 50 and self.distinct >= 0.95 * self.count
+        return key and self.count >= 50 and self.distinct >= 0.9 * self.count
 
 
 @dataclass(frozen=True)

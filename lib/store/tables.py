@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,6 +27,8 @@ SAMPLE_ROWS = 200_000
 # Enough for a coefficient of 0.02 to be no accident, few enough for 1,800 pairs in two seconds.
 RELATED_ROWS, RELATED_COLUMNS = 20_000, 60
 MOST_COLUMNS = 500
+# A minute or two of two threads; a few kilobytes of Parquet can claim to be far more.
+MOST_CELLS = 4_000_000_000
 # Columns read in one pass: a thousand aggregates at once would not stay within the memory.
 TOGETHER = 40
 # Hashes of more rows would fill gigabytes of temporary files.
@@ -93,7 +94,7 @@ def convert(source: Path, target: Path, delimiter: str | None, scratch: Path) ->
             connection.sql(query, params=parameters).write_parquet(str(target), compression="snappy")
         except duckdb.Error as error:
             raise Invalid(
-                f"The file cannot be read as a table: {_reason(error)}. Save it as CSV in UTF-8, one header line, the "
+                f"The file cannot be read as a table: {_reason(error, source)}. Save it as CSV in UTF-8, one header line, the "
                 "same number of fields in each line, and try again."
             ) from None
         rows = connection.execute(
@@ -110,6 +111,7 @@ def profile(
     *,
     size_bytes: int | None = None,
     rejected: Rejected | None = None,
+    as_of: str = "",
     progress: Progress = lambda _fraction, _words: None,
 ) -> TableProfile:
     """Everything there is to say about a Parquet file. scratch: a folder for temporary files.
@@ -126,10 +128,10 @@ def profile(
             ) from None
         except duckdb.Error as error:
             raise Invalid(
-                f"{name} cannot be read as Parquet: {_reason(error)}. Export it again, or save it as CSV."
+                f"{name} cannot be read as Parquet: {_reason(error, path)}. Export it again, or save it as CSV."
             ) from None
     size = size_bytes if size_bytes is not None else path.stat().st_size
-    whole = replace(found, name=name, size_bytes=size, rejected=rejected or Rejected(0))
+    whole = replace(found, name=name, size_bytes=size, rejected=rejected or Rejected(0), as_of=as_of)
     return replace(judged(whole), took_s=round(time.perf_counter() - started, 3))
 
 
@@ -137,13 +139,18 @@ class _Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, progress: Progress) -> None:
         self.connection, self.progress = connection, progress
         self.file = "'" + str(path).replace("'", "''") + "'"
-        described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({self.file})").fetchall()
+        described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({self.file})").fetchall()  # noqa: S608
         every = [_Column(i, row[0], row[1], kind_of(row[1])) for i, row in enumerate(described)]
         self.columns, self.left_out = every[:MOST_COLUMNS], max(len(every) - MOST_COLUMNS, 0)
-        self.rows = int(self._rows(f"SELECT count(*) FROM read_parquet({self.file})")[0][0])
+        self.rows = int(self._rows(f"SELECT count(*) FROM read_parquet({self.file})")[0][0])  # noqa: S608
         self.sampled = 0
 
     def read(self) -> TableProfile:
+        if self.rows * len(self.columns) > MOST_CELLS:
+            raise Invalid(
+                f"{self.rows:,} rows of {len(self.columns):,} columns are more than one profile takes "
+                f"({MOST_CELLS:,} cells); choose fewer columns or rows."
+            )
         if not self.rows or not self.columns:
             empty = tuple(ColumnProfile(c.name, c.type, c.kind, 0, 0, 0) for c in self.columns)
             return TableProfile("", self.rows, 0, empty, 0, 0, left_out=self.left_out)
@@ -194,8 +201,8 @@ class _Reader:
 
     def _of_sample(self, column: _Column) -> np.ndarray:
         """A number or moment as floats, NaN where missing."""
-        held = replace_name(column, f"s{column.index}")
-        return self._floats(f"SELECT {held.number} FROM sample")
+        held = replace(column, name=f"s{column.index}")
+        return self._floats(f"SELECT {held.number} FROM sample")  # noqa: S608 (numbers)
 
     def _from_sample(self, column: _Column) -> ColumnProfile:
         found = ColumnProfile(column.name, column.type, column.kind, 0, 0, 0)
@@ -204,7 +211,8 @@ class _Reader:
             spread = shape.distribution(value)
             # Sums are taken around these, so that they neither overflow nor cancel.
             column.centre = spread.quantiles.get(0.5, 0.0)
-            column.spread = spread.std if spread.std and np.isfinite(spread.std) else 1.0
+            # Beyond these its reciprocal is 0 or infinite.
+            column.spread = spread.std if spread.std and 1e-300 < spread.std < 1e300 else 1.0
             steps = np.sign(np.diff(value[np.isfinite(value)] / max(abs(column.centre), 1.0)))
             moving = int((steps != 0).sum())
             found = replace(
@@ -245,11 +253,13 @@ class _Reader:
         found = {"count": f"count({v})", "distinct": f"approx_count_distinct({v})"}
         if column.kind is Kind.NUMBER:
             exact = d if column.floating else v
+            # A multiplication: `** 2` takes four times as long.
+            off = f"(({d} - {column.centre!r}::DOUBLE) * {1 / column.spread!r}::DOUBLE)"
             found |= {
                 "min": f"min({exact})::VARCHAR",
                 "max": f"max({exact})::VARCHAR",
-                "mean": f"avg({d} - {column.centre!r}::DOUBLE)",
-                "square": f"avg((({d} - {column.centre!r}::DOUBLE) / {column.spread!r}::DOUBLE) ** 2)",
+                "mean": f"avg({off})",
+                "square": f"avg({off} * {off})",
                 "zeros": f"count_if({v} = 0)",
                 "negative": f"count_if({d} < 0)",
             }
@@ -259,12 +269,11 @@ class _Reader:
             found |= {"min": f"min({v})::VARCHAR", "max": f"max({v})::VARCHAR"}
         elif column.kind is Kind.TEXT:
             found |= {
-                "min": f"left(min({v})::VARCHAR, {LONGEST_TEXT})",
-                "max": f"left(max({v})::VARCHAR, {LONGEST_TEXT})",
                 "shortest": f"min(length({v}::VARCHAR))",
                 "mean_length": f"avg(length({v}::VARCHAR))",
                 "longest": f"max(length({v}::VARCHAR))",
-                "blank": f"count_if(trim({v}::VARCHAR) = '')",
+                # Only what begins with a space, or is nothing, need be trimmed.
+                "blank": f"count_if({v}::VARCHAR < '!' AND trim({v}::VARCHAR) = '')",
             }
         elif column.kind is Kind.BOOLEAN:
             found |= {"mean": f"avg({v}::INTEGER)", "zeros": f"count_if(NOT {v})"}
@@ -290,9 +299,8 @@ class _Reader:
         if column.kind is Kind.NUMBER and got["mean"] is not None:
             off, square = float(got["mean"]), float(got["square"])
             with np.errstate(all="ignore"):
-                mean = np.float64(column.centre) + off
-                # Of a constant, rounding leaves what is no spread.
-                std = np.float64(column.spread) * np.sqrt(np.maximum(square - (off / column.spread) ** 2, 0.0))
+                mean = np.float64(column.centre) + np.float64(column.spread) * off
+                std = np.float64(column.spread) * np.sqrt(np.maximum(square - np.float64(off) ** 2, 0.0))
             exact = {"0.0": float(got["min"]), "1.0": float(got["max"])}
             found = replace(
                 found,
@@ -450,11 +458,6 @@ class _Reader:
         return _filled_up(column)
 
 
-def replace_name(column: _Column, name: str) -> _Column:
-    """The same column under another name."""
-    return replace(column, name=name)
-
-
 def _as_number(column: _Column) -> str:
     return f", {column.number} AS d{column.index}" if column.kind is Kind.NUMBER else ""
 
@@ -474,11 +477,11 @@ def _connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _reason(error: duckdb.Error) -> str:
-    """The first line of what DuckDB says, without its class and the path."""
+def _reason(error: duckdb.Error, path: Path) -> str:
+    """The first line of what DuckDB says, without its class and without saying where the file lies."""
     line = str(error).splitlines()[0]
-    words = line.partition(": ")[2] or line
-    return words.partition(" in file ")[0].rstrip(". ")
+    words = (line.partition(": ")[2] or line).partition(" in file ")[0]
+    return words.replace(f"'{path}'", "").replace(str(path), "").replace("  ", " ").rstrip(". ")
 
 
 def _encoding(source: Path) -> str:
@@ -492,8 +495,3 @@ def _encoding(source: Path) -> str:
             "The file holds bytes that no text has: it is no CSV. Upload CSV or TSV text in UTF-8, or a Parquet file."
         )
     return "utf-8"
-
-
-def scratch_folder() -> tempfile.TemporaryDirectory:
-    """A folder for temporary files, removed after use."""
-    return tempfile.TemporaryDirectory(prefix="autoops-tables-")
