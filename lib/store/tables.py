@@ -94,8 +94,8 @@ def convert(source: Path, target: Path, delimiter: str | None, scratch: Path) ->
             connection.sql(query, params=parameters).write_parquet(str(target), compression="snappy")
         except duckdb.Error as error:
             raise Invalid(
-                f"The file cannot be read as a table: {_reason(error, source)}. Save it as CSV in UTF-8, one header line, the "
-                "same number of fields in each line, and try again."
+                f"The file cannot be read as a table: {_reason(error, source)}. Save it as CSV in UTF-8, one header "
+                "line, the same number of fields in each line, and try again."
             ) from None
         rows = connection.execute(
             "SELECT line::BIGINT, lower(error_type::VARCHAR) FROM reject_errors ORDER BY line LIMIT 5"
