@@ -1,4 +1,4 @@
-"""A profile to take along: as JSON for programs, as one HTML file for people. No script, nothing fetched, all escaped."""
+"""A profile to take along: JSON for programs, one HTML file for people. No script, nothing fetched, all escaped."""
 
 from __future__ import annotations
 
