@@ -210,16 +210,19 @@ class _Reader:
             value = self._of_sample(column)
             spread = shape.distribution(value)
             # Sums are taken around these, so that they neither overflow nor cancel.
-            column.centre = spread.quantiles.get(0.5, 0.0)
+            # Between two values at opposite ends of what a double holds there is no middle.
+            quantiles = {share: v for share, v in spread.quantiles.items() if np.isfinite(v)}
+            edges = spread.edges if np.isfinite(spread.edges).all() else np.empty(0)
+            column.centre = quantiles.get(0.5, 0.0)
             # Beyond these its reciprocal is 0 or infinite.
             column.spread = spread.std if spread.std and 1e-300 < spread.std < 1e300 else 1.0
             steps = np.sign(np.diff(value[np.isfinite(value)] / max(abs(column.centre), 1.0)))
             moving = int((steps != 0).sum())
             found = replace(
                 found,
-                quantiles={str(share): v for share, v in spread.quantiles.items()},
-                edges=tuple(spread.edges.tolist()),
-                counts=tuple(int(n) for n in spread.counts),
+                quantiles={str(share): v for share, v in quantiles.items()},
+                edges=tuple(edges.tolist()),
+                counts=tuple(int(n) for n in spread.counts) if edges.size else (),
                 increasing=float((steps > 0).sum()) / moving if moving >= 10 else None,
             )
         if column.kind is Kind.TEXT:
@@ -370,7 +373,8 @@ class _Reader:
         first, last = self._rows(f"SELECT min({t}), max({t}) FROM read_parquet({self.file})")[0]  # noqa: S608
         if first is None or last == first:
             return None, None
-        width = max(1, -(-(last - first) // TIME_BUCKETS))
+        # There are no more moments than rows: of few rows, each is looked at.
+        width = 1 if self.rows <= TIME_BUCKETS else max(1, -(-(last - first) // TIME_BUCKETS))
         at = self._floats(
             f"SELECT DISTINCT ({t} - {first}) // {width} AS slot FROM read_parquet({self.file}) "  # noqa: S608
             f"WHERE {t} IS NOT NULL ORDER BY slot"
