@@ -29,7 +29,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem aut
 h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }
-td { overflow-wrap: anywhere; min-width: 4rem; } ul { padding-left: 1.2rem; }
+td { overflow-wrap: anywhere; min-width: 5.5rem; } ul { padding: 0; list-style: none; }
 .error { color: #e03131; } .warning { color: #b96a00; } .quiet { opacity: .7; }
 svg { width: 160px; height: 36px; display: block; } rect { fill: #2f7ed8; }
 """

@@ -50,14 +50,14 @@ def _whole(profile: TableProfile) -> list[Alert]:
             )
         ]
     if profile.rejected.count:
-        first = "; ".join(f"line {line}: {why}" for line, why in profile.rejected.examples[:3])
+        first = "; ".join(f"line {line} ({why})" for line, why in profile.rejected.examples[:3])
         share = profile.rejected.count / (profile.rows + profile.rejected.count)
         found.append(
             Alert(
                 "rejected",
                 Level.ERROR if share > 0.1 else Level.WARNING,
-                f"{_count(profile.rejected.count, 'problem')} left lines of the file out: {first}.",
-                "Repair these lines, save the file as UTF-8 with as many fields in each line, and try again.",
+                f"{_count(profile.rejected.count, 'line')} could not be read: {first}.",
+                "They were left out. Repair them, save the file as UTF-8 with the same fields in each line, try again.",
             )
         )
     if profile.rows < FEW_ROWS:

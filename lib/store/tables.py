@@ -98,7 +98,7 @@ def convert(source: Path, target: Path, delimiter: str | None, scratch: Path) ->
                 "line, the same number of fields in each line, and try again."
             ) from None
         rows = connection.execute(
-            "SELECT line::BIGINT, lower(error_type::VARCHAR) FROM reject_errors ORDER BY line LIMIT 5"
+            "SELECT line::BIGINT AS at, lower(min(error_type::VARCHAR)) FROM reject_errors GROUP BY at ORDER BY at LIMIT 5"
         ).fetchall()
         count = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()[0][0]
     return Rejected(int(count), tuple((int(line), str(why)) for line, why in rows))
