@@ -24,6 +24,7 @@ from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.jobs import Jobs
 from lib.services.querying import Querying
+from lib.services.table_profiles import TableProfiles
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -49,6 +50,7 @@ class App:
     collection: Collection
     exploration: Exploration
     changes: Changes
+    tables: TableProfiles
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -132,6 +134,7 @@ def build(
         collection=collection,
         exploration=exploration,
         changes=Changes(samples, clock),
+        tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
