@@ -75,6 +75,11 @@ PARTS = {
         ),
         Part("anomalies", "SELECT * FROM anomalies"),
         Part("gaps", "SELECT * FROM gaps"),
+        Part(
+            "forecasts",
+            "SELECT id, source_id, series_id, made_at, made_by, start_ts, step_s, steps, model FROM forecasts",
+        ),
+        Part("forecast_points", "SELECT * FROM forecast_points"),
         Part("sources", "SELECT id::INTEGER AS id, name FROM incoming", rows="sources"),
         Part(
             "detectors",
@@ -240,6 +245,42 @@ TABLES = {
             "SELECT a.started_at, a.ended_at, a.kind, a.host, a.repeat, a.text, a.created_at, o.name AS source "
             "FROM <annotations> a LEFT JOIN <sources> o ON o.id = a.source_id",
         ),
+        Table(
+            "forecasts",
+            "Forecasts that were made: of which series, by which model.",
+            _columns(
+                ("id", "BIGINT", "The forecast's number."),
+                ("series_id", "INTEGER", "Number of the series."),
+                ("metric", _TEXT, "Metric of the series."),
+                _HOST,
+                ("made_at", "TIMESTAMP", "UTC."),
+                ("made_by", _TEXT, "Who asked for it."),
+                ("started_at", "TIMESTAMP", "Where its first step begins, UTC."),
+                ("step_s", "INTEGER", "Seconds a step."),
+                ("steps", "INTEGER", "How many of them."),
+                ("model", _TEXT, "The model that did best on the series' own past."),
+                _SOURCE,
+            ),
+            ("forecasts", "series", "sources"),
+            "SELECT f.id, f.series_id, s.metric, s.host, f.made_at::TIMESTAMP AS made_at, f.made_by, "
+            "f.start_ts::TIMESTAMP AS started_at, f.step_s, f.steps, f.model, o.name AS source FROM <forecasts> f "
+            "LEFT JOIN <series> s ON s.id = f.series_id LEFT JOIN <sources> o ON o.id = f.source_id",
+        ),
+        Table(
+            "forecast_points",
+            "What each forecast expects, step by step, in the series' own unit.",
+            _columns(
+                ("forecast_id", "BIGINT", "The forecast's number."),
+                ("ts", "TIMESTAMP", "Middle of the step, UTC."),
+                ("low95", "DOUBLE", "Lower end of the 95% interval."),
+                ("low80", "DOUBLE", "Lower end of the 80% interval."),
+                ("middle", "DOUBLE", "What is most likely."),
+                ("high80", "DOUBLE", "Upper end of the 80% interval."),
+                ("high95", "DOUBLE", "Upper end of the 95% interval."),
+            ),
+            ("forecast_points",),
+            "SELECT forecast_id, ts::TIMESTAMP AS ts, low95, low80, middle, high80, high95 FROM <forecast_points>",
+        ),
     )
 }
 
@@ -247,5 +288,4 @@ TABLES = {
 LATER = {
     "tiers": "Samples summed up by bucket.",
     "alerts": "What was reported, and to whom.",
-    "forecasts": "What was expected to come.",
 }

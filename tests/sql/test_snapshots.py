@@ -127,11 +127,11 @@ def test_every_table_is_there_and_as_documented_while_nothing_is_stored(made: Sn
 
 def test_a_table_that_comes_later_is_published(app: App, made: Snapshots) -> None:
     with app.store.write() as cursor:
-        cursor.execute("CREATE TABLE forecasts (ts TIMESTAMP_MS, expected DOUBLE)")
-        cursor.execute("INSERT INTO forecasts VALUES (TIMESTAMP '2026-01-01', 5)")
-    table = next(table for table in made.tables() if table.name == "forecasts")
+        cursor.execute("CREATE TABLE alerts (ts TIMESTAMP_MS, expected DOUBLE)")
+        cursor.execute("INSERT INTO alerts VALUES (TIMESTAMP '2026-01-01', 5)")
+    table = next(table for table in made.tables() if table.name == "alerts")
     assert [column.name for column in table.columns] == ["ts", "expected"]
-    assert read(made, "SELECT expected FROM forecasts", "forecasts") == [(5.0,)]
+    assert read(made, "SELECT expected FROM alerts", "alerts") == [(5.0,)]
 
 
 def test_what_a_former_process_left_is_removed_and_so_is_what_nobody_asks_for(app: App, made: Snapshots) -> None:
