@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
+from lib.db.tables import AnnotationKind
 from lib.frames import Series, Window
 from lib.services.annotations import Mark
 from lib.services.exploration import MAX_EXPORT_ROWS, ChartData
@@ -66,7 +67,8 @@ def mark_button(app: App, actor: Actor, window: Window) -> None:
             sources = cached.sources(app, actor)
             hosts = cached.all_hosts(app, actor)
             middle = window.start + window.span / 2
-            mark_view.form(app, actor, sources, hosts, middle, st.session_state.get("host") or "")
+            host = st.session_state.get("host") or ""
+            mark_view.form(app, actor, sources, hosts, kind=AnnotationKind.DEPLOY, start=middle, host=host)
 
         ask()
 

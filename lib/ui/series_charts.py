@@ -78,6 +78,7 @@ def _faint(figure: Figure, data: ChartData, earlier: ChartData) -> None:
                 opacity=0.45,
                 showlegend=len(data.lines) == 1,
             )
+            figure.data[-1].line.dash = "dot"
 
 
 def _note(mark: Mark, window: Window) -> tuple[datetime, datetime | None, str, str]:
