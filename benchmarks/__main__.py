@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NOT_BENCHES = {"__init__", "__main__", "report", "browser", "prometheus", "anomaly_sets"}
+NOT_BENCHES = {"__init__", "__main__", "report", "browser", "prometheus", "anomaly_sets", "sql_probes"}
 
 
 def names() -> list[str]:

@@ -12,14 +12,19 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
+from lib.services import archiving_jobs
 from lib.services.administration import Administration
+from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
 from lib.services.exploration import Exploration
+from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.jobs import Jobs
+from lib.services.querying import Querying
+from lib.services.table_profiles import TableProfiles
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -45,9 +50,13 @@ class App:
     collection: Collection
     exploration: Exploration
     changes: Changes
+    tables: TableProfiles
     detection: Detection
+    forecasting: Forecasting
     assistant: Assistant
+    archiving: Archiving
     jobs: Jobs
+    querying: Querying
     health: Health
 
     def start(self) -> None:
@@ -60,8 +69,11 @@ class App:
             print(f"  First administrator, one-time link:\n  {link}\n", flush=True)
         self.schedule.every(1, "collect", self.collection.tick)
         self.schedule.every(60, "keep detectors", self.detection.maintain)
+        self.schedule.every(300, "renew forecasts", self.forecasting.maintain)
         self.schedule.every(5, "give memory back", self.give_back)
+        self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
+        self.schedule.every(60, "archive", self.archiving.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -73,6 +85,7 @@ class App:
         self.schedule.stop()
         self.collection.stop()
         self.runner.stop()
+        self.querying.close()
         self.store.close()
         self.database.close()
 
@@ -96,7 +109,7 @@ def build(
         ) from error
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
-    store = Store(settings.store_path, settings.store_memory_mb)
+    store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
     samples = Samples(store)
     audit = Audit(database, clock)
     runner = Runner(settings, database, clock)
@@ -106,6 +119,7 @@ def build(
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
+    administration = Administration(settings, database, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -116,13 +130,17 @@ def build(
         runner=runner,
         schedule=schedule,
         audit=audit,
-        administration=Administration(settings, database, audit, clock),
+        administration=administration,
         collection=collection,
         exploration=exploration,
         changes=Changes(samples, clock),
+        tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
+        forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
+        archiving=Archiving(settings, samples, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
+        querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
         health=Health(
             settings,
             database,

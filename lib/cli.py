@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import AppError, Conflict, Invalid, NotFound
@@ -84,6 +85,17 @@ def parser() -> argparse.ArgumentParser:
     detect.add_argument("--last", default="7d", metavar="SPAN", help="24h, 7d, or START/END in ISO 8601 (default: 7d)")
     detect.add_argument("--train", action="store_true", help="train anew even where there is a detector")
     detect.set_defaults(run=_detect)
+
+    archive = commands.add_parser(
+        "archive",
+        parents=[shared],
+        help="archive closed days, check the archive, bring it back",
+        description="run: archive the days that have closed. verify: check every file and decode every sample; what is "
+        "damaged is set aside. restore: bring back samples of archived files the store does not know of, or of a copy.",
+    )
+    archive.add_argument("action", choices=("run", "verify", "restore"))
+    archive.add_argument("--from", dest="folder", help="a copy of an archive, or a folder of quarantine (with restore)")
+    archive.set_defaults(run=_archive)
 
     bench = commands.add_parser(
         "bench",
@@ -224,6 +236,50 @@ def _detect(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{len(found)} anomalies on {len(groups)} hosts in {options.last}, newest first.")
         return 0
+
+
+def _archive(options: argparse.Namespace) -> int:
+    from lib.auth.actor import SYSTEM
+
+    if options.folder and options.action != "restore":
+        raise Invalid("--from goes with restore.")
+    with _app() as app:
+        if options.action == "run":
+            app.runner.start()
+            before = None
+            while (due := app.archiving.status(SYSTEM).due) and due != before:
+                before = due
+                _follow(app, app.archiving.run(SYSTEM).id or 0)
+            status = app.archiving.status(SYSTEM)
+            each = status.bytes_per_sample
+            row: dict[str, Any] = {"days": status.days, "samples": status.samples, "size_bytes": status.size_bytes}
+            told = f"{status.days} days archived, {status.samples:,} samples"
+            _say(options.json, row | {"due": status.due}, told + (f", {each:.2f} bytes each" if each else ""))
+            return int(status.due > 0)
+        if options.action == "verify":
+            found = app.archiving.verify(SYSTEM, deep=True, said=_progress)
+            _say(
+                options.json,
+                {"files": found.files, "samples": found.rows, "damaged": found.damaged, "unknown": found.unknown},
+                f"{found.files:,} files with {found.rows:,} samples are as they were written",
+            )
+            if not options.json:
+                for line in (*found.damaged, *(f"Not of this store: {name}" for name in found.unknown)):
+                    print(line)
+            return int(bool(found.damaged))
+        folder = Path(options.folder) if options.folder else None
+        restored = app.archiving.restore(SYSTEM, folder, _progress)
+        row = {"files": restored.files, "samples": restored.samples, "known": restored.known}
+        told = f"{restored.files:,} files: {restored.samples:,} samples brought back, {restored.known:,} were there"
+        _say(options.json, row | {"unreadable": restored.unreadable}, told)
+        if not options.json:
+            for name, reason in restored.unreadable.items():
+                print(f"Not readable: {name}: {reason}")
+        return int(bool(restored.unreadable))
+
+
+def _progress(share: float, words: str) -> None:
+    print(f"{share:4.0%}  {words}", file=sys.stderr, flush=True)
 
 
 def _bench(options: argparse.Namespace) -> int:

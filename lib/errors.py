@@ -150,6 +150,27 @@ class StoreReadOnly(StoreError):
     code = "store_read_only"
 
 
+# --- people's SQL ------------------------------------------------------------------------------
+
+
+class SqlError(AppError):
+    """A query that cannot be run as it is; `values` hold line and column (from 1, when known) and a hint."""
+
+    code, status = "sql_error", 422
+
+
+class SqlLimit(AppError):
+    """A query that took more time or memory than one may; it was ended."""
+
+    code, status = "sql_limit", 422
+
+
+class SqlCancelled(AppError):
+    """The person who started the query ended it."""
+
+    code, status = "sql_cancelled", 409
+
+
 # --- learning ----------------------------------------------------------------------------------
 
 

@@ -91,7 +91,28 @@ class Settings(BaseSettings):
         15, ge=1, description="How often sources are collected unless a source says otherwise."
     )
 
+    upload_max_mb: float = Field(200, gt=0, description="Largest file that can be uploaded to be profiled.")
+
     store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
+    archive_hot_days: int = Field(
+        7,
+        ge=0,
+        description="Whole days kept in DuckDB before they are archived as Parquet, an eighth of the size. 0: never.",
+    )
+    archive_raw_days: int = Field(
+        0, ge=0, description="Samples are removed after this many days; sums of 5 minutes and 1 hour stay. 0: never."
+    )
+    archive_minutes_days: int = Field(
+        0, ge=0, description="Sums of 5 minutes are removed after this many days. 0: never."
+    )
+    archive_hours_days: int = Field(0, ge=0, description="Sums of 1 hour are removed after this many days. 0: never.")
+    archive_url: str = Field(
+        "", pattern=r"^(s3://\S+)?$", description="Where archived days go: s3://bucket/prefix. Empty: data/archive."
+    )
+    archive_endpoint: str = Field("", description="Address of an S3-compatible server. Empty: Amazon's.")
+    archive_key: SecretStr = Field(SecretStr(""), description="Access key for the bucket. Empty: as boto finds it.")
+    archive_secret: SecretStr = Field(SecretStr(""), description="Secret key for the bucket.")
+    archive_cache_mb: int = Field(1024, ge=1, description="Archived files of a bucket kept on this machine.")
     task_mode: TaskMode = Field(
         TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
     )
@@ -99,6 +120,9 @@ class Settings(BaseSettings):
     task_deadline_s: float = Field(3600, gt=0, description="A job running longer than this is ended.")
     task_concurrency: int = Field(2, ge=1, description="Jobs that run at the same time.")
     task_keep_days: float = Field(30, gt=0, description="Ended tasks and their logs are removed after this many days.")
+
+    sql_seconds: float = Field(20, gt=0, description="A query on the SQL page running longer than this is ended.")
+    sql_memory_mb: int = Field(512, ge=320, description="Memory cap of the process that runs such a query.")
 
     llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
     llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")

@@ -65,10 +65,10 @@ def test_help_names_every_command_and_the_exit_status(capsys: pytest.CaptureFixt
         cli.main(["--help"])
     told = capsys.readouterr().out
     assert left.value.code == 0
-    assert all(word in told for word in ("serve", "collect", "detect", "bench", "exit status"))
+    assert all(word in told for word in ("serve", "collect", "detect", "archive", "bench", "exit status"))
 
 
-@pytest.mark.parametrize("command", ["serve", "collect", "detect", "bench"])
+@pytest.mark.parametrize("command", ["serve", "collect", "detect", "archive", "bench"])
 def test_each_command_has_help_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])
@@ -203,3 +203,23 @@ def test_a_data_directory_that_cannot_be_made_is_told_in_one_line(
     assert cli.main(["collect"]) != 0
     told = capsys.readouterr().err
     assert "AUTOOPS_DATA_DIR" in told and "Traceback" not in told
+
+
+def test_archive_runs_verifies_and_restores(environment: dict[str, str], tmp_path: Path) -> None:
+    add_host(Settings(), days=12)
+    ran = run(environment, "archive", "run", "--json")
+    assert ran.returncode == 0, ran.stderr
+    status = json.loads(ran.stdout)
+    assert status["days"] >= 4 and status["due"] == 0 and status["size_bytes"] > 0
+    found = json.loads(run(environment, "archive", "verify", "--json").stdout)
+    assert (found["samples"], found["damaged"]) == (status["samples"], [])
+    for file in (tmp_path / "data").glob("metrics.duckdb*"):
+        file.unlink()
+    back = json.loads(run(environment, "archive", "restore", "--json").stdout)
+    assert (back["samples"], back["known"], back["unreadable"]) == (status["samples"], 0, {})
+    raw = next((tmp_path / "data" / "archive").rglob("raw-*.parquet"))
+    raw.write_bytes(raw.read_bytes()[:-1])
+    again = run(environment, "archive", "restore", "--from", str(tmp_path / "data" / "archive"))
+    assert again.returncode == 1 and "Not readable" in again.stdout
+    wrong = run(environment, "archive", "run", "--from", "x")
+    assert wrong.returncode == 1 and "goes with restore" in wrong.stderr

@@ -23,6 +23,7 @@ class Permission(StrEnum):
     VIEW = "look at metrics and anomalies"
     CHAT = "ask in chat"
     CHAT_REMOTE = "send a question to a language model provider"
+    TABLES = "look at profiles of files"
     DETECT = "train and run detectors"
     LABEL = "label anomalies"
     RUN_TASKS = "start and cancel their own tasks"
@@ -38,6 +39,7 @@ MINIMUM_ROLE: dict[Permission, Role] = {
     Permission.VIEW: Role.VIEWER,
     Permission.CHAT: Role.VIEWER,
     Permission.CHAT_REMOTE: Role.VIEWER,
+    Permission.TABLES: Role.VIEWER,
     Permission.DETECT: Role.ANALYST,
     Permission.LABEL: Role.ANALYST,
     Permission.RUN_TASKS: Role.ANALYST,

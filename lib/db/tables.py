@@ -130,6 +130,7 @@ class SourceKind(StrEnum):
     PROMETHEUS = "prometheus"  # any Prometheus-compatible server
     DEMO = "demo"  # the bundled history, simulated and recorded
     MACHINE = "machine"  # this machine, by psutil
+    SCRAPE = "scrape"  # one exporter's /metrics page, without a server
 
 
 class Source(SQLModel, table=True):
@@ -303,3 +304,19 @@ class Annotation(SQLModel, table=True):
     text: str = _text()
     created_by: str = Field(default="", max_length=64)
     created_at: datetime = _utc(default_factory=_now)
+
+
+class Query(SQLModel, table=True):
+    """What a user ran on the SQL page, once a text: running it again renews the row. Pinned ones are kept."""
+
+    __tablename__ = "queries"
+    __table_args__ = (UniqueConstraint("user_id", "digest"),)
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    sql: str = _text()
+    digest: str = Field(max_length=64)  # SHA-256 of the text
+    pinned: bool = False
+    outcome: str = Field(default="", max_length=16)  # ok, or the code of its error
+    rows: int = 0
+    seconds: float = 0.0
+    ran_at: datetime = _utc(default_factory=_now, index=True)

@@ -34,6 +34,8 @@ class Probe:
     latency_ms: float
     skew_s: float | None = None
     notes: tuple[str, ...] = field(default=())
+    page: bool = False  # one page without a server: there is no history to fetch
+    remote_read: bool = False  # history comes by remote read, many times faster than by queries
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ def probe(reader: Reader, clock: Callable[[], datetime]) -> Probe:
         notes.append("The server does not tell its oldest sample.")
     if metrics == 0:
         notes.append("The server is reachable and holds no metrics yet.")
+    remote_read = bool(ask("whether it offers remote read", lambda: reader.remote.offered(clock())))
     skew_s = reader.session.skew_from(clock())
     if skew_s is not None and abs(skew_s) > 5:
         way = "ahead of" if skew_s > 0 else "behind"
         notes.append(f"The server's clock is {abs(skew_s):,.0f} s {way} this machine's.")
-    return Probe(version, metrics, series, oldest, latency_ms, skew_s, tuple(notes))
+    return Probe(version, metrics, series, oldest, latency_ms, skew_s, tuple(notes), remote_read=remote_read)
 
 
 def search(reader: Reader, text: str, regex: bool = False, limit: int = _SAID) -> Found:

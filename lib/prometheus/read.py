@@ -7,9 +7,7 @@ expression there is nothing raw to read, and evaluating it at the collection int
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,8 @@ from lib.errors import SourceAnswer, SourceTooLarge
 from lib.frames import Block, Window, from_ms, to_ms
 from lib.prometheus.guard import Guard
 from lib.prometheus.parse import Matrix
-from lib.prometheus.query import DAY, Endpoint, Limits, Wanted, days, quoted, selector
+from lib.prometheus.query import Endpoint, Limits, Wanted, quoted, selector
+from lib.prometheus.remote_read import Offer, RemoteRead
 from lib.prometheus.session import SourceSession
 
 if TYPE_CHECKING:
@@ -27,25 +26,22 @@ if TYPE_CHECKING:
 
 _MAX_STEPS = 10_000  # Prometheus refuses more than 11,000 points a series
 _SHORTEST = timedelta(minutes=10)  # a window below this is not halved further
-_GOOD_SIZE = 250_000  # samples an answer: fewer cost more in trips than in bytes, more only memory
-_MOST_DAYS = 8
 _NAMES_A_COUNT = 40  # keeps the URL of one counting query well below 8 kB
 
 
-@dataclass(frozen=True)
-class Part:
-    """A piece of history: what was asked for, and what came."""
-
-    wanted: Wanted
-    window: Window
-    matrix: Matrix
-
-
 class Reader:
-    """One source, opened; use as a context manager. Not for two threads at once."""
+    """One source, opened; use as a context manager. Not for two threads at once: `another` is for the second.
+
+    offer: what is known of the source's remote read; a new one finds out by trying.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, limits: Limits, guard: Guard, watch: Callable[[], None] | None = None
+        self,
+        endpoint: Endpoint,
+        limits: Limits,
+        guard: Guard,
+        watch: Callable[[], None] | None = None,
+        offer: Offer | None = None,
     ) -> None:
         from prometheus_api_client import PrometheusConnect
 
@@ -53,12 +49,33 @@ class Reader:
         self.limits = limits
         self.session = SourceSession(endpoint, limits, guard, watch)
         self.connect: PrometheusConnect = PrometheusConnect(url, session=self.session)
+        self.remote = RemoteRead(self.session, url, offer)
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.connect.close()
+
+    def another(self) -> Reader:
+        """A second reader of the same source, which shares what is known of it."""
+        session = self.session
+        return Reader(session.endpoint, self.limits, session.guard, session.watch, self.remote.offer)
+
+    def stored(self, wanted: Wanted, window: Window, step_s: float = 15.0) -> Matrix:
+        """As `samples`, by remote read where the source offers it: for history, where it is many times faster, and
+        has the stale markers too. A few minutes are cheaper to ask for: chunks come whole."""
+        if not wanted.expression:
+            cap = wanted.max_series or self.limits.max_series
+            try:
+                found = self.remote.samples(wanted.name, window, cap)
+            except SourceTooLarge as error:
+                if error.values.get("too_many"):
+                    raise _too_many(wanted, f"more series than the {cap:,}") from None
+                raise
+            if found is not None:
+                return found
+        return self.samples(wanted, window, step_s)
 
     def samples(self, wanted: Wanted, window: Window, step_s: float = 15.0) -> Matrix:
         """Everything of one target in the window. Raises SourceTooLarge beyond the cap, and every other SourceError."""
@@ -76,33 +93,16 @@ class Reader:
         self._check_cap(wanted, len(found))
         return Matrix([_within(block, wanted.name, start, end) for block in found], found.warnings)
 
-    def history(self, wanted: Iterable[Wanted], window: Window, step_s: float = 15.0) -> Iterator[Part]:
-        """Target by target, a day or, where days are small, some days at a time; the next piece is under way while
-        the caller stores the last."""
-        plan = _plan(wanted, window)
-        asked = plan.send(None)
-        with ThreadPoolExecutor(1, thread_name_prefix="source-ahead") as ahead:
-            under_way = ahead.submit(self.whole, *asked, step_s) if asked else None
-            while asked and under_way:
-                part = Part(*asked, under_way.result())
-                asked = plan.send(part)
-                under_way = ahead.submit(self.whole, *asked, step_s) if asked else None
-                try:
-                    yield part
-                except BaseException:
-                    self.session.abort()  # nobody wants the piece under way any more
-                    raise
-
-    def whole(self, wanted: Wanted, window: Window, step_s: float = 15.0) -> Matrix:
-        """As `samples`, in halves where the window holds more than one answer may."""
+    def whole(self, wanted: Wanted, window: Window, step_s: float = 15.0, stored: bool = False) -> Matrix:
+        """As `samples`, or `stored`, in halves where the window holds more than one answer may."""
         try:
-            return self.samples(wanted, window, step_s)
+            return self.stored(wanted, window, step_s) if stored else self.samples(wanted, window, step_s)
         except (SourceTooLarge, SourceAnswer) as error:
             if not (error.values.get("too_long") or "too many samples" in error.message) or window.span < _SHORTEST:
                 raise
         middle = from_ms((to_ms(window.start) + to_ms(window.end)) // 2000 * 1000)
-        first = self.whole(wanted, Window(window.start, middle), step_s)
-        second = self.whole(wanted, Window(middle, window.end), step_s)
+        first = self.whole(wanted, Window(window.start, middle), step_s, stored)
+        second = self.whole(wanted, Window(middle, window.end), step_s, stored)
         return _merged(wanted.name, [*first, *second], [*first.warnings, *second.warnings])
 
     def counts(self, names: Iterable[str], at_ms: int | None = None) -> dict[str, int]:
@@ -139,10 +139,7 @@ class Reader:
     def _check_cap(self, wanted: Wanted, count: int) -> None:
         cap = wanted.max_series or self.limits.max_series
         if count > cap:
-            raise SourceTooLarge(
-                f"{wanted.name} has {count:,} series, more than the {cap:,} allowed. Collect a PromQL expression that "
-                "adds them up (sum by …), raise this target's cap, or raise AUTOOPS_SOURCE_MAX_SERIES."
-            )
+            raise _too_many(wanted, f"{count:,} series, more than the {cap:,}")
 
     def _evaluated(self, wanted: Wanted, window: Window, step_s: float) -> Matrix:
         """The expression at whole multiples of the step, so that reading a span again gives the same moments."""
@@ -164,17 +161,11 @@ class Reader:
         return _merged(wanted.name, blocks, warnings)
 
 
-def _plan(wanted: Iterable[Wanted], window: Window) -> Generator[tuple[Wanted, Window] | None, Part | None, None]:
-    """What to ask next, told what came last: a day first, then as many as make a good size. None: that was all."""
-    for one in wanted:
-        left, at_once = days(window), 1
-        while left:
-            piece, left = left[:at_once], left[at_once:]
-            part = yield one, Window(piece[0].start, piece[-1].end)
-            if part:
-                a_day = part.matrix.samples / (part.window.span / DAY)
-                at_once = max(1, min(_MOST_DAYS, int(_GOOD_SIZE / max(a_day, 1.0))))
-    yield None
+def _too_many(wanted: Wanted, how_many: str) -> SourceTooLarge:
+    return SourceTooLarge(
+        f"{wanted.name} has {how_many} allowed. Collect a PromQL expression that adds them up (sum by …), raise this "
+        "target's cap, or raise AUTOOPS_SOURCE_MAX_SERIES."
+    )
 
 
 def _re2_literal(text: str) -> str:

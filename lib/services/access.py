@@ -15,8 +15,9 @@ from lib.auth.lockout import Lockout
 from lib.auth.sessions import Sessions, digest
 from lib.auth.tickets import Purpose, Tickets
 from lib.db.database import Database
-from lib.db.tables import Source, SourceKind, User
+from lib.db.tables import Source, User
 from lib.errors import Invalid, Unauthenticated
+from lib.services.collection_sources import REMOTE
 from lib.settings import Settings
 
 # What audit shows for someone who has not said who they are, or not proved it.
@@ -47,7 +48,7 @@ class Access:
         if not self.settings.guests:
             return False
         with self.database.session() as session:
-            real = select(Source.id).where(Source.kind == SourceKind.PROMETHEUS, col(Source.enabled).is_(True)).limit(1)
+            real = select(Source.id).where(col(Source.kind).in_(REMOTE), col(Source.enabled).is_(True)).limit(1)
             return session.exec(real).first() is None
 
     def waits_for_first_password(self) -> bool:

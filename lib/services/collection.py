@@ -23,8 +23,8 @@ from lib.log import redact
 from lib.prometheus.query import Wanted
 from lib.services import collection_jobs
 from lib.services.collection_demo import DEFAULT_METRICS
-from lib.services.collection_run import Collector, Holds, Outcome
-from lib.services.collection_sources import METRIC_NAME, SourceDraft, Sources
+from lib.services.collection_run import WHOLE_PAGE, Collector, Holds, Outcome
+from lib.services.collection_sources import METRIC_NAME, REMOTE, SourceDraft, Sources
 from lib.services.collection_status import SourceStatus, TargetStatus, state_of
 from lib.settings import Settings
 from lib.store.samples import Samples
@@ -101,7 +101,11 @@ class Collection:
             ca_file=draft.ca_file,
             verify_tls=draft.verify_tls,
         )
-        with self._collector.reader(endpoint, replace(self._collector.limits(), attempts=1)) as reader:
+        limits = replace(self._collector.limits(), attempts=1)
+        if draft.kind is SourceKind.SCRAPE:
+            with self._collector.page(endpoint, limits, draft.name) as page:
+                return page.probe(self.clock)
+        with self._collector.reader(endpoint, limits) as reader:
             return probe(reader, self.clock)
 
     def search_metrics(self, actor: Actor, source_id: int, text: str, regex: bool = False, limit: int = 500) -> Found:
@@ -148,9 +152,11 @@ class Collection:
     def add(self, actor: Actor, draft: SourceDraft) -> Source:
         """A new source, collected as soon as it has targets."""
         actor.require(Permission.MANAGE_SOURCES)
-        if draft.kind is not SourceKind.PROMETHEUS:
+        if draft.kind not in REMOTE:
             return self._add_bundled(actor, draft.kind, draft.name, draft.url, draft.interval_s)
         source = self.sources.add(draft)
+        if draft.kind is SourceKind.SCRAPE:
+            self.sources.add_targets(source.id or 0, [Target(source_id=source.id or 0, name=WHOLE_PAGE)])
         self.audit.record(actor, "source.add", source.name, kind=source.kind, url=source.url, auth=source.auth)
         return source
 
@@ -444,7 +450,7 @@ class Collection:
             state=state_of(source.enabled, active, source.interval_s, lag, len(gaps), error),
             enabled=source.enabled,
             interval_s=source.interval_s,
-            url=source.url if actor.may(Permission.MANAGE_SOURCES) and source.kind == SourceKind.PROMETHEUS else "",
+            url=source.url if actor.may(Permission.MANAGE_SOURCES) and source.kind in REMOTE else "",
             lag_s=lag,
             last_success=max(successes) if successes else None,
             last_error=error or next((t.last_error for t in active if t.last_error), ""),

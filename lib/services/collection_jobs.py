@@ -1,5 +1,5 @@
-"""Backfill as a task: the child asks the source, day by day, and hands Parquet parts to the app, which stores and
-acknowledges each. What was acknowledged is not asked for again when the same span is submitted anew."""
+"""Backfill as a task: the child asks the source, some days at a time, and hands Parquet parts to the app, which stores
+and acknowledges each. What was acknowledged is not asked for again when the same span is submitted anew."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from lib.services.collection_run import Collector
 from lib.tasks.job import JobContext, JobKind
 
 if TYPE_CHECKING:
-    from lib.prometheus.read import Part
+    from lib.prometheus.history import Part
+    from lib.prometheus.read import Reader
 
 KIND = "backfill"
+_AT_ONCE = 3  # requests under way at a time: one on the wire, one at the server, one unpacked
 
 
 def kind_for(collector: Collector, held: Callable[[int], Any], collected: Callable[[int, Window], None]) -> JobKind:
@@ -103,36 +105,57 @@ def run(
     end_ms: int,
 ) -> dict[str, Any]:
     """Fetch and hand over; in the child. A target whose query the server does not accept is left out, and said."""
+    from lib.prometheus.history import history
     from lib.prometheus.read import Reader
 
     guard, bounds = Guard(frozenset(schemes), allow_link_local), Limits(**limits)
-    meter = _Meter(context, sum(_days(one["from_ms"], end_ms) for one in wanted))
+    meter = _Meter(context)
     skipped: dict[str, str] = {}
-    for one in wanted:
-        if one["from_ms"] >= end_ms:
-            context.log(f"{one['name']}: there already")
-            continue
-        target = Wanted(one["name"], one["expression"], one["max_series"])
-        window = Window(from_ms(one["from_ms"]), from_ms(end_ms))
-        try:
-            with Reader(Endpoint(**endpoint), bounds, guard, watch=meter.look) as reader:
-                if not target.expression:
-                    reader.check_count(target, reader.counts([target.name], end_ms - 1).get(target.name, 0))
-                for part in reader.history([target], window, step_s):
-                    _hand_over(context, part)
-                    meter.add(part)
-        except (SourceAnswer, SourceTooLarge) as error:
-            skipped[target.name] = error.message
-            context.log(f"{target.name}: left out", level="error", reason=error.message)
-            meter.skip(_days(one["from_ms"], end_ms))
+
+    def leave_out(target: Wanted, error: SourceAnswer | SourceTooLarge) -> None:
+        skipped[target.name] = error.message
+        context.log(f"{target.name}: left out", level="error", reason=error.message)
+        meter.skip(target.name)
+
+    with Reader(Endpoint(**endpoint), bounds, guard, watch=meter.look) as reader:
+        counts = _counts(reader, [one["name"] for one in wanted if not one["expression"]], end_ms - 1)
+        asked = []
+        for one in wanted:
+            target = Wanted(one["name"], one["expression"], one["max_series"])
+            if one["from_ms"] >= end_ms:
+                context.log(f"{target.name}: there already")
+                continue
+            meter.expect(target.name, _days(one["from_ms"], end_ms))
+            try:
+                reader.check_count(target, counts.get(target.name, 0))
+            except SourceTooLarge as error:
+                leave_out(target, error)
+            else:
+                asked.append((target, Window(from_ms(one["from_ms"]), from_ms(end_ms))))
+        for part in history(reader, asked, step_s, _AT_ONCE, leave_out, counts):
+            _hand_over(context, part)
+            meter.add(part)
+        declined = reader.remote.offer.declined
     if wanted and len(skipped) == len(wanted):
         raise SourceAnswer(f"Nothing could be fetched. {next(iter(skipped.values()))}")
+    if asked and declined:
+        context.log("Remote read was not used; queries fetched the same, more slowly", reason=declined)
     return {
         "samples": meter.samples,
         "samples_per_s": round(meter.rate),
         "targets": len(wanted) - len(skipped),
         "skipped": skipped,
+        "remote_read": bool(asked) and not declined,
     }
+
+
+def _counts(reader: Reader, names: list[str], at_ms: int) -> dict[str, int]:
+    """To refuse what is too large before its samples are asked for. A server that cannot count is only found out
+    about by reading: the cap holds there as well."""
+    try:
+        return reader.counts(names, at_ms)
+    except SourceAnswer:
+        return {}
 
 
 def _days(start_ms: int, end_ms: int) -> int:
@@ -140,10 +163,11 @@ def _days(start_ms: int, end_ms: int) -> int:
 
 
 class _Meter:
-    """Progress over (target, day) pieces, and the rate so far."""
+    """Progress over (target, day) pieces, the rate so far, and how long the rest will take at it."""
 
-    def __init__(self, context: JobContext, pieces: int) -> None:
-        self.context, self.pieces = context, max(1, pieces)
+    def __init__(self, context: JobContext) -> None:
+        self.context = context
+        self._left: dict[str, int] = {}  # days of each target
         self.done = self.samples = 0
         self.started = time.monotonic()
         self._said = (0.0, "Asking the source")
@@ -156,22 +180,36 @@ class _Meter:
         """During a request: where the job runs as a thread, this is where a cancel is noticed."""
         self.context.progress(*self._said)
 
+    def expect(self, target: str, pieces: int) -> None:
+        self._left[target] = pieces
+
+    def skip(self, target: str) -> None:
+        self._left.pop(target, None)
+
     def add(self, part: Part) -> None:
-        self.done += len(days(part.window))
+        name, pieces = part.wanted.name, len(days(part.window))
+        self.done += pieces
+        self._left[name] = max(0, self._left.get(name, 0) - pieces)
         self.samples += part.matrix.samples
         day = part.window.start.strftime("%Y-%m-%d")
+        left = sum(self._left.values())
         self._said = (
-            min(1.0, self.done / self.pieces),
-            f"{part.wanted.name}, {day}: {self.samples:,} samples, {self.rate:,.0f} a second",
+            self.done / (self.done + left),
+            f"{name}, {day}: {self.samples:,} samples, {self.rate:,.0f} a second"
+            + (f", {_time_left((time.monotonic() - self.started) * left / self.done)}" if left else ""),
         )
         said: dict[str, Any] = {"samples": part.matrix.samples, "series": len(part.matrix)}
         if part.matrix.partial:
             said["warnings"] = list(part.matrix.warnings)
-        self.context.log(f"{part.wanted.name} {day}", **said)
+        self.context.log(f"{name} {day}", **said)
         self.look()
 
-    def skip(self, pieces: int) -> None:
-        self.pieces = max(self.done, self.pieces - pieces, 1)
+
+def _time_left(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s left"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
 
 
 def _hand_over(context: JobContext, part: Part) -> None:

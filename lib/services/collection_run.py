@@ -32,6 +32,7 @@ from lib.store.samples import Samples
 
 if TYPE_CHECKING:
     from lib.prometheus.read import Reader
+    from lib.prometheus.scrape import Page
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ _PIECES_A_RUN = 4  # gaps' days filled in one run
 _RUN_S = 60.0  # a run that takes longer leaves the rest of its targets, the stalest first, to the next
 _ERROR_CHARS = 300
 NOT_COLLECTED = "AutoOps was not collecting"
+WHOLE_PAGE = "page"  # the one target of a scraped source
 
 
 @dataclass
@@ -120,6 +122,11 @@ class Collector:
 
         return Reader(endpoint, limits or self.limits(), self.sources.guard, self._watch)
 
+    def page(self, endpoint: Endpoint, limits: Limits, job: str) -> Page:
+        from lib.prometheus.scrape import Page
+
+        return Page(endpoint, limits, self.sources.guard, job, self._watch)
+
     def collect(self, source: Source) -> Outcome:
         """One run over the source's enabled targets. Raises only what is not the source's doing (a full disk)."""
         assert source.id is not None
@@ -129,6 +136,8 @@ class Collector:
         try:
             if source.kind == SourceKind.PROMETHEUS:
                 return self._prometheus(source, targets)
+            if source.kind == SourceKind.SCRAPE:
+                return self._scraped(source, targets[0])
             with self._present(source):
                 return self._local(source, targets)
         except _RemovedError:
@@ -168,6 +177,38 @@ class Collector:
             outcome.error = SourceError(error.message)
             outcome.failed = 1
             notes.failed(targets[0], error.message)
+        notes.write(self.database)
+        return outcome
+
+    # --- a page ---------------------------------------------------------------------------------
+
+    def _scraped(self, source: Source, target: Target) -> Outcome:
+        """The page as of now. One that does not answer is noted as `up` 0: what was on it is gone, so there is no gap
+        to fill later."""
+        assert source.id is not None
+        now = self.clock()
+        outcome, notes = Outcome(), _Notes(now)
+        blocks: list[Block] = []
+        try:
+            with self.page(self.endpoint(source), self.limits(), source.name) as page:
+                try:
+                    blocks = page.scrape(now)
+                except SourceError:
+                    if not self.stopping.is_set():
+                        blocks = [page.up(now, 0)]
+                    raise
+        except SourceError as error:
+            outcome.error, outcome.failed = error, 1
+            notes.failed(target, error.message)
+        if blocks:
+            kept, refused = self._valid(blocks, now)
+            with self._present(source):
+                mark = None if outcome.error else (target.name, now)
+                outcome.written = self.samples.append(source.id, kept, mark).written
+            if outcome.written:
+                outcome.windows.append(_around([], kept))
+            if not outcome.error:
+                notes.succeeded(target, len(kept), _remark((), refused))
         notes.write(self.database)
         return outcome
 
@@ -273,7 +314,7 @@ class Collector:
                 return
             wanted = Wanted(target.name, target.expression, target.max_series)
             try:
-                matrix = reader.whole(wanted, piece, source.interval_s)
+                matrix = reader.whole(wanted, piece, source.interval_s, stored=True)
             except (SourceAnswer, SourceTooLarge, SourceSlow) as error:
                 log.warning("gap not filled", extra={"target": target.name, "reason": error.message})
                 continue

@@ -19,6 +19,8 @@ from lib.errors import Conflict, Invalid, NotFound
 from lib.prometheus.guard import Guard
 from lib.settings import Settings
 
+# Kinds that are asked over the network: they have a URL, perhaps a secret, and are nobody's demo.
+REMOTE = (SourceKind.PROMETHEUS, SourceKind.SCRAPE)
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LONGEST_INTERVAL_S = 3600.0
@@ -186,7 +188,7 @@ class Sources:
             raise Invalid("Give the source a name of 1 to 64 characters.")
         if not 1 <= draft.interval_s <= _LONGEST_INTERVAL_S:
             raise Invalid(f"The interval is {draft.interval_s:g} s; choose 1 to {_LONGEST_INTERVAL_S:g} s.")
-        if draft.kind is not SourceKind.PROMETHEUS:
+        if draft.kind not in REMOTE:
             return SourceDraft(name=name, url=draft.url, kind=draft.kind, interval_s=draft.interval_s)
         url = self.guard.check(draft.url.strip())
         for word in (draft.username, draft.secret or "", draft.tenant):

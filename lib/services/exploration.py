@@ -14,9 +14,11 @@ import pandas as pd
 from lib.auth.actor import Actor, Permission
 from lib.errors import Invalid, NotFound
 from lib.frames import Series, Window, from_ms
+from lib.profiling import hosts as hosts_
 from lib.profiling import metric as metrics_
 from lib.profiling import series as series_
 from lib.profiling.gaps import GAP_FACTOR, break_lines, missing_count
+from lib.profiling.hosts import HostProfile
 from lib.profiling.profiles import MetricProfile, SeriesProfile
 from lib.profiling.rates import rate
 from lib.profiling.times import unix_ms
@@ -35,6 +37,8 @@ MAX_EXPORT_ROWS = 1_000_000
 MAX_PROFILE_SAMPLES = 2_000_000
 # Up to here numpy has the numbers of a table before DuckDB has planned its queries for them (3 ms against 10).
 FEW_SAMPLES = 20_000
+# Moments at which the series of a host are held against each other; at least hourly, which rhythms are read from.
+HOST_POINTS = 1000
 # Bucket widths a reader can name, in seconds.
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
 # What stands for a host in one small line, best first.
@@ -232,6 +236,28 @@ class Exploration:
         ids = [one.id for one in found]
         extent = self.readings.extent(ids, window or self._whole(ids))
         return metrics_.profile(metric, found, extent, self.clock())
+
+    def profile_host(self, actor: Actor, host: str, window: Window, source_id: int | None = None) -> HostProfile:
+        """What all series of a host are like together. Raises NotFound."""
+        actor.require(Permission.VIEW)
+        found = self.samples.find(host=host, source_id=source_id)
+        if not found:
+            raise NotFound(f"Nothing is stored of a host named {host!r}; choose one from the list.")
+        ids = [one.id for one in found]
+        table = self.readings.extent(ids, window).merge(self.readings.missing(ids, window), on="series_id", how="left")
+        table["missing"] = table["missing"].fillna(0)
+        related = set(hosts_.to_relate(found, table))
+        step_ms = next((step for step in STEPS_S if window.span.total_seconds() / step <= HOST_POINTS), 3600) * 1000
+        parts = [
+            self.readings.buckets(of_kind, window, min(step_ms, 3_600_000), counters=counters)
+            for counters in (False, True)
+            if (of_kind := [one.id for one in found if one.id in related and (one.kind == "counter") is counters])
+        ]
+        wide = pd.DataFrame()
+        if parts:
+            long = pd.concat(parts, ignore_index=True)
+            wide = long.assign(t=unix_ms(long["ts"])).pivot(index="t", columns="series_id", values="mean")
+        return hosts_.profile(host, found, table, wide, window, self.clock())
 
     # --- export and overview -----------------------------------------------------------------
 

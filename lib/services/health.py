@@ -156,9 +156,10 @@ class Health:
 
     def figures(self) -> Figures:
         """Counts only, nothing of what was measured: what /metrics gives out. Raises StoreError, SQLAlchemyError."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             counts = cursor.execute(
-                "SELECT (SELECT count(*) FROM series), (SELECT count(*) FROM samples), "
+                "SELECT (SELECT count(*) FROM series), "
+                "(SELECT count(*) FROM samples) + (SELECT coalesce(sum(count), 0) FROM archive_series), "
                 "(SELECT count(*) FROM anomalies), (SELECT count(*) FROM anomalies WHERE end_ts IS NULL)"
             ).fetchall()[0]
         with self.database.session() as session:
@@ -178,7 +179,7 @@ class Health:
 
     def _store(self) -> Part:
         try:
-            with self.store.read() as cursor:
+            with self.store.read(archived=False) as cursor:
                 cursor.execute("SELECT 1").fetchall()
             state, message = self.store.state, str(self.store.health()["message"])
             free = shutil.disk_usage(self.store.path.parent).free

@@ -50,14 +50,16 @@ class Catalog:
         self.series, self.ids, self.spans = {}, {}, {}
 
     def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Read it from the file. One pass over samples: 2 ms a million on two threads."""
+        """Read it from the file. One pass over hot samples: 2 ms a million on two threads."""
         self.clear()
         rows = cursor.execute("SELECT id, source_id, metric, labels, host, kind FROM series").fetchall()
         self.add(Series(*row) for row in rows)
         self.spans = {
             series_id: (first, last)
             for series_id, first, last in cursor.execute(
-                "SELECT series_id, epoch_ms(min(ts)), epoch_ms(max(ts)) FROM samples GROUP BY series_id"
+                "SELECT series_id, min(first_ms), max(last_ms) FROM ("
+                "SELECT series_id, epoch_ms(min(ts)) AS first_ms, epoch_ms(max(ts)) AS last_ms FROM samples "
+                "GROUP BY series_id UNION ALL SELECT series_id, first_ms, last_ms FROM archive_series) GROUP BY ALL"
             ).fetchall()
         }
         self.loaded = True

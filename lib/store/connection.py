@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 import weakref
@@ -20,9 +19,12 @@ from typing import Any
 import duckdb
 
 from lib.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
+from lib.frames import Window
 from lib.store import faults, quarantine, schema
+from lib.store.archive import Archive
 from lib.store.catalog import Catalog
 from lib.store.faults import Fault
+from lib.store.places import LocalPlace, Place
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +51,10 @@ class Store:
     could be read of it; a full disk or a read-only directory still opens, for reading. `health` tells.
     """
 
-    def __init__(self, path: Path, memory_mb: int = 512) -> None:
+    def __init__(self, path: Path, memory_mb: int = 512, place: Place | None = None) -> None:
         self.path = path
         self.memory_mb = memory_mb
+        self.archive = Archive(self, place or LocalPlace(path.parent / "archive"))
         # Held by a writer, and while the file is reopened.
         self.lock = threading.RLock()
         self.catalog = Catalog()
@@ -63,6 +66,8 @@ class Store:
         self._closed = False
         self._gate = threading.Condition()
         self._leases: dict[duckdb.DuckDBPyConnection, int] = {}
+        # Lent to read samples later than any archived one: they would miss a day that is archived meanwhile.
+        self._beside: set[duckdb.DuckDBPyConnection] = set()
         self._reopening = False
         self._generation = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -101,11 +106,19 @@ class Store:
         return size
 
     @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor of one's own: a shared one silently returns None under load."""
+    def read(self, window: Window | None = None, *, archived: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of one's own: a shared one silently returns None under load.
+
+        On it `samples` are all there are, hot and archived, as of now. window: what will be asked for at most, which
+        spares opening the files of other days. archived False: for who reads other tables, or the hot samples alone.
+        """
         generation = self._generation
         try:
             with self._lend() as cursor:
+                if archived:
+                    self._beside.add(cursor)
+                    if self.archive.join(cursor, window):
+                        self._beside.discard(cursor)
                 yield cursor
         except duckdb.Error as error:
             self._after_read(error, generation)
@@ -168,7 +181,7 @@ class Store:
             raise StoreError(f"{target} exists; choose a name that is free.")
         name = str(target).replace("'", "''")
         try:
-            with self.read() as cursor:
+            with self.read(archived=False) as cursor:
                 cursor.execute(f"ATTACH '{name}' AS copy")
                 try:
                     here = cursor.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
@@ -188,6 +201,17 @@ class Store:
                 self._let_go()
                 _open_stores.pop(str(self.path.resolve()), None)
 
+    def drained(self, within_s: float) -> bool:
+        """Wait until every cursor that was lent for hot samples alone so far was given back; whether they were."""
+        with self._gate:
+            lent = frozenset(self._beside)
+            return self._gate.wait_for(lambda: not lent & self._beside, within_s)
+
+    def notice(self, text: str) -> None:
+        """Have `health` tell something that went wrong until the app is started again."""
+        self._notices.append(text)
+        self._message = " ".join([self._message, text]).strip()
+
     # --- lending ---------------------------------------------------------------------------------
 
     @contextmanager
@@ -206,6 +230,7 @@ class Store:
         finally:
             with self._gate:
                 self._leases.pop(cursor, None)
+                self._beside.discard(cursor)
                 self._gate.notify_all()
             cursor.close()
 
@@ -219,7 +244,7 @@ class Store:
                 opening()
             except (duckdb.Error, OSError, StoreError) as error:
                 logger.exception("store does not open again")
-                self._open_empty(State.READ_ONLY, f"{self.path} does not open any more: {_first_line(error)}.")
+                self._open_empty(State.READ_ONLY, f"{self.path} does not open any more: {faults.first_line(error)}.")
         finally:
             with self._gate:
                 self._reopening = False
@@ -252,7 +277,7 @@ class Store:
         while self._connection is None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                _try_to_create(self.path)
+                quarantine.try_to_create(self.path)
                 if quarantine.journal_is_garbage(self.path):
                     self._set_garbage_aside()
                 self._begin(self._connect())
@@ -284,7 +309,7 @@ class Store:
         except duckdb.Error:
             connection.close()
             raise
-        self._connection = connection
+        self._connection = self.archive.open(connection)
 
     def _open_for_reading(self, state: State, why: str) -> None:
         """Open what is there without writing; where nothing is there, an empty store in memory."""
@@ -293,12 +318,12 @@ class Store:
         self._message = " ".join([self._blocked(state, why), *self._notices])
         try:
             if self.path.is_file() and self.path.stat().st_size:
-                self._connection = self._connect(read_only=True)
+                self._connection = self.archive.open(self._connect(read_only=True))
                 return
         except duckdb.Error as error:
             if faults.diagnose(error, self.path) is Fault.BUSY:
                 raise self._explain(error) from error
-            self._message += f" What is stored cannot be read either ({_first_line(error)})."
+            self._message += f" What is stored cannot be read either ({faults.first_line(error)})."
         self._open_empty(state, self._message)
 
     def _open_empty(self, state: State, message: str) -> None:
@@ -307,7 +332,7 @@ class Store:
         self._tried_at = time.monotonic()
         connection = schema.connect(":memory:", self.memory_mb)
         schema.make_tables(connection)
-        self._connection = connection
+        self._connection = self.archive.open(connection)
 
     def _blocked(self, state: State, why: str) -> str:
         place = self.path.parent
@@ -322,7 +347,6 @@ class Store:
         )
 
     def _explain(self, error: duckdb.Error) -> StoreError:
-        """The error a person may see for one that opening cannot get around."""
         if faults.diagnose(error, self.path) is Fault.BUSY:
             pid = faults.holder(error)
             who = f"process {pid}" if pid else "another process"
@@ -330,7 +354,7 @@ class Store:
                 f"{self.path} is in use by {who}; one process can open it. Stop that one, or ask it through its API.",
                 pid=pid,
             )
-        return StoreError(f"{self.path} does not open: {_first_line(error)}. Nothing was changed; see the log.")
+        return StoreError(f"{self.path} does not open: {faults.first_line(error)}. Nothing was changed; see the log.")
 
     # --- mending ---------------------------------------------------------------------------------
 
@@ -349,7 +373,7 @@ class Store:
         journal = quarantine.journal_of(self.path)
         position = faults.journal_position(error) if keep_start else None
         lost = journal.stat().st_size - (position or 0)
-        place = quarantine.set_aside(self.path, [journal], _first_line(error), keep=True)
+        place = quarantine.set_aside(self.path, [journal], faults.first_line(error), keep=True)
         quarantine.cut_journal(self.path, position)
         self._note(
             place,
@@ -359,7 +383,7 @@ class Store:
 
     def _replace_damaged(self, error: duckdb.Error) -> None:
         """Set the damaged file aside, begin a fresh one, and bring back what can be read."""
-        reason = _first_line(error)
+        reason = faults.first_line(error)
         place = quarantine.set_aside(self.path, quarantine.beside(self.path), reason)
         lost = "Not known: bringing it back was cut short."
         connection = self._connect()
@@ -376,7 +400,7 @@ class Store:
             raise
         finally:
             self._note(place, f"{self.path.name} was damaged ({reason})", lost)
-        self._connection = connection
+        self._connection = self.archive.open(connection)
         self._state, self._message = State.OK, " ".join(self._notices)
 
     def _note(self, place: Path, reason: str, lost: str) -> None:
@@ -406,7 +430,7 @@ class Store:
                 return
         else:
             try:
-                _try_to_create(self.path)
+                quarantine.try_to_create(self.path)
             except OSError:
                 return
         self._reopen(self._open)
@@ -449,6 +473,8 @@ class Store:
                     else:
                         self._reopen(self._open)
             logger.warning("store reopened after a failed read", extra={"fault": fault.name, "error": str(error)})
+        elif fault is Fault.OTHER and self.archive.reach_ms and (told := self.archive.suspect()):
+            raise StoreCorrupt(f"{told} Ask again: the rest can be read.") from error
         raise self._seen(error, fault) from error
 
     def _seen(self, error: duckdb.Error, fault: Fault) -> Exception:
@@ -469,18 +495,3 @@ class Store:
         if faults.is_dead(error):
             return StoreError("The store had to be reopened; try again.")
         return error
-
-
-def _try_to_create(path: Path) -> None:
-    """Raise the OSError that writing beside this file would meet.
-
-    The file itself is not opened: closing it again would drop the lock DuckDB holds on it in this process.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.probe"):
-        pass
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")

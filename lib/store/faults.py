@@ -72,3 +72,8 @@ def journal_position(error: duckdb.Error) -> int | None:
     """Where in the write-ahead log the first bad entry begins."""
     found = re.search(r"entry at byte position (\d+)", str(error))
     return int(found[1]) if found else None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, as a part of a sentence."""
+    return str(error).splitlines()[0].rstrip(".")

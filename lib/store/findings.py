@@ -149,7 +149,7 @@ class Findings:
         if ids is not None:
             conditions.append("id IN (SELECT unnest(?::BIGINT[]))")
             values.append(list(ids))
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             frame = to_frame(
                 cursor,
                 f"SELECT {_COLUMNS} FROM anomalies WHERE {' AND '.join(conditions)} "  # noqa: S608 (constants)
@@ -162,7 +162,7 @@ class Findings:
 
     def anomaly(self, anomaly_id: int) -> Anomaly | None:
         """One anomaly, or None when nobody has that id."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             rows = cursor.execute(f"SELECT {_COLUMNS} FROM anomalies WHERE id = ?", [anomaly_id]).fetchall()  # noqa: S608
         if not rows:
             return None
@@ -180,7 +180,7 @@ class Findings:
         values = [detector_id, naive(window.start), naive(window.end)]
         where = f"FROM scores WHERE detector_id = ? AND {_WINDOW}"
         query = f"SELECT ts, score, confidence, threshold {where} ORDER BY ts"
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             if max_points is not None:
                 count = cursor.execute(f"SELECT count(*) {where}", values).fetchall()[0][0]
                 if count > max_points:
@@ -194,7 +194,7 @@ class Findings:
     def trace(self, detector_ids: Sequence[int], window: Window) -> dict[str, np.ndarray]:
         """ts_ms, score, alone of one group, by time, each shape (n,); where several versions scored a moment, the
         newest one's. alone is the score itself where it was not kept."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             found = cursor.execute(
                 "SELECT epoch_ms(ts) AS ts_ms, arg_max(score, detector_id) AS score, "  # noqa: S608 (constants)
                 "arg_max(coalesce(alone, score), detector_id) AS alone FROM scores "
@@ -206,7 +206,7 @@ class Findings:
     def lanes(self, window: Window, slots: int) -> pd.DataFrame:
         """detector_id, slot, score: the highest score of each detector in each of so many equal parts of the window;
         a part nothing was scored in has no row."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             return to_frame(
                 cursor,
                 f"SELECT detector_id, CAST({_slot(window, slots)} AS INTEGER) AS slot, max(score) AS score "  # noqa: S608
@@ -254,7 +254,7 @@ class Findings:
                 "max(high) FILTER (NOT isnan(high)) AS high"
             )
             grouping = f"GROUP BY series_id, epoch_ms(ts) // {step_ms}"
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             return to_frame(
                 cursor,
                 f"SELECT {columns} FROM expectations WHERE detector_id = ? AND series_id = ? AND {_WINDOW} "  # noqa: S608
@@ -264,7 +264,7 @@ class Findings:
 
     def read_file(self, path: Path) -> pd.DataFrame:
         """Scores or expectations a child process left as Parquet. Arrow's own reader would stay loaded, 15 MB of it."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             return to_frame(cursor, "SELECT * FROM read_parquet(?)", [str(path)])
 
     def delete_detector(self, detector_id: int) -> None:

@@ -39,7 +39,7 @@ class Gaps:
 
     def open(self, source_id: int | None = None) -> pd.DataFrame:
         """What is still missing: source_id, target, start, end, reason; oldest first."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             return to_frame(
                 cursor,
                 'SELECT source_id, target, start_ts AS start, end_ts AS "end", reason FROM gaps '
@@ -68,7 +68,7 @@ class Gaps:
 
     def history(self, source_id: int, limit: int = 100) -> pd.DataFrame:
         """Gaps open and filled, newest first: source_id, target, start, end, reason, filled_at (NaT: open)."""
-        with self.store.read() as cursor:
+        with self.store.read(archived=False) as cursor:
             return to_frame(
                 cursor,
                 'SELECT source_id, target, start_ts AS start, end_ts AS "end", reason, filled_at FROM gaps '

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +25,8 @@ _JOURNAL_START = b"d\x00b"
 # Rows of a DuckDB row group: what one damaged block takes with it.
 _ROW_GROUP = 122_880
 # Small tables first: without `series` the samples mean nothing.
-_TABLES = ("series", "gaps", "anomalies", "expectations", "scores", "samples")
+_ARCHIVE = ("archive_state", "archive_parts", "archive_series", "archive_gone", "archive_forgotten", "archive_notes")
+_TABLES = ("series", *_ARCHIVE, "gaps", "anomalies", "expectations", "scores", "samples")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,17 @@ class Salvaged:
             return f"Nothing was lost: {restored} were brought back."
         lost = ", ".join(f"{rows:,} rows of {table}" for table, rows in self.lost.items())
         return f"Lost: {lost}. Brought back: {restored}."
+
+
+def try_to_create(path: Path) -> None:
+    """Raise the OSError that writing beside this file would meet.
+
+    The file itself is not opened: closing it again would drop the lock DuckDB holds on it in this process.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.probe"):
+        pass
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def journal_of(path: Path) -> Path:
@@ -130,7 +145,10 @@ def salvage(damaged: Path, into: duckdb.DuckDBPyConnection) -> Salvaged:
     lost: dict[str, int] = {}
     readable = True
     try:
+        held = set(source.ask("SELECT table_name FROM duckdb_tables()")["table_name"].to_pylist())
         for table in _TABLES:
+            if table in _ARCHIVE and table not in held:
+                continue  # written by a version that had no archive
             rows, missing = _copy(source, into, table)
             restored[table] = rows
             if missing:

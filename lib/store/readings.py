@@ -21,6 +21,11 @@ _WANTED = """wanted AS (
 # A gauge is read as it is, without what is no number.
 _GAUGES = f"{_WANTED}, readings AS (SELECT series_id, t, value, 1.0 AS weight FROM wanted WHERE isfinite(value))"  # noqa: S608 (constants)
 
+# Without opening an archived file: what is in it is noted of each series.
+TOTALS = """SELECT sum(count)::BIGINT, min(first_ms), max(last_ms) FROM (
+    SELECT count(*) AS count, epoch_ms(min(ts)) AS first_ms, epoch_ms(max(ts)) AS last_ms FROM samples
+    UNION ALL SELECT count, first_ms, last_ms FROM archive_series)"""
+
 
 def _steps(source: str) -> str:
     """Steps between samples, and which of them are gaps: lib.profiling.gaps.is_gap said in SQL; a test compares."""
@@ -119,6 +124,20 @@ class Readings:
             window,
         )
 
+    def quantile(self, ids: Sequence[int], window: Window, share: float) -> pd.DataFrame:
+        """series_id, value: the quantile (0 to 1, interpolated) of each gauge's finite values; one row a series."""
+        return self._frame(
+            # FILTER takes three quarters of the time WHERE does.
+            """SELECT * FROM (
+                SELECT series_id, quantile_cont(value, $share::DOUBLE) FILTER (isfinite(value)) AS value FROM samples
+                WHERE series_id IN (SELECT unnest($ids::INTEGER[]))
+                    AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS GROUP BY series_id)
+            WHERE value IS NOT NULL ORDER BY series_id""",
+            ids,
+            window,
+            share=share,
+        )
+
     def missing(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """series_id, missing: values that are no number, and samples the gaps would have held."""
         return self._frame(
@@ -174,15 +193,15 @@ class Readings:
 
     def totals(self) -> tuple[int, int | None, int | None]:
         """Samples stored, and the first and last timestamp in Unix milliseconds."""
-        with self.store.read() as cursor:
-            row = cursor.execute("SELECT count(*), epoch_ms(min(ts)), epoch_ms(max(ts)) FROM samples").fetchall()[0]
+        with self.store.read(archived=False) as cursor:
+            row = cursor.execute(TOTALS).fetchall()[0]
         return int(row[0]), row[1], row[2]
 
     def pulse(self, window: Window) -> tuple[int, ...]:
         """How many samples were taken in each minute of the window, oldest first."""
         minutes = max(1, round(window.span.total_seconds() / 60))
         start_ms = frames.to_ms(window.start)
-        with self.store.read() as cursor:
+        with self.store.read(window) as cursor:
             rows = cursor.execute(
                 "SELECT (epoch_ms(ts) - ?) // 60000 AS minute, count(*) FROM samples "
                 "WHERE ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS GROUP BY minute",
@@ -200,5 +219,5 @@ class Readings:
         parameters: dict[str, Any] = {"ids": list(ids), **edges, **more}
         if "$factor" in query:
             parameters["factor"] = self.gap_factor
-        with self.store.read() as cursor:
+        with self.store.read(window) as cursor:
             return to_frame(cursor, query, parameters)  # type: ignore[arg-type]

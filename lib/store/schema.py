@@ -14,6 +14,8 @@ from lib import frames
 STATEMENTS = (
     "CREATE SEQUENCE IF NOT EXISTS series_ids",
     "CREATE SEQUENCE IF NOT EXISTS anomaly_ids",
+    "CREATE SEQUENCE IF NOT EXISTS forecast_ids",
+    "CREATE SEQUENCE IF NOT EXISTS standing_forecast_ids",
     """CREATE TABLE IF NOT EXISTS series (
         id INTEGER NOT NULL, source_id INTEGER NOT NULL, metric VARCHAR NOT NULL,
         labels MAP(VARCHAR, VARCHAR) NOT NULL, host VARCHAR NOT NULL, kind VARCHAR NOT NULL)""",
@@ -43,6 +45,38 @@ STATEMENTS = (
         series_id INTEGER, start_ts TIMESTAMP_MS NOT NULL, end_ts TIMESTAMP_MS, peak_ts TIMESTAMP_MS NOT NULL,
         score DOUBLE NOT NULL, confidence DOUBLE NOT NULL, severity VARCHAR NOT NULL,
         actual DOUBLE, expected DOUBLE, low DOUBLE, high DOUBLE, explanation VARCHAR NOT NULL)""",
+    # start_ts: where the first step begins; last: the newest value known then. asked, card, outcome: JSON (what was
+    # wanted; how good it is; how it did, once all of it has come).
+    """CREATE TABLE IF NOT EXISTS forecasts (
+        id BIGINT NOT NULL, source_id INTEGER NOT NULL, series_id INTEGER NOT NULL, standing_id INTEGER,
+        made_at TIMESTAMP_MS NOT NULL, made_by VARCHAR NOT NULL, start_ts TIMESTAMP_MS NOT NULL,
+        step_s INTEGER NOT NULL, steps INTEGER NOT NULL, model VARCHAR NOT NULL, last DOUBLE NOT NULL,
+        asked VARCHAR NOT NULL, card VARCHAR NOT NULL, outcome VARCHAR)""",
+    # ts: the middle of the step. 80% and 95% intervals around the middle, in the series' unit.
+    """CREATE TABLE IF NOT EXISTS forecast_points (
+        forecast_id BIGINT NOT NULL, ts TIMESTAMP_MS NOT NULL, low95 DOUBLE NOT NULL, low80 DOUBLE NOT NULL,
+        middle DOUBLE NOT NULL, high80 DOUBLE NOT NULL, high95 DOUBLE NOT NULL)""",
+    # Forecasts made anew every day. tried_at: when last, whatever came of it.
+    """CREATE TABLE IF NOT EXISTS standing_forecasts (
+        id INTEGER NOT NULL, source_id INTEGER NOT NULL, series_id INTEGER NOT NULL, asked VARCHAR NOT NULL,
+        created_by VARCHAR NOT NULL, created_at TIMESTAMP_MS NOT NULL, tried_at TIMESTAMP_MS)""",
+    # Days that lie in Parquet files (lib/store/archive.py). One row; version moves with each change of the list.
+    "CREATE TABLE IF NOT EXISTS archive_state (version BIGINT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS archive_parts (
+        day INTEGER NOT NULL, tier VARCHAR NOT NULL, name VARCHAR NOT NULL, rows BIGINT NOT NULL,
+        size_bytes BIGINT NOT NULL, sha256 VARCHAR NOT NULL, digest VARCHAR NOT NULL, version BIGINT NOT NULL,
+        made_at TIMESTAMP_MS NOT NULL, counters_end VARCHAR NOT NULL)""",
+    # What a day's file holds of each series.
+    """CREATE TABLE IF NOT EXISTS archive_series (
+        day INTEGER NOT NULL, series_id INTEGER NOT NULL, count INTEGER NOT NULL,
+        first_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL)""",
+    # Files to be removed: replaced, expired, or begun by a run that did not end.
+    "CREATE TABLE IF NOT EXISTS archive_gone (name VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL)",
+    # What the last run and the last check came to, for people.
+    """CREATE TABLE IF NOT EXISTS archive_notes (
+        kind VARCHAR NOT NULL, noted_at TIMESTAMP_MS NOT NULL, words VARCHAR NOT NULL)""",
+    # Removed series whose samples still lie in the file of a day.
+    "CREATE TABLE IF NOT EXISTS archive_forgotten (series_id INTEGER NOT NULL, day INTEGER NOT NULL)",
 )
 
 

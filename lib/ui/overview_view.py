@@ -11,8 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import SourceKind
 from lib.profiling.words import amount, duration
+from lib.services.collection_sources import REMOTE
 from lib.services.collection_status import SourceState, SourceStatus
 from lib.services.exploration import Overview
 from lib.ui import links
@@ -207,7 +207,7 @@ def hosts(table: pd.DataFrame, lines: dict[tuple[int, str], list[float]], names:
 
 def next_step(actor: Actor, statuses: Sequence[SourceStatus], detectors: int) -> None:
     """What a newcomer does next; nothing once a Prometheus is connected and watched."""
-    own = [one for one in statuses if one.kind == SourceKind.PROMETHEUS]
+    own = [one for one in statuses if one.kind in REMOTE]
     if own and detectors:
         return
     with st.container(border=True):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
+from lib.profiling import report
+from lib.profiling.hosts import HostProfile
 from lib.profiling.profiles import Alert, Level, MetricProfile, SeriesProfile
 from lib.profiling.words import amount, duration
 from lib.ui import charts, series_charts, tables
@@ -37,7 +42,7 @@ def series_facts(profile: SeriesProfile) -> None:
     span = (profile.last - profile.first).total_seconds() if profile.first and profile.last else None
     rhythm, trend = profile.rhythm, profile.trend
     spread = profile.distribution.quantiles
-    tiles = [
+    shown = [
         (
             "Samples",
             f"{profile.count:,}",
@@ -56,21 +61,21 @@ def series_facts(profile: SeriesProfile) -> None:
         ("Weekly rhythm", _share(rhythm.weekly), "What the day of the week adds. Takes three weeks of history."),
     ]
     if profile.series.kind == "counter":
-        tiles.append(("Resets", f"{profile.resets:,}", "How often the counter began again at zero."))
+        shown.append(("Resets", f"{profile.resets:,}", "How often the counter began again at zero."))
     if trend:
-        tiles.append(
+        shown.append(
             (
                 "Trend a day",
                 amount(trend.per_day, profile.unit),
                 f"A straight line explains {trend.explained:.0%} of it.",
             )
         )
-    _tiles(tiles)
+    tiles(shown)
 
 
 def metric_facts(profile: MetricProfile, now: pd.Timestamp) -> None:
     """The numbers of a whole metric as tiles."""
-    _tiles(
+    tiles(
         [
             ("Series", f"{profile.series:,}", "Different sets of labels."),
             ("Hosts", f"{profile.hosts:,}", "Machines or workloads they belong to."),
@@ -109,7 +114,23 @@ def series_charts_of(profile: SeriesProfile) -> None:
             )
 
 
-def label_table(profile: MetricProfile) -> None:
+def export(profile: report.Profile, name: str, now: datetime) -> None:
+    """Take the profile along; the files are made when asked for."""
+    stem = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "profile"
+    for kind, mime in (("json", "application/json"), ("html", "text/html")):
+        st.download_button(
+            kind.upper(),
+            partial(report.to_json if kind == "json" else report.to_html, profile, now),
+            f"profile-{stem}.{kind}",
+            mime,
+            key=f"profile_export_{kind}",
+            icon=":material/download:",
+            on_click="ignore",
+            help="Everything the profile holds." if kind == "json" else "One page, to be opened or sent anywhere.",
+        )
+
+
+def label_table(profile: MetricProfile | HostProfile, series: int) -> None:
     """Which labels make the series many."""
     st.subheader("Labels", anchor=False)
     if profile.shared:
@@ -130,7 +151,7 @@ def label_table(profile: MetricProfile) -> None:
         column_config={
             "label": st.column_config.TextColumn("Label"),
             "values": st.column_config.ProgressColumn(
-                "Values", min_value=0, max_value=max(profile.series, 1), format="%d", help="Of as many series."
+                "Values", min_value=0, max_value=max(series, 1), format="%d", help="Of as many series."
             ),
             "most": st.column_config.ListColumn("Most frequent (series)", width="large"),
         },
@@ -140,9 +161,10 @@ def label_table(profile: MetricProfile) -> None:
     )
 
 
-def _tiles(tiles: Sequence[tuple[str, str, str]]) -> None:
-    with st.grid((len(tiles) + 1) // 2, min_column_width=155, gap="small"):
-        for name, value, help_ in tiles:
+def tiles(shown: Sequence[tuple[str, str, str]]) -> None:
+    """Figures beside each other: name, value, and what it means."""
+    with st.grid((len(shown) + 1) // 2, min_column_width=155, gap="small"):
+        for name, value, help_ in shown:
             st.metric(name, value, help=help_, border=True, height="stretch")
 
 

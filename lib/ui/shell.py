@@ -22,10 +22,12 @@ ACCOUNT = "account"
 PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
     "Observe": [
         ("pages/observe/overview.py", "Overview", ":material/dashboard:", "overview", Permission.VIEW),
-        ("pages/observe/explore.py", "Explore", ":material/monitoring:", "explore", Permission.VIEW),
-        ("pages/observe/profile.py", "Profile", ":material/query_stats:", "profile", Permission.VIEW),
         ("pages/observe/anomalies.py", "Anomalies", ":material/warning:", "anomalies", Permission.VIEW),
         ("pages/observe/changes.py", "What changed?", ":material/difference:", "changes", Permission.VIEW),
+        ("pages/observe/explore.py", "Explore", ":material/monitoring:", "explore", Permission.VIEW),
+        ("pages/observe/profile.py", "Profile", ":material/query_stats:", "profile", Permission.VIEW),
+        ("pages/observe/forecast.py", "Forecast", ":material/trending_up:", "forecast", Permission.VIEW),
+        ("pages/observe/sql.py", "SQL", ":material/code:", "sql", Permission.VIEW),
     ],
     "Learn": [
         ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),

@@ -15,7 +15,7 @@ from lib.auth.actor import Actor
 from lib.db.tables import SourceKind, TaskStatus
 from lib.errors import AppError, Invalid
 from lib.frames import Window
-from lib.services.collection_sources import Auth, SourceDraft
+from lib.services.collection_sources import REMOTE, Auth, SourceDraft
 from lib.services.collection_status import SourceState, SourceStatus
 from lib.ui import links, tables
 from lib.ui.text import ago, duration, plain, stamp
@@ -34,10 +34,22 @@ SIGNS = {
 }
 KINDS = {
     SourceKind.PROMETHEUS: "Prometheus",
+    SourceKind.SCRAPE: "Metrics page",
     SourceKind.DEMO: "Demo history",
     SourceKind.MACHINE: "This machine",
 }
 AUTHS = {Auth.NONE: "None", Auth.BASIC: "User and password", Auth.BEARER: "Bearer token"}
+_EDIT = {"Edit": ":material/edit:"}
+# What an operator may do with a source, by its kind.
+MANAGED = {
+    SourceKind.PROMETHEUS: {
+        "Choose metrics": ":material/search:",
+        "PromQL": ":material/function:",
+        "Backfill": ":material/history:",
+        **_EDIT,
+    },
+    SourceKind.SCRAPE: _EDIT,
+}
 _MOST_FOUND = 500
 _SPANS = {"1 day": 1, "7 days": 7, "30 days": 30, "90 days": 90}
 
@@ -146,14 +158,23 @@ def gaps(app: App, actor: Actor, status: SourceStatus) -> None:
 
 
 def form(draft: SourceDraft, key: str, *, editing: bool) -> SourceDraft:
-    """A Prometheus-compatible source as it is typed in. Returned as it stands, checked by the service."""
+    """A source as it is typed in. Returned as it stands, checked by the service."""
+    kind = draft.kind
+    if not editing:
+        kind = st.segmented_control(
+            "Kind", list(REMOTE), default=draft.kind, required=True, format_func=lambda one: KINDS[one],
+            key=f"{key}_kind", help="A server with history, or one exporter's page, asked directly.",
+        ) or draft.kind  # fmt: skip
+    page = kind == SourceKind.SCRAPE
     name = st.text_input("Name", draft.name, key=f"{key}_name", max_chars=64)
     url = st.text_input(
         "URL",
         draft.url,
         key=f"{key}_url",
-        placeholder="http://prometheus.example:9090",
-        help="The part before /api/v1. Prometheus, VictoriaMetrics, Thanos, Mimir and others that speak its API.",
+        placeholder="http://host.example:9100/metrics" if page else "http://prometheus.example:9090",
+        help="The page itself, in Prometheus' text format or OpenMetrics."
+        if page
+        else "The part before /api/v1. Prometheus, VictoriaMetrics, Thanos, Mimir and others that speak its API.",
     )
     auth = st.segmented_control(
         "Authentication",
@@ -191,6 +212,7 @@ def form(draft: SourceDraft, key: str, *, editing: bool) -> SourceDraft:
     return SourceDraft(
         name=name,
         url=url,
+        kind=kind,
         auth=auth or Auth.NONE,
         username=username,
         secret=secret,
@@ -206,11 +228,19 @@ def tested(found: Probe, now: datetime) -> None:
     """What Test found."""
     st.success(f"Reachable in {found.latency_ms:.0f} ms.", icon=":material/check_circle:")
     with st.container(horizontal=True):
-        st.metric("Version", found.version or "unknown")
+        if not found.page:
+            st.metric("Version", found.version or "unknown")
         st.metric("Metrics", "unknown" if found.metrics is None else f"{found.metrics:,}")
         st.metric("Series", "unknown" if found.series is None else f"{found.series:,}")
-        st.metric("Oldest sample", ago(found.oldest, now) if found.oldest else "unknown", help=stamp(found.oldest))
-    for note in found.notes:
+        if not found.page:
+            st.metric("Oldest sample", ago(found.oldest, now) if found.oldest else "unknown", help=stamp(found.oldest))
+    if found.page:
+        way = "A page has no history: it is collected from now on."
+    elif found.remote_read:
+        way = "History is fetched by remote read."
+    else:
+        way = "History is fetched by queries: the server does not offer remote read."
+    for note in (way, *found.notes):
         st.caption(plain(note))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 _SESSION = "session_token"
@@ -74,3 +76,16 @@ def chat_began(question: str) -> None:
 def chat_ended() -> str:
     """The question whose answer was still being written, if any."""
     return st.session_state.pop("chat_open", "")
+
+
+def query() -> Any:
+    """The query this tab asked for last, running or over; None before the first."""
+    return st.session_state.get("sql_asked")
+
+
+def query_asked(running: Any) -> None:
+    """Forget the query before, ending it if it still runs."""
+    before = query()
+    if before is not None:
+        before.cancel()
+    st.session_state["sql_asked"] = running

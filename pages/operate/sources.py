@@ -4,7 +4,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.db.tables import SourceKind
-from lib.services.collection_sources import SourceDraft
+from lib.services.collection_sources import REMOTE, SourceDraft
 from lib.services.collection_status import SourceStatus
 from lib.ui import guard, runtime, sources
 from lib.ui.text import ago, plain, stamp
@@ -14,12 +14,6 @@ app = runtime.app()
 manages = actor.may(Permission.MANAGE_SOURCES)
 
 PARTS = {"Collected": ":material/checklist:", "Gaps": ":material/space_bar:"}
-MANAGED = {
-    "Choose metrics": ":material/search:",
-    "PromQL": ":material/function:",
-    "Backfill": ":material/history:",
-    "Edit": ":material/edit:",
-}
 
 
 def overview() -> None:
@@ -33,7 +27,10 @@ def overview() -> None:
 def added(draft: SourceDraft) -> None:
     source = app.collection.add(actor, draft)
     st.session_state["source"] = source.id  # of the picker below, which has not been drawn yet
-    st.toast("Connected. Choose what to collect.", icon=":material/check:")
+    st.toast(
+        "Connected." if source.kind == SourceKind.SCRAPE else "Connected. Choose what to collect.",
+        icon=":material/check:",
+    )
     st.rerun()
 
 
@@ -58,7 +55,7 @@ def detail(status: SourceStatus) -> None:
     if status.last_error:
         show = st.error if status.state == "failing" else st.warning
         show(plain(status.last_error, 800), icon=":material/error:")
-    parts = {**PARTS, **(MANAGED if manages and status.kind == SourceKind.PROMETHEUS else {})}
+    parts = {**PARTS, **(sources.MANAGED.get(status.kind, {}) if manages else {})}
     first = "Collected" if status.targets or not manages else "Choose metrics"
     part = st.segmented_control(
         "Show", list(parts), default=first, required=True, key=f"part_{status.id}", label_visibility="collapsed",
@@ -89,9 +86,9 @@ statuses = app.collection.status(actor)
 if manages:
     kinds = {s.kind for s in statuses}
     fresh = f"new{len(statuses)}"  # empty and closed again once a source was added
-    with st.expander("Connect a Prometheus", icon=":material/add:", expanded=not statuses, key=f"connect_{fresh}"):
+    with st.expander("Connect a source", icon=":material/add:", expanded=not statuses, key=f"connect_{fresh}"):
         sources.enter(app, actor, SourceDraft(""), fresh, None, added)
-    if {SourceKind.PROMETHEUS, SourceKind.DEMO} <= kinds:
+    if SourceKind.DEMO in kinds and kinds & set(REMOTE):
         with st.popover("Remove the demo", icon=":material/delete:", key="ask_demo"):
             st.markdown("Remove both demo histories with the anomalies and detectors on them? Your own sources stay.")
             if st.button("Remove the demo data", key="remove_demo", type="primary", icon=":material/delete_forever:"):
@@ -99,7 +96,7 @@ if manages:
                 st.rerun()
 if not statuses:
     st.info(
-        "No source is connected. Enter the URL of a Prometheus-compatible server above."
+        "No source is connected. Enter the URL of a Prometheus-compatible server, or of a metrics page, above."
         if manages
         else "No source is connected yet. Somebody with the role operator can connect one here.",
         title="No sources yet",

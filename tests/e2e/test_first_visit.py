@@ -93,3 +93,26 @@ def test_a_wrong_password_shows_words_and_no_data(browser: Browser, demo_server:
     page.get_by_test_id("stAlert").wait_for(timeout=15_000)
     assert "Overview" not in page.inner_text("body")
     page.close()
+
+
+def test_a_click_on_a_lane_narrows_and_a_click_in_the_table_labels(browser: Browser, demo_server: Server) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    sign_in(page, demo_server.url)
+    _wait_for_detectors(page, demo_server.url)
+    page.goto(f"{demo_server.url}/anomalies?range=30d")
+    page.locator(".js-plotly-plot .scatterlayer path.point").first.wait_for(state="attached", timeout=30_000)
+    settle(page)
+    # Marks of anomalies are larger than those of quiet cells, which are lines.
+    boxes = [p.bounding_box() for p in page.locator(".js-plotly-plot").first.locator("path.point").all()]
+    cell = next(box for box in boxes if box and box["height"] > 5)
+    page.mouse.click(cell["x"] + cell["width"] / 2, cell["y"] + cell["height"] / 2)
+    page.get_by_role("button", name="All hosts").wait_for(timeout=20_000)
+    page.wait_for_url(re.compile(r"host=.*"), timeout=20_000)
+    settle(page)
+    assert "range=custom" in page.url and "anomaly=" in page.url
+    number = int(re.search(r"anomaly=(\d+)", page.url)[1])
+    page.get_by_role("button", name="Expected").first.click()
+    page.get_by_text(re.compile("called it expected")).wait_for(timeout=20_000)
+    everything = page.request.get(f"{demo_server.url}/api/v1/anomalies?window=30d&limit=500").json()["items"]
+    assert [row["verdict"] for row in everything if row["id"] == number] == ["expected"]
+    page.close()

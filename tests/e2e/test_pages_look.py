@@ -17,7 +17,12 @@ PAGES = {
     "": "Overview",
     "explore": "Explore",
     "profile": "Profile",
+    "forecast": "Forecast",
     "anomalies": "Anomalies",
+    "detectors": "Detectors",
+    "detectors?detector_part=Threshold": "Detectors",
+    "detectors?detector_part=Marks": "Detectors",
+    "sql": "SQL",
     "chat": "Chat",
     "sources": "Sources",
     "tasks": "Tasks",
@@ -41,7 +46,7 @@ def test_each_page_fits_and_shows_no_error(
     page.on("pageerror", lambda e: complaints.append(str(e)))
     sign_in(page, demo_server.url)
     for path, title in PAGES.items():
-        name = path or "overview"
+        name = path.replace("?detector_part=", "-").lower() or "overview"
         page.goto(f"{demo_server.url}/{path}")
         page.get_by_role("heading", level=1, name=title).wait_for(timeout=30_000)
         settle(page)

@@ -29,6 +29,7 @@ class Request(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: FaultServer
+    sent = b""
 
     def log_message(self, *_: object) -> None: ...
 
@@ -47,13 +48,17 @@ class Request(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             self.close_connection = True
 
+    def do_POST(self) -> None:
+        self.sent = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
+
     def date_time_string(self, timestamp: float | None = None) -> str:
         return format_datetime(self.server.clock().replace(microsecond=0), usegmt=True)
 
     def send(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in {"Content-Type": "application/json", **headers}.items():
+        for name, value in {"Content_Type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
@@ -63,7 +68,12 @@ class Request(BaseHTTPRequestHandler):
         return json.dumps({"status": "success", "data": data, **extra}, separators=(",", ":")).encode()
 
     def answer(self) -> None:
-        self.send(self.body())
+        if self.endpoint == "/api/v1/read" and self.server.remote is None:
+            self.send(b"404 page not found\n", 404)
+        elif self.endpoint == "/api/v1/read":
+            self.server.remote(self)
+        else:
+            self.send(self.body())
 
     @property
     def is_read(self) -> bool:
@@ -77,6 +87,7 @@ class FaultServer(ThreadingHTTPServer):
     def __init__(self, clock: Callable[[], datetime], certificate: tuple[Path, Path] | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Request)
         self.clock, self.fault = clock, None
+        self.remote: Fault | None = None  # what answers remote read; None: it is not offered
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         # metric -> [(labels, [(seconds, value as text)])]
@@ -111,6 +122,10 @@ class FaultServer(ThreadingHTTPServer):
     def data_for(self, endpoint: str, query: dict[str, str]) -> object:
         if endpoint == "/api/v1/label/__name__/values":
             return sorted(self.series)
+        if endpoint == "/api/v1/series":
+            name = re.fullmatch(r'\{__name__="(.*)"\}', query["match[]"])
+            found = self.series.get(name[1], []) if name else []
+            return [{"__name__": name[1], **labels} for labels, _ in found] if name else []
         if endpoint == "/api/v1/labels":
             return ["__name__", "instance"]
         if endpoint != "/api/v1/query":

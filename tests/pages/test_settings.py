@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
 from lib.app import App
 from lib.audit.log import Filter
 from lib.auth.actor import Role
+from lib.frames import Block, to_ms
 from lib.llm.fallback import ProviderTest
 from lib.settings import LlmMode, Settings
 
@@ -65,3 +67,32 @@ def test_others_are_refused(role: Role | str | None, open_page: Callable) -> Non
     assert len(page.error) == 1
     assert not page.dataframe
     assert not page.toggle
+
+
+def with_old_days(app: App) -> None:
+    ts = to_ms(app.clock()) - np.arange(20 * 24)[::-1] * 3_600_000
+    app.samples.append(1, [Block("load", {"host": "a"}, ts, np.arange(ts.size) / 4)])
+
+
+def test_an_empty_archive_says_when_a_day_goes_there(open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.ADMIN)
+    assert any("once 7 whole days lie behind it" in one.value for one in page.caption)
+    assert not [button for button in page.button if button.key == "archive_verify"]
+
+
+def test_the_archive_is_run_checked_and_told_of(app: App, open_page: Callable) -> None:
+    with_old_days(app)
+    app.runner.start()
+    page = open_page(PAGE, role=Role.ADMIN)
+    page.button(key="archive_run").click().run()
+    task = app.runner.wait(1, 60)
+    assert task.status == "succeeded", task.error
+    page.run()
+    told = {one.label: one.value for one in page.metric}
+    assert (told["Days archived"], told["Days waiting"], told["Samples"]) == ("13", "0", "299")
+    page.button(key="archive_verify").click().run()
+    assert "52 files are as they were written" in page.success[0].value
+    raw = next((app.settings.data_dir / "archive").glob("2026-03-01/raw-*.parquet"))
+    raw.write_bytes(bytes(raw.stat().st_size))
+    page.button(key="archive_verify").click().run()
+    assert "24 rows of raw" in page.error[0].value and not page.exception

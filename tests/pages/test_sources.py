@@ -90,6 +90,7 @@ def test_operator_connects_a_server_after_testing_it(open_page, app, server) -> 
     page.text_input(key="new0_url").input(server.url).run()
     page.button(key="new0_test").click().run()
     assert "Reachable" in page.success[0].value
+    assert any("fetched by queries" in caption.value for caption in page.caption)
     assert {m.label: m.value for m in page.metric}["Metrics"] == "3"
     assert not app.collection.status(SYSTEM), "Test keeps nothing"
     page.button(key="new0_save").click().run()
@@ -97,6 +98,23 @@ def test_operator_connects_a_server_after_testing_it(open_page, app, server) -> 
     [status] = app.collection.status(SYSTEM)
     assert status.name == "Fresh" and status.url == server.url
     assert "Fresh" in page.subheader[0].value
+
+
+def test_operator_connects_a_page(open_page, app, server) -> None:
+    server.fault = lambda request: request.send(b"load 1\n", Content_Type="text/plain")
+    page = open_page(PAGE, Role.OPERATOR)
+    page.segmented_control(key="new0_kind").set_value(SourceKind.SCRAPE).run()
+    page.text_input(key="new0_name").input("Node")
+    page.text_input(key="new0_url").input(f"{server.url}/metrics").run()
+    page.button(key="new0_test").click().run()
+    assert {m.label: m.value for m in page.metric} == {"Metrics": "1", "Series": "1"}
+    assert "A page has no history" in words(page)
+    page.button(key="new0_save").click().run()
+    assert not page.exception and not page.error
+    [status] = app.collection.status(SYSTEM)
+    assert (status.name, status.kind) == ("Node", SourceKind.SCRAPE)
+    parts = page.segmented_control(key=f"part_{status.id}").options
+    assert [one.split()[-1] for one in parts] == ["Collected", "Gaps", "Edit"]
 
 
 @pytest.mark.parametrize(

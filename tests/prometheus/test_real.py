@@ -97,7 +97,7 @@ def test_test_tells_version_series_and_oldest_sample(app: App, source: Source, p
     found = app.collection.test(SYSTEM, SourceDraft("x", prometheus))
     assert found.version[0].isdigit() and found.metrics > 100 and found.series > 300
     assert utcnow() - found.oldest < timedelta(hours=2), "it was started just now"
-    assert found.notes == ()
+    assert found.notes == () and found.remote_read
 
 
 def test_samples_are_those_the_package_reads_itself(app: App, source: Source, prometheus: str, reader: Reader) -> None:

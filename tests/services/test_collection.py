@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from sqlmodel import select
 
 from lib.auth.actor import GUEST, SYSTEM, Actor, Role
 from lib.db.tables import AuditEntry, Detector, Source, SourceKind, Target, TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, SourceTooLarge, UrlRefused
-from lib.frames import Window, to_ms
+from lib.frames import Block, Window, to_ms
+from lib.prometheus.history import Part
+from lib.prometheus.parse import Matrix
+from lib.prometheus.query import Wanted
+from lib.services.collection_jobs import _Meter, _time_left
 from lib.services.collection_sources import Auth, SourceDraft
 from lib.services.collection_status import SourceState
 from lib.settings import Settings, TaskMode
 from tests.faults.conftest import FaultServer
+from tests.prometheus import remote
 
 VIEWER = Actor("viewer", Role.VIEWER)
 ANALYST = Actor("analyst", Role.ANALYST)
@@ -280,14 +287,24 @@ def test_backfill_fetches_the_span_and_tells_how_fast(running, source, clock) ->
     assert again.status == TaskStatus.SUCCEEDED and again.result["samples"] == 0
 
 
+def test_backfill_comes_by_remote_read_where_there_is_one(running, source, server, clock) -> None:
+    server.remote = remote.streams
+    window = Window(clock() - timedelta(days=3), clock())
+    done = running.runner.wait(running.collection.backfill(OPERATOR, source.id, window).id, 60)
+    assert done.status == TaskStatus.SUCCEEDED, done.error
+    assert done.result["remote_read"] is True
+    assert not any("ms%5D" in path for path in server.requests), "nothing was asked for as text"
+    assert done.result["samples"] == count(running, source.id) == 2 * 2 * 3 * 1440
+
+
 def test_backfill_goes_on_where_it_broke_off(running, source, server, clock) -> None:
     window = Window(clock() - timedelta(days=3), clock())
-    asked = []
 
     def breaks(request) -> None:
-        if request.is_read:
-            asked.append(request.query["time"])
-        if len(asked) == 4:
+        if request.is_read and '"up"' in request.query["query"]:
+            until = time.monotonic() + 20
+            while not count(running, source.id) and time.monotonic() < until:
+                time.sleep(0.02)  # the other target's history is stored first
             request.send(b"", 401)
         else:
             request.answer()
@@ -303,6 +320,31 @@ def test_backfill_goes_on_where_it_broke_off(running, source, server, clock) -> 
     assert done.status == TaskStatus.SUCCEEDED
     assert count(running, source.id) == 2 * 2 * 3 * 1440
     assert done.result["samples"] == 2 * 2 * 3 * 1440 - there
+
+
+def test_backfill_says_how_far_it_is_how_fast_and_how_long_it_will_take() -> None:
+    said: list[tuple[float, str]] = []
+
+    class Context:
+        def progress(self, fraction: float, message: str = "") -> None:
+            said.append((fraction, message))
+
+        def log(self, message: str, **values: object) -> None: ...
+
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    meter = _Meter(Context())
+    meter.started -= 10
+    for name in ("up", "gone", "late"):
+        meter.expect(name, 4)
+    block = Block("up", {}, np.arange(1000), np.zeros(1000))
+    meter.add(Part(Wanted("up"), Window(now, now + timedelta(days=2)), Matrix([block])))
+    assert said[-1][0] == 2 / 12
+    assert re.fullmatch(r"up, 2026-03-01: 1,000 samples, \d+ a second, about 5\d s left", said[-1][1])
+    meter.skip("gone")
+    meter.skip("late")
+    meter.add(Part(Wanted("up"), Window(now, now + timedelta(days=2)), Matrix()))
+    assert said[-1][0] == 1 and "left" not in said[-1][1]
+    assert [_time_left(s) for s in (0.2, 200, 9000)] == ["about 1 s left", "about 3 min left", "about 2.5 h left"]
 
 
 def test_backfill_is_cancelled_within_two_seconds(running, source, server, clock) -> None:

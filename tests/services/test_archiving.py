@@ -1,0 +1,130 @@
+"""Closed days are archived by tasks, each hour or when asked; rights are checked and what was done is audited."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlmodel import select
+
+from lib.app import App, build
+from lib.auth.actor import SYSTEM, Actor, Role
+from lib.db.tables import AuditEntry, TaskStatus
+from lib.errors import Forbidden
+from lib.frames import Block, Window, from_ms, to_ms
+from lib.services import archiving_jobs
+from lib.settings import Settings, TaskMode
+
+ADMIN, OPERATOR = Actor("ada", Role.ADMIN, id=1), Actor("olga", Role.OPERATOR, id=2)
+
+
+def fill(app: App, days: int = 20) -> None:
+    """An hourly sample of two series up to now."""
+    ts = to_ms(app.clock()) - np.arange(days * 24)[::-1] * 3_600_000
+    app.samples.append(
+        1, [Block(name, {"host": "a"}, ts, np.arange(ts.size) / 4) for name in ("load", "requests_total")]
+    )
+
+
+def everything(app: App) -> list[tuple]:
+    ids = [series.id for series in app.samples.find()]
+    frame = app.samples.read(ids, Window(from_ms(0), app.clock().replace(year=2100)))
+    return list(frame.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("mode", list(TaskMode))
+def test_each_hour_closed_days_are_archived_and_checked(app: App, mode: TaskMode) -> None:
+    app.settings.task_mode = mode
+    fill(app)
+    before = everything(app)
+    app.runner.start()
+    app.archiving.tick()
+    status = app.archiving.status(OPERATOR)
+    assert (status.days, status.due, status.samples) == (13, 0, 598)
+    assert status.first and status.first.isoformat() == "2026-02-22T00:00:00+00:00"
+    assert status.last_run and status.last_run.words.startswith("13 days, 598 samples")
+    assert status.last_verify and status.last_verify.words == "52 files as they were written"
+    assert everything(app) == before
+    assert app.health.figures().samples == len(before)
+    assert app.exploration.overview(SYSTEM).samples == len(before)
+
+
+def test_the_schedule_waits_for_the_start_to_be_over_and_then_an_hour(app: App, monkeypatch) -> None:
+    now, ticks = [time.monotonic()], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(app.archiving, "tick", lambda: ticks.append(now[0]))
+    for _ in range(130):
+        app.archiving.on_schedule()
+        now[0] += 60
+    assert len(ticks) == 3 and ticks[0] >= now[0] - 129 * 60
+
+
+def test_a_second_run_has_nothing_to_do(app: App, clock) -> None:
+    fill(app)
+    app.runner.start()
+    app.archiving.tick()
+    files = app.store.archive.place.names()
+    clock.advance(hours=1)
+    app.archiving.tick()
+    assert app.store.archive.place.names() == files
+    clock.advance(days=1)
+    app.archiving.tick()
+    assert app.archiving.status(SYSTEM).days == 14
+
+
+def test_what_is_older_than_is_kept_leaves_by_itself(app: App, clock) -> None:
+    app.settings.archive_raw_days = 10
+    fill(app)
+    app.runner.start()
+    app.archiving.tick()
+    clock.advance(hours=1)
+    app.archiving.tick()
+    status = app.archiving.status(SYSTEM)
+    assert (status.days, status.due) == (3, 0) and status.tier_bytes["1h"] > 0
+    assert len([name for name in app.store.archive.place.names() if "/raw-" in name]) == 3
+
+
+def test_nothing_is_archived_when_switched_off(app: App) -> None:
+    app.settings.archive_hot_days = 0
+    fill(app)
+    app.archiving.tick()
+    status = app.archiving.status(SYSTEM)
+    assert (status.enabled, status.days, status.due) == (False, 0, 0)
+
+
+def test_a_run_that_fails_leaves_everything_and_says_so(app: App, tmp_path: Path) -> None:
+    fill(app)
+    before = everything(app)
+    (app.settings.data_dir / "archive").write_text("a file where a folder should be")
+    app.runner.start()
+    task = app.runner.wait(app.archiving.run(ADMIN).id or 0, 60)
+    assert task.status == TaskStatus.FAILED and task.error
+    assert everything(app) == before
+    (app.settings.data_dir / "archive").unlink()
+    app.archiving.tick()
+    assert everything(app) == before and app.archiving.status(SYSTEM).days == 13
+
+
+def test_only_administrators_run_check_and_restore(app: App) -> None:
+    for call in (app.archiving.run, app.archiving.verify, app.archiving.restore):
+        with pytest.raises(Forbidden):
+            call(OPERATOR)
+    assert app.archiving.status(OPERATOR).place == ""
+    assert app.archiving.status(ADMIN).place == str(app.settings.data_dir / "archive")
+    app.archiving.verify(ADMIN)
+    app.archiving.restore(ADMIN)
+    with app.database.session() as session:
+        actions = [entry.action for entry in session.exec(select(AuditEntry)).all()]
+    assert actions[-2:] == ["archive.verify", "archive.restore"]
+
+
+def test_a_bucket_in_the_settings_becomes_the_place(settings: Settings) -> None:
+    settings.archive_url, settings.archive_endpoint = "s3://metrics/home", "http://127.0.0.1:9"
+    app = build(settings)
+    place = app.store.archive.place
+    app.stop()
+    assert getattr(place, "root", "") == "metrics/home"
+    values = archiving_jobs._place_values(settings)
+    assert values["endpoint"] == "http://127.0.0.1:9" and "archive" in values["folder"]
