@@ -155,7 +155,8 @@ class Readings:
         table = self._arrow(
             """SELECT series_id, count(*) AS count FROM samples
             WHERE ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS GROUP BY series_id ORDER BY series_id""",
-            {"start": naive(window.start), "end": naive(window.end)},
+            {},
+            window,
         )
         return table["series_id"].to_numpy(), table["count"].to_numpy()
 
@@ -175,12 +176,13 @@ class Readings:
             if counters
             else "avg(value) AS mean, min(value) AS low, max(value) AS high"
         )
-        end = frames.from_ms(start_ms + step_ms * count)
+        window = Window(start, frames.from_ms(start_ms + step_ms * count))
         table = self._arrow(
             f"""WITH {_GAUGES}
             SELECT series_id, (t - {start_ms}) // {int(step_ms)} AS slot, {columns}
             FROM readings GROUP BY series_id, slot""",  # noqa: S608 (numbers and constants)
-            {"ids": list(ids), "start": naive(start), "end": naive(end)},
+            {"ids": list(ids)},
+            window,
         )
         order = np.argsort(np.asarray(ids))
         row = order[np.searchsorted(np.asarray(ids)[order], table["series_id"].to_numpy())] if len(ids) else order
@@ -210,9 +212,10 @@ class Readings:
         counts = dict(rows)
         return tuple(counts.get(minute, 0) for minute in range(minutes))
 
-    def _arrow(self, query: str, parameters: dict[str, Any]) -> pa.Table:
-        with self.store.read() as cursor:
-            return cursor.sql(query, params=parameters).to_arrow_table()
+    def _arrow(self, query: str, parameters: dict[str, Any], window: Window) -> pa.Table:
+        edges = {"start": naive(window.start), "end": naive(window.end)}
+        with self.store.read(window) as cursor:
+            return cursor.sql(query, params={**parameters, **edges}).to_arrow_table()
 
     def _frame(self, query: str, ids: Sequence[int], window: Window, **more: Any) -> pd.DataFrame:
         edges = {"start": naive(window.start), "end": naive(window.end)}

@@ -250,6 +250,40 @@ def add_spans(figure: Figure, spans: list[tuple[Any, Any, str]], *, tint: str = 
         )
 
 
+def stack(figure: Figure, panels: list[tuple[str, str]]) -> Figure:
+    """Give each of the value axes y, y2, … a stripe of its own, the first on top. panels: words and unit of each."""
+    share, gap = 1 / len(panels), 0.09 / len(panels) + 0.02
+    notes = []
+    for number, (words, unit) in enumerate(panels, 1):
+        top = 1 - (number - 1) * share
+        bottom = max(top - share + gap, 0.0) if number < len(panels) else 0.0
+        axis = {
+            "domain": [bottom, top - gap / 2],
+            "gridcolor": _GRID,
+            "linecolor": _AXIS,
+            "zeroline": False,
+            "nticks": 5,
+        }
+        figure.layout["yaxis" if number == 1 else f"yaxis{number}"] = {**axis, **_ticks(unit), "anchor": "x"}
+        notes.append(
+            {
+                "x": 0,
+                "y": top - gap / 2,
+                "xref": "paper",
+                "yref": "paper",
+                "text": label(words, 80),
+                "showarrow": False,
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "font": {"size": 12},
+            }
+        )
+    figure.layout.annotations = notes
+    figure.layout.xaxis.anchor = "y" if len(panels) == 1 else f"y{len(panels)}"
+    figure.layout.margin.l = 52 + 7 * max(len(_suffix(unit)) for _, unit in panels)
+    return figure
+
+
 def add_notes(figure: Figure, notes: list[tuple[datetime, datetime | None, str, str]]) -> None:
     """Mark moments and spans (start, end, words, colour) behind the lines, each with its words at the foot."""
     edges = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,15 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
+from lib.db.tables import AnnotationKind
+from lib.errors import AppError
 from lib.frames import Series, Window
+from lib.profiling.titles import spoken
+from lib.profiling.units import unit_of
 from lib.services.annotations import Mark
 from lib.services.exploration import MAX_EXPORT_ROWS, ChartData
-from lib.ui import cached, links, mark_view, tables
-from lib.ui.text import stamp
+from lib.ui import cached, charts, controls, links, mark_view, series_charts, tables
+from lib.ui.text import plain, stamp
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -22,22 +27,111 @@ if TYPE_CHECKING:
     from lib.app import App
 
 NUMBERS = {"last": "Last", "min": "Least", "mean": "Mean", "p50": "Median", "p95": "95 %", "max": "Most"}
-EARLIER = {"yesterday": timedelta(days=1), "last week": timedelta(days=7)}
+# More lines than this nobody can tell apart.
+MOST_LINES = 12
+MOST_PANELS, MOST_MULTIPLES = 4, 8
+EARLIER = {"yesterday": 1, "last week": 7}
 
 
-def earlier_picker(window: Window) -> Window | None:
-    """The same hours of an earlier day, to be drawn faint; None for none. URL: `?compare=yesterday`."""
-    chosen = st.selectbox(
-        "Compare with",
-        list(EARLIER),
-        index=None,
-        key="compare",
-        bind="query-params",
-        placeholder="Nothing",
-        width=150,
-        help="The same series some days earlier, drawn faint under the same hours.",
-    )
-    return Window(window.start - EARLIER[chosen], window.end - EARLIER[chosen]) if chosen in EARLIER else None
+@dataclass(frozen=True)
+class Beside:
+    """What else is shown: days back to compare with (0: none), other metrics, a label to split by."""
+
+    days: int
+    metrics: tuple[str, ...]
+    label: str | None
+    host: str | None
+    source_id: int | None
+
+    def earlier(self, window: Window) -> Window:
+        """The same hours, so many days before."""
+        back = timedelta(days=self.days)
+        return Window(window.start - back, window.end - back)
+
+
+def beside_picker(
+    metrics: Mapping[str, str], metric: str, labels: Sequence[str], host: str | None, source_id: int | None
+) -> Beside:
+    """Compare, add metrics, split. URL: `?compare=yesterday&with=up&with=node_load5&split=cpu`."""
+    with st.popover("Compare", icon=":material/stacked_line_chart:", key="explore_beside"):
+        chosen = st.selectbox(
+            "Compare with",
+            list(EARLIER),
+            index=None,
+            key="compare",
+            bind="query-params",
+            placeholder="Nothing",
+            help="The same series some days earlier, drawn faint under the same hours.",
+        )
+        others = st.multiselect(
+            "Other metrics below",
+            [name for name in metrics if name != metric][: controls.MOST_OPTIONS],
+            key="with",
+            bind="query-params",
+            max_selections=MOST_PANELS,
+            placeholder="None",
+            filter_mode="contains",
+            help="On the same time axis; those of one unit share a panel.",
+        )
+        label = st.selectbox(
+            "A panel for each",
+            labels,
+            index=None,
+            key="split",
+            bind="query-params",
+            placeholder="Nothing",
+            disabled=not labels,
+            help="One small chart for each value of this label.",
+        )
+    return Beside(EARLIER.get(chosen or "", 0), tuple(others), label, host, source_id)
+
+
+def below(app: App, actor: Actor, series: Sequence[Series], beside: Beside, window: Window, revision: str) -> None:
+    """Under the chart: its series split by a label, then the other metrics."""
+    try:
+        if beside.label:
+            split(app, actor, series, beside.label, window, revision)
+        if beside.metrics:
+            more(app, actor, beside, window, revision)
+    except AppError as error:
+        st.error(plain(error.message))
+
+
+def split(app: App, actor: Actor, series: Sequence[Series], label: str, window: Window, revision: str) -> None:
+    """Small multiples: a panel for each value of a label, the first eight."""
+    groups: dict[str, list[int]] = {}
+    for one in series:
+        groups.setdefault(one.labels.get(label, ""), []).append(one.id)
+    parts = []
+    for value, ids in list(groups.items())[:MOST_MULTIPLES]:
+        data = app.exploration.chart(actor, ids[:MOST_LINES], window, max_points=300)
+        if data.lines:
+            parts.append((f"{label}={value}" if value else f"without {label}", data))
+    _panels(parts, window, revision, "explore_split")
+    if len(groups) > MOST_MULTIPLES:
+        st.caption(f"The first {MOST_MULTIPLES} of {len(groups):,} values; narrow them by host or label to see others.")
+
+
+def more(app: App, actor: Actor, beside: Beside, window: Window, revision: str) -> None:
+    """The other metrics, one panel a unit; those without a unit in a panel each."""
+    groups: dict[str, list[Series]] = {}
+    for metric in beside.metrics[:MOST_PANELS]:
+        found = app.exploration.find(actor, metric, beside.host, None, beside.source_id)[:MOST_LINES]
+        for one in found:
+            groups.setdefault(unit_of(one.metric, one.kind) or one.metric, []).append(one)
+    parts = []
+    for series in groups.values():
+        data = app.exploration.chart(actor, [one.id for one in series[:MOST_LINES]], window, max_points=600)
+        if data.lines:
+            parts.append((", ".join(dict.fromkeys(spoken(one.metric) for one in series)), data))
+    _panels(parts, window, revision, "explore_more")
+
+
+def _panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: str, key: str) -> None:
+    if parts:
+        charts.show(series_charts.panels(parts, window, revision), key=key)
+    else:
+        st.caption("No samples of these in this range.")
 
 
 def said_of(earlier: ChartData | None) -> str:
@@ -66,7 +160,8 @@ def mark_button(app: App, actor: Actor, window: Window) -> None:
             sources = cached.sources(app, actor)
             hosts = cached.all_hosts(app, actor)
             middle = window.start + window.span / 2
-            mark_view.form(app, actor, sources, hosts, middle, st.session_state.get("host") or "")
+            host = st.session_state.get("host") or ""
+            mark_view.form(app, actor, sources, hosts, kind=AnnotationKind.DEPLOY, start=middle, host=host)
 
         ask()
 

@@ -45,15 +45,26 @@ def marks(app: App, actor: Actor, sources: dict[int, str], hosts: Sequence[str])
 
 
 def form(
-    app: App, actor: Actor, sources: dict[int, str], hosts: Sequence[str], start: datetime | None = None, host: str = ""
+    app: App,
+    actor: Actor,
+    sources: dict[int, str],
+    hosts: Sequence[str],
+    *,
+    kind: AnnotationKind = AnnotationKind.MAINTENANCE,
+    start: datetime | None = None,
+    host: str = "",
 ) -> None:
-    """Mark a moment or a span. start, host: what it begins with."""
+    """Mark a moment or a span. kind, start, host: what it begins with."""
     with st.form("mark_form", border=True):
         st.markdown("**Mark a moment or a span** (UTC)")
         now = (start or app.clock()).astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
         a, b, c = st.columns(3)
-        kind = a.selectbox(
-            "Kind", list(AnnotationKind), key="mark_kind", index=2, format_func=lambda kind: _KIND_WORDS[kind]
+        chosen = a.selectbox(
+            "Kind",
+            list(AnnotationKind),
+            key="mark_kind",
+            index=list(AnnotationKind).index(kind),
+            format_func=lambda kind: _KIND_WORDS[kind],
         )
         begin = b.datetime_input("From", now, key="mark_start", step=60)
         end = c.datetime_input("To (empty: a moment)", None, key="mark_end", step=60)
@@ -74,7 +85,7 @@ def form(
         try:
             app.detection.annotations.add(
                 actor,
-                str(kind),
+                str(chosen),
                 begin.replace(tzinfo=UTC) if begin else app.clock(),
                 end.replace(tzinfo=UTC) if end else None,
                 text=text,

@@ -58,6 +58,28 @@ def lines(
     return charts.time_axis(figure, data.window.start, data.window.end, revision)
 
 
+def panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: str = "") -> Figure:
+    """Panels one above the other on one time axis, each with the scale of its unit.
+
+    parts: words over the panel, and its lines.
+    """
+    figure = charts.empty_figure()
+    index = 0
+    for number, (_, data) in enumerate(parts, 1):
+        axis = "y" if number == 1 else f"y{number}"
+        for line in data.lines:
+            charts.add_line(figure, line.ts_ms, line.value, name=line.title, index=index, unit=data.unit, yaxis=axis)
+            index += 1
+    titles = ", ".join(title for title, _ in parts)
+    alt = f"{titles} from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, one above the other."
+    height = 90 + 150 * len(parts)
+    charts.layout(figure, alt=alt, height=height, legend=any(len(data.lines) > 1 for _, data in parts))
+    # As far below the axis as under a single chart.
+    figure.layout.legend.y = -58 / height
+    charts.time_axis(figure, window.start, window.end, revision)
+    return charts.stack(figure, [(title, data.unit) for title, data in parts])
+
+
 def _faint(figure: Figure, data: ChartData, earlier: ChartData) -> None:
     """Each line as it was, moved under today's, in its colour; one of a series without a line today is left out."""
     moved = round((data.window.start - earlier.window.start).total_seconds() * 1000)
@@ -78,6 +100,7 @@ def _faint(figure: Figure, data: ChartData, earlier: ChartData) -> None:
                 opacity=0.45,
                 showlegend=len(data.lines) == 1,
             )
+            figure.data[-1].line.dash = "dot"
 
 
 def _note(mark: Mark, window: Window) -> tuple[datetime, datetime | None, str, str]:

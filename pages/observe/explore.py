@@ -10,36 +10,36 @@ from lib.ui.text import plain, stamp
 actor = guard.require(Permission.VIEW)
 app = runtime.app()
 
-# More lines than this nobody can tell apart.
-MOST_LINES = 12
 FIRST_CHOICES = ("node_load1", "node_memory_MemAvailable_bytes", "node_cpu_seconds_total", "up")
 
 
-def choose() -> tuple[str, list]:
-    """The metric, and its series after source, host and labels."""
+def choose() -> tuple[str, list, dict]:
+    """The metric, its series after source, host and labels; and what else could be shown of them."""
     sources = cached.sources(app, actor)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source_id = controls.source_picker(sources) if len(sources) > 1 else None
         metrics = cached.metrics(app, actor, source_id)
         metric = controls.metric_picker(metrics, default=next((m for m in FIRST_CHOICES if m in metrics), None))
         host = controls.host_picker(cached.hosts(app, actor, metric, source_id))
-        labels = controls.label_picker(cached.label_values(app, actor, metric, source_id, host))
-    return metric, app.exploration.find(actor, metric, host, labels, source_id)
+        values = cached.label_values(app, actor, metric, source_id, host)
+        labels = controls.label_picker(values)
+    choices = {"metrics": metrics, "metric": metric, "labels": list(values), "host": host, "source_id": source_id}
+    return metric, app.exploration.find(actor, metric, host, labels, source_id), choices
 
 
 def view() -> None:
     """Everything below the title: redrawn alone when a control changes or the refresh interval has passed."""
     guard.require(Permission.VIEW)
-    metric, found = choose()
+    metric, found, choices = choose()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         window = controls.window_picker(app.clock())
-        earlier = explore_view.earlier_picker(window)
+        beside = explore_view.beside_picker(**choices)
         explore_view.mark_button(app, actor, window)
-    series = found[:MOST_LINES]
+    series = found[: explore_view.MOST_LINES]
     ids = [one.id for one in series]
     try:
         data = app.exploration.chart(actor, ids, window)
-        before = app.exploration.chart(actor, ids, earlier) if earlier else None
+        before = app.exploration.chart(actor, ids, beside.earlier(window)) if beside.days else None
         anomalies = app.detection.anomalies(actor, window)
         notes = explore_view.notes_of(app.detection.annotations.marks(actor, window), series)
     except AppError as error:
@@ -57,6 +57,7 @@ def view() -> None:
     charts.show(figure, key="explore_chart")
     faint = explore_view.said_of(before)
     st.caption(f"{series_charts.describe(data)} {faint}As of {stamp(data.as_of, seconds=True)}.")
+    explore_view.below(app, actor, series, beside, window, st.session_state.get("range", ""))
     if marks:
         noun = "anomaly" if len(marks) == 1 else "anomalies"
         links.to("pages/observe/anomalies.py", f"{len(marks)} {noun} marked ▼", icon=":material/warning:")

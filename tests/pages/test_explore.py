@@ -205,6 +205,37 @@ def test_only_who_may_label_is_offered_to_mark(app: App, open_page: Callable) ->
     assert page.text_input(key="mark_text").label == "What it is"
 
 
+def test_other_metrics_share_the_time_axis_a_panel_for_each_unit(app: App, open_page: Callable) -> None:
+    fill(app)
+    query = {"metric": "node_load1", "with": "node_cpu_seconds_total", "host": "web-1"}
+    page = open_page(PAGE, Role.VIEWER, query)
+    assert not page.exception
+    below = json.loads(page.get("plotly_chart")[1].proto.spec)
+    assert len([trace for trace in below["data"] if trace["mode"] == "lines"]) == 2
+    assert below["layout"]["yaxis"]["tickformat"] == "~%"
+    assert below["layout"]["xaxis"]["range"] == chart(page)["layout"]["xaxis"]["range"]
+
+
+def test_a_label_gives_each_of_its_values_a_panel(app: App, open_page: Callable) -> None:
+    fill(app)
+    query = {"metric": "node_cpu_seconds_total", "split": "cpu", "with": "node_load1"}
+    page = open_page(PAGE, Role.VIEWER, query)
+    assert not page.exception
+    split, below = (json.loads(one.proto.spec) for one in page.get("plotly_chart")[1:])
+    assert [one["text"] for one in split["layout"]["annotations"]] == ["cpu=0", "cpu=1"]
+    assert {trace["yaxis"] for trace in split["data"]} == {"y", "y2"}
+    first, second = (split["layout"][name]["domain"] for name in ("yaxis", "yaxis2"))
+    assert first[0] > second[1] > second[0] == 0.0
+    assert [one["text"] for one in below["layout"]["annotations"]] == ["Load (1 min)"]
+
+
+def test_a_link_to_a_metric_or_label_that_is_gone_shows_the_rest(app: App, open_page: Callable) -> None:
+    fill(app)
+    page = open_page(PAGE, Role.VIEWER, {"with": "no_such_metric", "split": "nothing", "compare": "never"})
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == 1
+
+
 def test_exports_stop_at_the_cap(app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(app)
     page = open_page(PAGE, Role.VIEWER)
