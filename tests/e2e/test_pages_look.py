@@ -18,6 +18,7 @@ PAGES = {
     "explore": "Explore",
     "profile": "Profile",
     "forecast": "Forecast",
+    "changes": "What changed?",
     "anomalies": "Anomalies",
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
