@@ -242,3 +242,18 @@ def test_rows_too_large_for_little_memory_get_more(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tables, "MORE_MEMORY_MB", 20)
     with pytest.raises(Invalid, match="too large to be described"):
         described(tmp_path, **columns)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300) | st.text('a1,";\t\n\r é\ufeff', max_size=200).map(lambda text: text.encode()))
+def test_any_bytes_are_a_table_or_refused_in_words(tmp_path: Path, body: bytes) -> None:
+    source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
+    source.write_bytes(body)
+    try:
+        tables.convert(source, target, None, tmp_path)
+        found = tables.profile(target, "a.csv", tmp_path)
+    except Invalid as refused:
+        assert str(tmp_path) not in refused.message
+        return
+    json.loads(to_json(found, NOW))
+    assert all(one.rows == found.rows for one in found.columns)
