@@ -19,6 +19,7 @@ PAGES = {
     "profile": "Profile",
     "forecast": "Forecast",
     "anomalies": "Anomalies",
+    "changes": "What changed?",
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
     "detectors?detector_part=Marks": "Detectors",
