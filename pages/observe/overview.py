@@ -7,7 +7,7 @@ import streamlit as st
 from lib.auth.actor import Permission
 from lib.errors import AppError
 from lib.frames import Window
-from lib.ui import cached, guard, overview_view, runtime
+from lib.ui import cached, guard, links, overview_view, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
@@ -47,6 +47,7 @@ def view() -> None:
     overview_view.hosts(
         app.exploration.freshness(who, now), app.exploration.host_lines(who, window), cached.sources(app, who)
     )
+    links.to("pages/observe/changes.py", "What changed in the last hour?", icon=":material/difference:")
     st.caption(f"As of {stamp(now, seconds=True)}, redrawn every {REFRESH_S} s.")
 
 

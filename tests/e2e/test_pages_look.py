@@ -20,6 +20,7 @@ PAGES = {
     "forecast": "Forecast",
     "changes": "What changed?",
     "anomalies": "Anomalies",
+    "changes": "What changed?",
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
     "detectors?detector_part=Marks": "Detectors",
