@@ -28,7 +28,7 @@ from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.kernels import missing_share, move, unchanged
 
-VERSION = "8"  # raised when the same data would give another detector
+VERSION = "9"  # raised when the same data would give another detector
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
 # The forest is the centre; the other parts share what its own weight leaves in this proportion.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)

@@ -38,7 +38,9 @@ class Whitening:
         most = min(components, max(scaled.shape[1] // 2, 1), max(scaled.shape[0] // 4, 1))
         reducer = PCA(n_components=most, svd_solver="covariance_eigh").fit(scaled)
         lengths = np.sqrt(np.maximum(reducer.explained_variance_, 1e-9))
-        return cls(centre, spread, clip, reducer.mean_, reducer.components_, lengths), reducer
+        # Held in half the memory, worked with in double precision.
+        axes = reducer.components_.astype(np.float32)
+        return cls(centre, spread, clip, reducer.mean_, axes, lengths), reducer
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Features, shape (d, n), as rows for learning, shape (n, k): usual rows are about a unit sphere."""
@@ -47,7 +49,7 @@ class Whitening:
     def turned(self, values: np.ndarray) -> np.ndarray:
         """As the call, axis by axis: shape (k, n). In double precision, so that one moment alone and among many comes
         out alike and no tree sends it another way."""
-        axes = self.axes / self.lengths[:, None]
+        axes = self.axes.astype(np.float64) / self.lengths[:, None]
         middle = axes @ self.mean
         # Clipped before it is scaled, which then costs nothing: scaling is part of the axes.
         axes /= self.spread

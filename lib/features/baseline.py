@@ -115,6 +115,7 @@ def fit(ts_ms: np.ndarray, values: np.ndarray, usable: np.ndarray, step_ms: int,
     clean = np.where(usable[None, :], values, np.nan)
     days = (ts_ms[-1] - ts_ms[0] + step_ms) / DAY_MS
     day = _usual_day(ts_ms, clean, days) if days >= MIN_DAYS else np.zeros((len(values), 7, SLOTS))
+    day = day.astype(np.float32)  # an app holds as many as groups
     nothing = np.zeros(len(values))
     away = Baseline(day, nothing, np.ones((len(values), SLOTS)), nothing, nothing, level_window)
     home = np.nan_to_num(_median(clean - away.usual_day(ts_ms)))

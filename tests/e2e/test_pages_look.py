@@ -20,7 +20,6 @@ PAGES = {
     "forecast": "Forecast",
     "changes": "What changed?",
     "anomalies": "Anomalies",
-    "changes": "What changed?",
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
     "detectors?detector_part=Marks": "Detectors",
