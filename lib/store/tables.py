@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,9 +18,9 @@ from lib.profiling.gaps import find_gaps, missing_count, typical_interval_ms
 from lib.profiling.relations import Relation
 from lib.profiling.table_alerts import judged
 from lib.profiling.tables import ColumnProfile, Kind, Rejected, TableProfile, TimeProfile, kind_of
-from lib.store import schema
+from lib.store.delimited import connect, reason
 
-MEMORY_MB, MORE_MEMORY_MB = 260, 700
+MORE_MEMORY_MB = 700
 # A share is at most 0.3 points off, 19 times in 20; 0.8 MB a column.
 SAMPLE_ROWS = 100_000
 # Enough for a coefficient of 0.02 to be no accident, few enough for 1,800 pairs in two seconds.
@@ -77,33 +76,6 @@ class _Column:
         return f"{self.quoted}::DOUBLE"
 
 
-def convert(source: Path, target: Path, delimiter: str | None, scratch: Path) -> Rejected:
-    """Write a CSV file as Parquet, in the order of its lines; what could not be read is counted and told by line.
-
-    delimiter: None to find it out. Raises Invalid for what is no text or no table.
-    """
-    encoding = _encoding(source)
-    given = [f"encoding='{encoding}'", "store_rejects=true", "rejects_limit=1000", "sample_size=100000"]
-    if delimiter:
-        given.append("delim=?")
-    query = f"SELECT * FROM read_csv(?, {', '.join(given)})"  # noqa: S608 (constants)
-    parameters = [str(source), *([delimiter] if delimiter else [])]
-    with _connect(scratch) as connection:
-        try:
-            # Parameters do not reach inside COPY: the relation carries them.
-            connection.sql(query, params=parameters).write_parquet(str(target), compression="snappy")
-        except duckdb.Error as error:
-            raise Invalid(
-                f"The file cannot be read as a table: {_reason(error, source)}. Save it as CSV in UTF-8, one header "
-                "line, the same number of fields in each line, and try again."
-            ) from None
-        rows = connection.execute(
-            "SELECT line, lower(min(error_type::VARCHAR)) FROM reject_errors GROUP BY line ORDER BY line LIMIT 5"
-        ).fetchall()
-        count = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()[0][0]
-    return Rejected(int(count), tuple((int(line), str(why)) for line, why in rows))
-
-
 def profile(
     path: Path,
     name: str,
@@ -123,7 +95,7 @@ def profile(
         found = _read(path, scratch, progress)
     except duckdb.Error as error:
         raise Invalid(
-            f"{name} cannot be read as Parquet: {_reason(error, path)}. Export it again, or save it as CSV."
+            f"{name} cannot be read as Parquet: {reason(error, path)}. Export it again, or save it as CSV."
         ) from None
     size = size_bytes if size_bytes is not None else path.stat().st_size
     whole = replace(found, name=name, size_bytes=size, rejected=rejected or Rejected(0), as_of=as_of)
@@ -132,9 +104,9 @@ def profile(
 
 def _read(path: Path, scratch: Path, progress: Progress) -> TableProfile:
     """With little memory; where rows are so large that it does not do, once more with more and one thread."""
-    with _connect(scratch) as connection, suppress(duckdb.OutOfMemoryException):
+    with connect(scratch) as connection, suppress(duckdb.OutOfMemoryException):
         return _Reader(connection, path, progress).read()
-    with _connect(scratch, MORE_MEMORY_MB) as connection:
+    with connect(scratch, MORE_MEMORY_MB) as connection:
         connection.execute("SET threads = 1")
         try:
             return _Reader(connection, path, progress).read()
@@ -493,29 +465,3 @@ def _filled_up(column: Any) -> np.ndarray:
 
 def _finite(value: np.floating) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _connect(scratch: Path, memory_mb: int = MEMORY_MB) -> duckdb.DuckDBPyConnection:
-    connection = schema.connect(":memory:", memory_mb)
-    connection.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
-    return connection
-
-
-def _reason(error: duckdb.Error, path: Path) -> str:
-    """The first line of what DuckDB says, without its class and without saying where the file lies."""
-    line = str(error).splitlines()[0]
-    words = (line.partition(": ")[2] or line).partition(" in file ")[0]
-    return words.replace(f"'{path}'", "").replace(str(path), "").replace("  ", " ").rstrip(". ")
-
-
-def _encoding(source: Path) -> str:
-    """utf-8 or utf-16. Raises Invalid for what holds no text."""
-    with source.open("rb") as file:
-        start = file.read(64 * 1024)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if b"\0" in start:
-        raise Invalid(
-            "The file holds bytes that no text has: it is no CSV. Upload CSV or TSV text in UTF-8, or a Parquet file."
-        )
-    return "utf-8"

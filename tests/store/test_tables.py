@@ -18,7 +18,7 @@ from pyarrow import parquet
 from lib.errors import Invalid
 from lib.profiling.report import to_html, to_json
 from lib.profiling.tables import ColumnProfile, Kind, TableProfile
-from lib.store import tables
+from lib.store import delimited, tables
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -196,7 +196,7 @@ def test_any_table_is_described_and_adds_up(tmp_path: Path, data: st.DataObject)
 def test_csv_keeps_its_lines_and_tells_which_it_could_not_read(tmp_path: Path) -> None:
     source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
     source.write_bytes(b"a,b\n1,x\n2,y,z\n\xff\xfe,q\n4,w\n")
-    rejected = tables.convert(source, target, None, tmp_path)
+    rejected = delimited.convert(source, target, None, tmp_path)
     assert rejected.count == 2
     assert {line for line, _ in rejected.examples} == {3, 4}
     found = tables.profile(target, "a.csv", tmp_path, rejected=rejected)
@@ -207,7 +207,7 @@ def test_csv_keeps_its_lines_and_tells_which_it_could_not_read(tmp_path: Path) -
 def test_utf_16_is_read(tmp_path: Path) -> None:
     source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
     source.write_bytes("name,n\nJürgen,1\nÅsa,2\n".encode("utf-16"))
-    tables.convert(source, target, None, tmp_path)
+    delimited.convert(source, target, None, tmp_path)
     assert column(tables.profile(target, "a", tmp_path), "name").lengths == (3, 4.5, 6)
 
 
@@ -216,7 +216,7 @@ def test_what_is_no_text_is_refused_in_words(tmp_path: Path, body: bytes) -> Non
     source = tmp_path / "a.csv"
     source.write_bytes(body)
     with pytest.raises(Invalid, match="no CSV"):
-        tables.convert(source, tmp_path / "a.parquet", None, tmp_path)
+        delimited.convert(source, tmp_path / "a.parquet", None, tmp_path)
 
 
 @pytest.mark.parametrize("keep", [4, 8, 200])
@@ -237,7 +237,7 @@ def test_a_table_that_claims_more_than_can_be_read_is_refused(tmp_path: Path, mo
 
 def test_rows_too_large_for_little_memory_get_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {"a": [f"{i}" + "x" * 20_000 for i in range(3000)], "b": list(range(3000))}
-    monkeypatch.setattr(tables._connect, "__defaults__", (20,))
+    monkeypatch.setattr(delimited.connect, "__defaults__", (20,))
     assert column(described(tmp_path, **columns), "a").lengths == (20_001, 20_003.63, 20_004)
     monkeypatch.setattr(tables, "MORE_MEMORY_MB", 20)
     with pytest.raises(Invalid, match="too large to be described"):
@@ -250,7 +250,7 @@ def test_any_bytes_are_a_table_or_refused_in_words(tmp_path: Path, body: bytes) 
     source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
     source.write_bytes(body)
     try:
-        tables.convert(source, target, None, tmp_path)
+        delimited.convert(source, target, None, tmp_path)
         found = tables.profile(target, "a.csv", tmp_path)
     except Invalid as refused:
         assert str(tmp_path) not in refused.message
