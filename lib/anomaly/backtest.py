@@ -52,7 +52,7 @@ class Design:
     strength as far as `rounds` have room for them. share: of the history that is learnt from."""
 
     kinds: tuple[str, ...] = tuple(inject.KINDS)
-    strengths: tuple[float, ...] = (3.0, 5.0, 8.0)
+    strengths: tuple[float, ...] = inject.STRENGTHS
     cases: int = 6
     rounds: int = 40
     share: float = 0.6

@@ -20,6 +20,8 @@ KINDS = {
     "flat line": (24, 72),
     "correlation break": (24, 72),
 }
+# In deviations of a series from its own slow course.
+STRENGTHS = (3.0, 5.0, 8.0)
 # Steps between two faults, so that what one leaves behind is not taken for the next.
 APART = 288
 _LEVEL = 25  # steps whose median is taken for the slow part of a series

@@ -18,7 +18,6 @@ import pandas as pd
 from sqlmodel import col, select
 
 from lib.anomaly import inject
-from lib.anomaly.backtest import Design
 from lib.anomaly.events import Rule
 from lib.anomaly.options import Options
 from lib.audit.log import Audit
@@ -28,7 +27,6 @@ from lib.errors import ArtefactRefused, Invalid, NotEnoughData, NotFound
 from lib.frames import Window, to_ms
 from lib.services.detection_scoring import Scoring, rule_of
 from lib.services.detection_training import Training
-from lib.services.detection_trial_jobs import read_header
 from lib.settings import Settings
 from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
@@ -36,7 +34,7 @@ from lib.tasks.runner import Runner
 log = logging.getLogger(__name__)
 
 BACKTEST, TUNE = "detect.backtest", "detect.tune"
-STRENGTHS = Design().strengths
+STRENGTHS = inject.STRENGTHS
 LEAST_BUDGET_S, USUAL_BUDGET_S, MOST_BUDGET_S = 10.0, 600.0, 14_400.0
 # Beside the budget: the export, one trial that was begun just before the end, and the last part.
 BEYOND_BUDGET_S = 3600.0
@@ -80,6 +78,8 @@ class Trials:
         """Queue a backtest; the last 30 days unless a window is given. While one of the group runs, that one is
         returned. Raises Invalid for unknown kinds or strengths, NotFound for a group nothing is stored of."""
         actor.require(Permission.DETECT)
+        from lib.anomaly.backtest import Design
+
         design = Design(kinds=tuple(kinds), strengths=tuple(float(s) for s in strengths))
         params = self._params(actor, source_id, host, window)
         params |= {"kinds": list(design.kinds), "strengths": list(design.strengths)}
@@ -116,7 +116,7 @@ class Trials:
     def unfinished(self, actor: Actor, source_id: int, host: str) -> bool:
         """Whether a search of this group was begun and not ended, so that tuning would go on with it."""
         actor.require(Permission.VIEW)
-        return read_header(self._journal(source_id, host)) is not None
+        return _header(self._journal(source_id, host)) is not None
 
     def last_task(self, actor: Actor, kind: str, source_id: int, host: str) -> Task | None:
         """The newest task of this kind (BACKTEST, TUNE) of a group, whatever became of it."""
@@ -165,7 +165,7 @@ class Trials:
         journal = self._journal(params["source_id"], params["hosts"][0])
         if not params["resume"]:
             journal.unlink(missing_ok=True)
-        begun = None if params["start"] else read_header(journal)
+        begun = None if params["start"] else _header(journal)
         # What is still coming in would make other data of it by the time it is gone on with.
         anew = params if params["end"] else {**params, "end": (self.clock() - STILL_COMING).isoformat()}
         if begun is None:
@@ -240,6 +240,13 @@ class Trials:
             log.warning("result of a trial cannot be read", extra={"file": path.name, "reason": str(error)})
             return None
         return found if isinstance(found, dict) else None
+
+
+def _header(journal: Path) -> dict[str, Any] | None:
+    """What an unfinished search was begun with. The jobs, and all they bring, are loaded when somebody asks."""
+    from lib.services.detection_trial_jobs import read_header
+
+    return read_header(journal)
 
 
 def _name(source_id: int, host: str) -> str:

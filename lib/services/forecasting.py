@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,6 @@ from lib.errors import Conflict, Invalid, NotEnoughData, NotFound
 from lib.forecast import capacity, history
 from lib.forecast.capacity import Crossing, Side
 from lib.forecast.countries import require_country
-from lib.forecast.forecaster import Card
 from lib.forecast.outcome import Outcome, compare
 from lib.frames import Series, Window, from_ms, to_ms
 from lib.profiling.gaps import GAP_FACTOR
@@ -35,6 +34,9 @@ from lib.store.readings import Readings
 from lib.store.samples import Samples
 from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
+
+if TYPE_CHECKING:
+    from lib.forecast.forecaster import Card
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,8 @@ class Forecasting:
             raise NotFound(f"The series of forecast {forecast_id} is gone; it may have been removed with its source.")
         series = found[0]
         span = max(timedelta(seconds=made.step_s * made.steps) * 2, timedelta(days=2))
+        from lib.forecast.forecaster import Card
+
         before = self._bins(series, Window(made.start_at - span, made.start_at), made.step_s)
         came = self._came(made, series)
         points = self.store.points(forecast_id)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lib.errors import AppError, Invalid, NotEnoughData
-from lib.forecast import forecaster, history
-from lib.forecast.prophet_model import ProphetModel
+from lib.forecast import history
 from lib.profiling.words import duration
 from lib.tasks.job import JobContext
+
+if TYPE_CHECKING:
+    from lib.forecast.forecaster import Card
 
 BINS, SERIES = "bins.npz", "series.json"
 # What Prophet may take for one series, and for all of a task.
@@ -61,7 +63,10 @@ def _one(
     params: dict[str, Any],
     budget_s: float,
     said: Any,
-) -> forecaster.Card:
+) -> Card:
+    from lib.forecast import forecaster
+    from lib.forecast.prophet_model import ProphetModel
+
     past = history.of_bins(slots, means, one["step_s"], one["unit"])
     steps = max(1, -(-int(params["horizon_s"]) // one["step_s"]))
     costly = (ProphetModel(params["country"]),) if params["prophet"] else ()
