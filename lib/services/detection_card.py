@@ -73,7 +73,7 @@ def _limits(row: DetectorRow, one: Loaded) -> list[str]:
         )
     elif days < MIN_DAYS_WEEK:
         said.append(
-            f"It saw {days:.1f} days: what one weekday does apart from others is learnt from {MIN_DAYS_WEEK:g} on."
+            f"It saw {days:.1f} days: what each weekday does apart is learnt from {MIN_DAYS_WEEK:g} days on."
         )
     constant = [title for title, reason in one.detector.plan.left_out if reason == "constant"]
     if constant:
