@@ -72,9 +72,7 @@ def _limits(row: DetectorRow, one: Loaded) -> list[str]:
             "quiet Sunday may look odd."
         )
     elif days < MIN_DAYS_WEEK:
-        said.append(
-            f"It saw {days:.1f} days: what each weekday does apart is learnt from {MIN_DAYS_WEEK:g} days on."
-        )
+        said.append(f"It saw {days:.1f} days: what each weekday does apart is learnt from {MIN_DAYS_WEEK:g} days on.")
     constant = [title for title, reason in one.detector.plan.left_out if reason == "constant"]
     if constant:
         more = f" and {len(constant) - 2} more" if len(constant) > 2 else ""
