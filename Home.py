@@ -9,6 +9,10 @@ from __future__ import annotations
 import streamlit as st
 
 if __name__ != "__main__":
+    from lib.ui import validators
+
+    validators.look_up()
+
     from lib.ui import entry, runtime
 
     try:

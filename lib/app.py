@@ -70,7 +70,7 @@ class App:
         self.schedule.every(1, "collect", self.collection.tick)
         self.schedule.every(60, "keep detectors", self.detection.maintain)
         self.schedule.every(300, "renew forecasts", self.forecasting.maintain)
-        self.schedule.every(5, "give memory back", self.give_back)
+        self.schedule.every(1, "give memory back", self.give_back)
         self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
