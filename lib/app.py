@@ -25,6 +25,7 @@ from lib.services.health import Health
 from lib.services.jobs import Jobs
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
+from lib.services.texts import Texts
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -54,6 +55,7 @@ class App:
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
+    texts: Texts
     archiving: Archiving
     jobs: Jobs
     querying: Querying
@@ -138,6 +140,7 @@ def build(
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
+        texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),

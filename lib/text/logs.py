@@ -171,7 +171,10 @@ def _moment(line: str) -> datetime | None:
     return None
 
 
-def _clock(moment: datetime) -> str:
+def clock(moment: datetime | None) -> str:
+    """As the log tells it: without a date where it has no year; empty for no moment."""
+    if moment is None:
+        return ""
     return f"{moment:%H:%M:%S}" if moment.year == 1904 else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
@@ -179,13 +182,13 @@ def _story(log: LogSummary) -> list[str]:
     filled = log.lines - log.empty
     if not filled:
         return ["There is no line in it."]
-    span = f" from {_clock(log.first)} to {_clock(log.last)}" if log.first and log.last else ""
+    span = f" from {clock(log.first)} to {clock(log.last)}" if log.first and log.last else ""
     told = [f"{filled:,} lines{span}, of {len(log.kinds):,} kinds."]
     serious = sum(log.levels.get(level, 0) for level in SERIOUS)
     bad = [kind for kind in log.kinds if kind.level in SERIOUS]
     if serious:
         begun = min(bad, key=lambda kind: kind.first_line)
-        when = f" at {_clock(begun.first)}" if begun.first else f" in line {begun.first_line:,}"
+        when = f" at {clock(begun.first)}" if begun.first else f" in line {begun.first_line:,}"
         told.append(f"{serious:,} of them ({serious / filled:.1%}) are errors; the first came{when}: {begun.template}")
         most = bad[0]
         if most is not begun:
@@ -195,7 +198,7 @@ def _story(log: LogSummary) -> list[str]:
     late = [kind for kind in log.kinds if kind.first_line > 0.5 * log.lines and kind.count >= max(3, 0.005 * filled)]
     if late and log.lines >= 50:
         newest = max(late, key=lambda kind: (kind.level in SERIOUS, kind.count))
-        when = f" at {_clock(newest.first)}" if newest.first else f" in line {newest.first_line:,}"
+        when = f" at {clock(newest.first)}" if newest.first else f" in line {newest.first_line:,}"
         told.append(
             f"New since the second half, {newest.count:,} times from{when.replace(' at', '')} on: {newest.template}"
         )

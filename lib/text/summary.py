@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from lib.text.words import STOP_WORDS, sentences, words
 
 # Beyond it sentences are compared with the most telling of the text only: comparing is quadratic.
 _MOST_SENTENCES = 400
+_LONGEST = 3  # words of a phrase
 _DAMPING, _ROUNDS = 0.85, 50
 
 
@@ -36,24 +38,17 @@ def summary(text: str, most: int = 3) -> list[Ranked]:
 
 def key_phrases(text: str, most: int = 10) -> list[Ranked]:
     """Runs of up to three words between stop words, by how often they come and what company their words keep."""
-    phrases: Counter[tuple[str, ...]] = Counter()
-    for sentence in sentences(text):
-        run: list[str] = []
-        for word in [*words(sentence), "the"]:
-            if word not in STOP_WORDS and len(word) > 2:
-                run.append(word)
-                continue
-            for start in range(0, len(run), 3):
-                phrases[tuple(run[start : start + 3])] += 1
-            run = []
-    frequency: Counter[str] = Counter()
+    runs = [run for sentence in sentences(text) for run in _runs(words(sentence))]
+    frequency = Counter(word for run in runs for word in run)
     degree: Counter[str] = Counter()
-    for phrase, count in phrases.items():
-        for word in phrase:
-            frequency[word] += count
-            degree[word] += count * len(phrase)
+    phrases: Counter[tuple[str, ...]] = Counter()
+    for run in runs:
+        for at, word in enumerate(run):
+            degree[word] += min(len(run), _LONGEST)
+            phrases.update(tuple(run[at : at + size]) for size in range(1, min(_LONGEST, len(run) - at) + 1))
+    # The mean over its words: a sum would prefer the longest phrase, not the one that comes back.
     scores = {
-        phrase: count * sum(degree[word] / frequency[word] * frequency[word] ** 0.5 for word in phrase)
+        phrase: count * sum(degree[word] / frequency[word] ** 0.5 for word in phrase) / len(phrase) ** 0.5
         for phrase, count in phrases.items()
     }
     ordered = sorted(scores, key=lambda phrase: (-scores[phrase], phrase))
@@ -61,14 +56,25 @@ def key_phrases(text: str, most: int = 10) -> list[Ranked]:
     chosen: list[Ranked] = []
     covered: set[str] = set()
     for phrase in ordered:
-        # A phrase all of whose words were in a better one adds nothing.
-        if set(phrase) <= covered:
-            continue
-        covered |= set(phrase)
-        chosen.append(Ranked(" ".join(phrase), round(scores[phrase] / top, 3)))
+        # A phrase that shares a word with a better one is a piece of it, or its neighbour.
+        if covered.isdisjoint(phrase):
+            covered |= set(phrase)
+            chosen.append(Ranked(" ".join(phrase), round(scores[phrase] / top, 3)))
         if len(chosen) == most:
             break
     return chosen
+
+
+def _runs(found: list[str]) -> Iterator[list[str]]:
+    run: list[str] = []
+    for word in found:
+        if word not in STOP_WORDS and len(word) > 2:
+            run.append(word)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _telling(pieces: list[str]) -> list[int]:

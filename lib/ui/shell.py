@@ -34,6 +34,7 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
     ],
     "Act": [
         ("pages/act/chat.py", "Chat", ":material/chat:", "chat", Permission.CHAT),
+        ("pages/act/text.py", "Text", ":material/article:", "text", Permission.CHAT),
     ],
     "Operate": [
         ("pages/operate/sources.py", "Sources", ":material/database:", "sources", Permission.VIEW),

@@ -10,6 +10,7 @@ _SESSION = "session_token"
 _GUEST = "guest"
 _TICKET = "cookie_ticket"
 _LEFT = "signed_out"
+_READING = "text_found"
 
 
 def token() -> str | None:
@@ -89,3 +90,14 @@ def query_asked(running: Any) -> None:
     if before is not None:
         before.cancel()
     st.session_state["sql_asked"] = running
+
+
+def remember_reading(text: str, found: Any) -> None:
+    """What was found in a text, so that a click elsewhere on the page does not take it away."""
+    st.session_state[_READING] = (hash(text), found)
+
+
+def reading_of(text: str) -> Any:
+    """What was found in this very text; None for another one."""
+    known, found = st.session_state.get(_READING, (None, None))
+    return found if known == hash(text) else None
