@@ -49,7 +49,7 @@ def given(leaves: str) -> tuple[str, list[Wanted], list[str], bool]:
     )
     file = st.file_uploader("or a text file", ["txt", "log", "md"], key="text_file", max_upload_size=_MOST_MB)
     text = typed or (_decoded(file.getvalue()) if file is not None else "")
-    guess = [Wanted.LOG, Wanted.ENTITIES] if looks_like_log(text) else list(_PROSE)
+    guess = [Wanted.LOG] if looks_like_log(text) else list(_PROSE)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.pills(
             "Look for",
@@ -109,7 +109,7 @@ def found(read: Analysis) -> None:
         _points(read.classes, "text_classes", "Label", "Because of", [", ".join(one.because) for one in read.classes])
     if read.key_phrases:
         st.subheader("Key phrases", anchor=False)
-        _points(read.key_phrases, "text_phrases", "Phrase")
+        _points(read.key_phrases, "text_phrases", "Phrase", measure="Weight")
     if read.entities is not None:
         st.subheader("Names and numbers", anchor=False)
         if read.entities:
@@ -128,20 +128,25 @@ def _tone(tone: Point, sentences: Sequence[Point]) -> None:
 
 
 def _points(
-    points: Sequence[Point], key: str, heading: str, other: str = "", values: Sequence[str] | None = None
+    points: Sequence[Point],
+    key: str,
+    heading: str,
+    other: str = "",
+    values: Sequence[str] | None = None,
+    measure: str = "Confidence",
 ) -> None:
     table = pd.DataFrame({heading: [one.text for one in points]})
     if values is not None:
         table[other] = list(values)
-    table["Confidence"] = [one.confidence for one in points]
+    table[measure] = [round(one.confidence, 2) for one in points]
     st.dataframe(
         table,
         hide_index=True,
         key=key,
-        alt=f"{heading}, with confidence",
+        alt=f"{heading}, with {measure.lower()}",
         column_config={
             heading: st.column_config.TextColumn(heading, width="large"),
-            "Confidence": st.column_config.ProgressColumn("Confidence", min_value=0, max_value=1, format="percent"),
+            measure: st.column_config.ProgressColumn(measure, min_value=0, max_value=1, format="percent"),
         },
     )
 
