@@ -197,6 +197,10 @@ class Importing:
         actor.require(Permission.MANAGE_SOURCES)
         return {s.id: s.name for s in self.collection.sources.all() if s.kind not in _CLOSED and s.id is not None}
 
+    def suggested_name(self, file: str) -> str:
+        """What a source made of a file is called, unless somebody says otherwise."""
+        return stem(file)
+
     def errors(self, actor: Actor, import_id: str) -> bytes:
         """The rows with an error as CSV. Raises NotFound before the file was checked."""
         actor.require(Permission.MANAGE_SOURCES)
