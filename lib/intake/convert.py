@@ -101,7 +101,7 @@ class Converter:
         else:
             ts, wrong = self.moments.read(cells)
         self.counts.ambiguous = self.moments.ambiguous
-        usable = self._in_time(ts, wrong, lambda i: (int(batch.lines[i]), self._name(at), _cell(cells, i)), n)
+        usable, expired = self._in_time(ts, wrong, lambda i: (int(batch.lines[i]), self._name(at), _cell(cells, i)), n)
         codes = self._codes(batch, n)
         if codes is not None:
             broken = np.array([one is not None for one in self._group_wrong])[codes]
@@ -121,6 +121,7 @@ class Converter:
             said = np.ones(n, dtype=bool)
             said[list(odd)] = False
             self.counts.missing += int((usable & said & ~there).sum())
+            self.counts.expired += int((expired & there).sum())
             kept = usable & there
             if codes is None:
                 ids = np.full(n, self._group_ids[0][order], np.int32)
@@ -252,7 +253,8 @@ class Converter:
             values.append(value)
             places.append(number)
         ts_ms, line_of = np.array(times, np.int64), np.array(places, np.int64)
-        usable = self._in_time(ts_ms, {}, lambda i: (places[i], "time", str(times[i])), ts_ms.size)
+        usable, expired = self._in_time(ts_ms, {}, lambda i: (places[i], "time", str(times[i])), ts_ms.size)
+        self.counts.expired += int(expired.sum())
         found = Samples(np.array(ids, np.int32)[usable], ts_ms[usable], np.array(values)[usable], line_of[usable])
         self.counts.samples += found.ts_ms.size
         return found
@@ -289,7 +291,8 @@ class Converter:
 
     def _in_time(
         self, ts: np.ndarray, wrong: Mapping[int, str], where: Callable[[int], tuple[int, str, str]], n: int
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows whose moment is fine, and rows that are older than samples are kept; the others are told."""
         usable = np.ones(n, dtype=bool)
         usable[list(wrong)] = False
         told = dict(wrong)
@@ -299,8 +302,7 @@ class Converter:
             self.bad(RowError(*where(i), told[i]))
         usable[list(told)] = False
         expired = usable & (ts < self.oldest_ms)
-        self.counts.expired += int(expired.sum())
-        return usable & ~expired
+        return usable & ~expired, expired
 
     def _name(self, position: int) -> str:
         return self.mapping.columns[position].source

@@ -24,6 +24,7 @@ _SAMPLE = re.compile(r"[a-zA-Z_:][\w:.]*(\{.*\})?\s+[+-]?[0-9.infa]\S*(\s+-?[0-9
 _SECONDS = re.compile(r"\s-?\d{1,11}(\.\d*)?\s*$")
 # Of the first rows, so many must agree.
 _MOST = 0.8
+_LEAST = 0.05
 
 
 def is_exposition(lines: Sequence[str]) -> bool:
@@ -116,7 +117,9 @@ def mapping_of(
     decimal = decimal_of(columns, delimiter)
     at, format_ = _time(names, columns, typed_times)
     numeric = {i for i, cells in enumerate(columns) if i != at and _share_of_numbers(cells, decimal) >= _MOST}
-    empty = {i for i, cells in enumerate(columns) if not any(cell.strip() for cell in cells)}
+    # A remark here and there tells no series apart.
+    empty = {i for i, cells in enumerate(columns) if sum(bool(cell.strip()) for cell in cells) < _LEAST * len(cells)}
+    empty |= {i for i, cells in enumerate(columns) if not any(cell.strip() for cell in cells)}
     roles = dict.fromkeys(range(len(names)), Role.SKIP)
     if at is not None:
         roles[at] = Role.TIME

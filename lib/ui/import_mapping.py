@@ -49,9 +49,9 @@ _LATIN = {"cp1252": "Windows-1252", "latin-1": "Latin-1", "utf-8": "UTF-8", "utf
 
 def form(app: App, actor: Actor, staged: Staged, look: Look) -> Mapping | None:
     """What the columns mean, as chosen; None while that cannot be read."""
-    st.markdown("##### What it means")
-    for note in look.notes:
-        st.info(plain(note), icon=":material/info:")
+    st.subheader("What it means", anchor=False)
+    if look.notes:
+        st.info(plain(" ".join(look.notes), 1000), icon=":material/info:")
     if look.kind is Kind.TABLE:
         _reading(app, actor, staged, look)
     start = staged.report.mapping if staged.report is not None else look.mapping
@@ -200,7 +200,7 @@ def _named(role: Role) -> bool:
 
 def preview(app: App, actor: Actor, staged: Staged, mapping: Mapping) -> None:
     """The first rows as they would be stored."""
-    st.markdown("##### The first rows as samples")
+    st.subheader("The first rows as samples", anchor=False)
     try:
         rows = app.importing.preview(actor, staged.about.id, mapping)
     except AppError as error:

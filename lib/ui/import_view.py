@@ -33,6 +33,7 @@ KINDS = {
 
 def bring(app: App, actor: Actor) -> None:
     """Upload a file, or pick one of the server's."""
+    st.caption("History from a file: bring it, say what its columns mean, see what storing it would do, store it.")
     # Cleared when sent: Streamlit holds an uploaded file in memory as long as the widget shows it.
     with st.form("import_form", border=False, clear_on_submit=True):
         file = st.file_uploader(
@@ -99,7 +100,7 @@ def one(app: App, actor: Actor, import_id: str) -> None:
 def _heading(app: App, actor: Actor, staged: Staged) -> None:
     about = staged.about
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(about.name), anchor=False, width="stretch")
+        st.header(plain(about.name), anchor=False, width="stretch")
         words = "Another file" if staged.done is not None else "Put it away"
         if not staged.running and st.button(words, key="import_away", icon=":material/close:"):
             if staged.done is None:
@@ -137,7 +138,7 @@ def _follow(app: App, actor: Actor, running: Task) -> None:
 
 
 def _check(app: App, actor: Actor, staged: Staged, mapping: Mapping) -> None:
-    st.markdown("##### Where it goes")
+    st.subheader("Where it goes", anchor=False)
     about, report = staged.about, staged.report
     names = app.importing.targets(actor)
     ids = [OWN, *names]
@@ -192,7 +193,7 @@ def _check(app: App, actor: Actor, staged: Staged, mapping: Mapping) -> None:
 
 
 def _report(app: App, actor: Actor, staged: Staged, report: Report) -> None:
-    st.markdown("##### What storing it would do")
+    st.subheader("What storing it would do", anchor=False)
     span = "–"
     if report.first_ms is not None and report.last_ms is not None:
         span = f"{from_ms(report.first_ms):%Y-%m-%d} to {from_ms(report.last_ms):%Y-%m-%d}"
