@@ -158,12 +158,12 @@ def zone_of(name: str) -> ZoneInfo:
 
 def metric_name(text: str) -> str:
     """A metric name of any text: "CPU usage (%)" becomes CPU_usage_percent. Empty when nothing of it can be used."""
-    return text if _METRIC.fullmatch(text) else _sanitised(text, keep=":")
+    return text if _METRIC.fullmatch(text) else _sanitised(text)
 
 
 def label_name(text: str) -> str:
     """The same for the name of a label."""
-    return text if _LABEL.fullmatch(text) and text != "__name__" else _sanitised(text, keep="").lstrip("_")
+    return text if _LABEL.fullmatch(text) and text != "__name__" else _sanitised(text).lstrip("_")
 
 
 def fixed_labels(text: str) -> dict[str, str]:
@@ -185,8 +185,8 @@ def labels_text(labels: Pairs[str, str]) -> str:
     return ", ".join(f'{name}="{value}"' for name, value in quoted)
 
 
-def _sanitised(text: str, keep: str) -> str:
+def _sanitised(text: str) -> str:
     for sign, word in _WORDS.items():
         text = text.replace(sign, word)
-    words = re.sub(rf"[^a-zA-Z0-9_{keep}]+", "_", text.strip()).strip("_")[:200]
+    words = re.sub(r"[^a-zA-Z0-9_]+", "_", text.strip()).strip("_")[:200]
     return f"_{words}" if words[:1].isdigit() else words

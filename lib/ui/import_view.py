@@ -256,7 +256,8 @@ def said(report: Report) -> list[str]:
 
 
 def _errors(app: App, actor: Actor, staged: Staged, report: Report) -> None:
-    with st.expander(f"{report.bad:,} errors", icon=":material/error:", expanded=report.bad > 0, key="import_errors"):
+    title = f"{report.bad:,} errors" + (f", {report.conflicts:,} contradictions" if report.conflicts else "")
+    with st.expander(title, icon=":material/error:", expanded=report.bad > 0, key="import_errors"):
         for reason, count in report.reasons.items():
             st.markdown(f"- **{count:,}** × {plain(reason)}")
         st.dataframe(
