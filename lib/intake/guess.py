@@ -116,7 +116,7 @@ def mapping_of(
     moments by their type."""
     decimal = decimal_of(columns, delimiter)
     at, format_ = _time(names, columns, typed_times)
-    numeric = {i for i, cells in enumerate(columns) if i != at and _share_of_numbers(cells, decimal) >= _MOST}
+    numeric = {i for i, cells in enumerate(columns) if i != at and _share_of_numbers(cells, decimal) >= 0.5}
     # A remark here and there tells no series apart.
     empty = {i for i, cells in enumerate(columns) if sum(bool(cell.strip()) for cell in cells) < _LEAST * len(cells)}
     empty |= {i for i, cells in enumerate(columns) if not any(cell.strip() for cell in cells)}

@@ -173,7 +173,7 @@ class Importing:
         """The first rows as samples. Raises Invalid for a mapping that cannot be."""
         actor.require(Permission.MANAGE_SOURCES)
         look = self._looked_at(actor, import_id)
-        intake.check(mapping, look.kind)
+        _check(mapping, look)
         converter = Converter(mapping, to_ms(self.clock()), self._oldest_ms(), exposition.sample)
         if not look.rows:
             return []
@@ -191,6 +191,11 @@ class Importing:
             PreviewRow(one.row, one.column, None, None, f"{one.value} {one.reason}".strip()) for one in converter.errors
         )
         return sorted([*rows, *wrong], key=lambda one: one.row)[:MOST_LISTED]
+
+    def guessed(self, actor: Actor, import_id: str) -> Mapping:
+        """The likeliest mapping. Raises Conflict before the file was looked at."""
+        actor.require(Permission.MANAGE_SOURCES)
+        return self._looked_at(actor, import_id).mapping
 
     def targets(self, actor: Actor) -> dict[int, str]:
         """Sources that samples can be imported into, by id."""
@@ -217,7 +222,7 @@ class Importing:
         actor.require(Permission.MANAGE_SOURCES)
         staged = self.get(actor, import_id)
         self._idle(staged)
-        intake.check(mapping, self._looked_at(actor, import_id).kind)
+        _check(mapping, self._looked_at(actor, import_id))
         source_id, source_name = self._target(into, name or stem(staged.about.name))
         shutil.rmtree(self._folder(import_id) / _CHECKED, ignore_errors=True)
         params = {
@@ -444,3 +449,10 @@ class Importing:
         if not _ID.fullmatch(import_id) or (whole and not (folder / "about.json").is_file()):
             raise NotFound("There is no import with this id; it may have been removed. Bring the file again.")
         return folder
+
+
+def _check(mapping: Mapping, look: Look) -> None:
+    """Raises Invalid for a mapping that cannot be, or is of another file."""
+    if look.kind is not Kind.OPENMETRICS and [column.source for column in mapping.columns] != look.names:
+        raise Invalid(f"The mapping has to name the file's {len(look.names):,} columns, all of them, in their order.")
+    intake.check(mapping, look.kind)
