@@ -50,7 +50,7 @@ def delimiter_of(lines: Sequence[str]) -> str:
     """The sign that splits the most rows into the same number of fields; a comma when none does."""
     best, found = (0.0, 0), ","
     for sign in DELIMITERS:
-        widths = [len(row) for row in csv.reader(lines, delimiter=sign) if row]
+        widths = _widths(lines, sign)
         if not widths:
             continue
         width, count = Counter(widths).most_common(1)[0]
@@ -58,6 +58,20 @@ def delimiter_of(lines: Sequence[str]) -> str:
         if width > 1 and score > best:
             best, found = score, sign
     return found
+
+
+def _widths(lines: Sequence[str], sign: str) -> list[int]:
+    """The number of fields of each row that can be taken apart."""
+    reader, widths = csv.reader(lines, delimiter=sign), []
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return widths
+        except csv.Error:  # a quote that is not closed
+            continue
+        if row:
+            widths.append(len(row))
 
 
 def reading_of(rows: Sequence[Sequence[str]], encoding: str, delimiter: str) -> tuple[Reading, list[str]]:

@@ -322,7 +322,8 @@ class Importing:
         look = LOOKS.validate_json((self._folder(params["id"]) / LOOK).read_bytes())
         return {
             **self._prepare(params, workdir),
-            "look": LOOKS.dump_python(look, mode="json"),
+            "kind": look.kind.value,
+            "reading": READINGS.dump_python(look.reading, mode="json"),
             "now_ms": to_ms(self.clock()),
             "oldest_ms": self._oldest_ms(),
         }

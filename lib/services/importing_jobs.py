@@ -15,7 +15,7 @@ from lib.errors import Conflict, Invalid
 from lib.frames import from_ms
 from lib.intake import guess
 from lib.intake.convert import MOST_LISTED, Converter, Samples
-from lib.intake.mapping import MOST_COLUMNS, Kind, Mapping, Reading, Role, RowError, TimeFormat
+from lib.intake.mapping import LONGEST_LABEL, MOST_COLUMNS, Kind, Mapping, Reading, Role, RowError, TimeFormat
 from lib.prometheus import exposition
 from lib.services.export import neutral
 from lib.store import absorb, incoming
@@ -101,7 +101,7 @@ def _look(path: Path, name: str, wanted: Reading | None) -> Look:
     if guess.is_exposition(lines) and not wanted:
         kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
         mapping = guess.lines_mapping([line for _, line in kept], guess.is_openmetrics(name, lines))
-        rows, places = [[line] for _, line in kept[:SHOWN]], [number for number, _ in kept[:SHOWN]]
+        rows, places = [[line[: 4 * LONGEST_LABEL]] for _, line in kept[:SHOWN]], [number for number, _ in kept[:SHOWN]]
         return Look(Kind.OPENMETRICS, Reading(encoding, "", 0, 1), ["line"], ["text"], rows, places, mapping)
     delimiter = wanted.delimiter if wanted else guess.delimiter_of(lines)
     rows = incoming.first_rows(path, encoding, delimiter, LOOKED_AT)
@@ -125,8 +125,13 @@ def _look(path: Path, name: str, wanted: Reading | None) -> Look:
     mapping = guess.mapping_of(names, columns, reading.delimiter)
     shown = full[:SHOWN]
     return Look(
-        kind, reading, names, ["text"] * width, [row for _, row in shown], [n for n, _ in shown], mapping, notes
+        kind, reading, names, ["text"] * width, [_cut(row) for _, row in shown], [n for n, _ in shown], mapping, notes
     )
+
+
+def _cut(row: list[str]) -> list[str]:
+    """Cells as they are shown: what is longer than a label may be is an error at any length."""
+    return [cell[: LONGEST_LABEL + 1] for cell in row]
 
 
 def _look_parquet(path: Path) -> Look:
@@ -139,7 +144,17 @@ def _look_parquet(path: Path) -> Look:
     mapping = guess.mapping_of(shown, columns, ",", moments)
     notes = [] if rows else ["The file has no rows."]
     lines = list(range(1, min(len(rows), SHOWN) + 1))
-    return Look(Kind.PARQUET, Reading("", "", 0, 1), shown, types, rows[:SHOWN], lines, mapping, notes, claimed)
+    return Look(
+        Kind.PARQUET,
+        Reading("", "", 0, 1),
+        shown,
+        types,
+        [_cut(row) for row in rows[:SHOWN]],
+        lines,
+        mapping,
+        notes,
+        claimed,
+    )
 
 
 # --- check ----------------------------------------------------------------------------------------
@@ -149,19 +164,22 @@ def check(
     context: JobContext,
     *,
     path: str,
-    look: dict[str, Any],
+    kind: str,
+    reading: dict[str, Any],
     mapping: dict[str, Any],
     now_ms: int,
     oldest_ms: int,
     **_rest: Any,
 ) -> dict[str, Any]:
     """Leaves the samples, sorted and each once, who they are of, the report and the rows with an error."""
-    seen, chosen = LOOKS.validate_python(look), MAPPINGS.validate_python(mapping)
+    chosen = MAPPINGS.validate_python(mapping)
     converter = Converter(chosen, now_ms, oldest_ms, exposition.sample)
     unsorted, scratch = context.workdir / "unsorted", context.workdir / "tmp"
     unsorted.mkdir()
     scratch.mkdir(exist_ok=True)
-    absorb.write_unsorted(_converted(context, Path(path), seen, chosen, converter), unsorted)
+    absorb.write_unsorted(
+        _converted(context, Path(path), Kind(kind), READINGS.validate_python(reading), converter), unsorted
+    )
     target = context.workdir / SAMPLES
     found = absorb.sort(unsorted, target, scratch, lambda share: context.progress(0.7 + 0.3 * share, "Sorting"))
     series = [
@@ -179,7 +197,7 @@ def check(
     counts = converter.counts
     report = Report(
         mapping=chosen,
-        kind=seen.kind,
+        kind=Kind(kind),
         samples=found.samples,
         series=len(series),
         first_ms=min((one.first_ms for one in series), default=None),
@@ -202,19 +220,20 @@ def check(
 
 
 def _converted(
-    context: JobContext, path: Path, look: Look, mapping: Mapping, converter: Converter
+    context: JobContext, path: Path, kind: Kind, reading: Reading, converter: Converter
 ) -> Iterator[Samples]:
-    if look.kind is Kind.OPENMETRICS:
+    mapping = converter.mapping
+    if kind is Kind.OPENMETRICS:
         ends = mapping.time_format is TimeFormat.SECONDS
-        for share, lines in incoming.line_batches(path, look.reading.encoding, converter.bad, ends):
+        for share, lines in incoming.line_batches(path, reading.encoding, converter.bad, ends):
             yield converter.add_lines(lines)
             context.progress(0.7 * share, f"{converter.counts.samples:,} samples read")
         return
-    if look.kind is Kind.PARQUET:
+    if kind is Kind.PARQUET:
         used = [i for i, column in enumerate(mapping.columns) if column.role is not Role.SKIP]
         batches = incoming.parquet(path, used)
     else:
-        batches = incoming.table(path, look.reading, len(mapping.columns), converter.bad)
+        batches = incoming.table(path, reading, len(mapping.columns), converter.bad)
     for share, batch in batches:
         yield converter.add(batch)
         context.progress(0.7 * share, f"{converter.counts.samples:,} samples read")

@@ -23,13 +23,14 @@ from lib.intake.mapping import MOST_COLUMNS, Kind, Reading, RowError
 MOST_BYTES = 2 * 2**30
 MOST_ROWS = 50_000_000
 LONGEST_LINE = 2**20
-BATCH_ROWS = 20_000
+# Rows taken together, fewer where they are wide or long.
+BATCH_ROWS, BATCH_CELLS, BATCH_CHARS = 20_000, 1_000_000, 16 * 2**20
 # What is looked at to find out how a file is read.
-HEAD_BYTES = 256 * 1024
+HEAD_BYTES, HEAD_CHARS = 256 * 1024, 4 * 2**20
 WRONG_WIDTH, NOT_DECODED, NOT_READ = (
     "has another number of fields",
     "holds bytes of another encoding",
-    "has a quote that is not closed",
+    "has a field longer than 131,072 characters; perhaps a quote is not closed",
 )
 ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 Bad = Callable[[RowError], None]
@@ -137,7 +138,7 @@ def first_rows(path: Path, encoding: str, delimiter: str, count: int) -> list[li
     """The first rows as they are, an empty one as an empty list; a row that runs over several lines counts as one."""
     rows: list[list[str]] = []
     with lines(path, encoding) as (_, numbered):
-        reader = csv.reader((line for _, line in numbered), delimiter=delimiter or ",")
+        reader = csv.reader((line for _, line in _begin(numbered)), delimiter=delimiter or ",")
         while len(rows) < count:
             try:
                 rows.append(next(reader))
@@ -150,7 +151,17 @@ def first_rows(path: Path, encoding: str, delimiter: str, count: int) -> list[li
 
 def first_lines(path: Path, encoding: str, count: int) -> list[str]:
     with lines(path, encoding) as (_, numbered):
-        return [line.rstrip("\r\n") for _, line in itertools.islice(numbered, count)]
+        return [line.rstrip("\r\n") for _, line in itertools.islice(_begin(numbered), count)]
+
+
+def _begin(numbered: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Lines until there are enough of them to look at, at least one."""
+    seen = 0
+    for number, line in numbered:
+        yield number, line
+        seen += len(line)
+        if seen > HEAD_CHARS:
+            return
 
 
 def table(path: Path, reading: Reading, width: int, bad: Bad) -> Iterator[tuple[float, Batch]]:
@@ -166,7 +177,8 @@ def _batches(
     reader = csv.reader((line for _, line in numbered), delimiter=reading.delimiter or ",")
     rows: list[list[str]] = []
     places: list[int] = []
-    done = seen = 0
+    done = seen = chars = 0
+    most = max(1, min(BATCH_ROWS, BATCH_CELLS // width))
     while True:
         start = reader.line_num + 1
         try:
@@ -186,14 +198,16 @@ def _batches(
             else:
                 bad(RowError(start, "", f"{len(row)} fields instead of {width}", WRONG_WIDTH))
                 continue
-        if not decoded("".join(row)):
+        text = "".join(row)
+        if not decoded(text):
             column = next(i for i, cell in enumerate(row) if not decoded(cell))
             bad(RowError(start, f"field {column + 1}", row[column].encode("utf-8", "replace").decode(), NOT_DECODED))
             continue
         rows.append(row)
         places.append(start)
-        if len(rows) >= BATCH_ROWS:
-            done += len(rows)
+        chars += len(text)
+        if len(rows) >= most or chars >= BATCH_CHARS:
+            done, chars = done + len(rows), 0
             _check_rows(done)
             yield file.share, Batch(np.array(places, np.int64), list(zip(*rows, strict=True)))
             rows, places = [], []
@@ -206,6 +220,7 @@ def line_batches(path: Path, encoding: str, bad: Bad, ends: bool) -> Iterator[tu
     """Lines of the text format. ends: it must end with `# EOF`. Raises Invalid when it does not."""
     ended = False
     batch: list[tuple[int, str]] = []
+    chars = 0
     with lines(path, encoding) as (file, numbered):
         for number, line in numbered:
             if number > MOST_ROWS:
@@ -220,9 +235,10 @@ def line_batches(path: Path, encoding: str, bad: Bad, ends: bool) -> Iterator[tu
                 bad(RowError(number, "", line.encode("utf-8", "replace").decode().strip(), NOT_DECODED))
                 continue
             batch.append((number, line))
-            if len(batch) >= BATCH_ROWS:
+            chars += len(line)
+            if len(batch) >= BATCH_ROWS or chars >= BATCH_CHARS:
                 yield file.share, batch
-                batch = []
+                batch, chars = [], 0
     if ends and not ended:
         raise Invalid(
             "The file breaks off before its end: OpenMetrics ends with a line “# EOF”. Export it again, or add that "
@@ -267,7 +283,8 @@ def parquet(path: Path, wanted: list[int]) -> Iterator[tuple[float, Batch]]:
         rows = max(int(file.metadata.num_rows), 1)
         done = 0
         width = len(file.schema_arrow)
-        for piece in file.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
+        most = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(wanted), 1)))
+        for piece in file.iter_batches(most, columns=names, use_threads=False):
             columns: list[Any] = [()] * width
             local = set()
             for position, column in zip(wanted, piece.columns, strict=True):

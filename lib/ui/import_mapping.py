@@ -101,6 +101,7 @@ def form(app: App, actor: Actor, staged: Staged, look: Look) -> Mapping | None:
         "Labels for every series",
         labels_text(start.labels),
         key=f"{key}_labels",
+        max_chars=4000,
         placeholder='job=node, instance="web-1:9100"',
         help="Those that tell these series apart from others. One called instance or host names the machine.",
     )

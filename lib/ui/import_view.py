@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 import streamlit as st
@@ -158,7 +158,8 @@ def _check(app: App, actor: Actor, staged: Staged, mapping: Mapping) -> None:
         if into == OWN:
             suggested = report.source_name if report is not None else app.importing.suggested_name(about.name)
             name = st.text_input("Its name", suggested, max_chars=64, key=f"import_name_{about.id}", width=300)
-        if st.button("Check the whole file", key="import_check", icon=":material/fact_check:", type="primary"):
+        kind: Literal["primary", "secondary"] = "primary" if report is None else "secondary"
+        if st.button("Check the whole file", key="import_check", icon=":material/fact_check:", type=kind):
             try:
                 app.importing.check(actor, about.id, mapping, into=into or None, name=name)
             except AppError as error:
@@ -194,15 +195,14 @@ def _check(app: App, actor: Actor, staged: Staged, mapping: Mapping) -> None:
 
 def _report(app: App, actor: Actor, staged: Staged, report: Report) -> None:
     st.subheader("What storing it would do", anchor=False)
-    span = "–"
-    if report.first_ms is not None and report.last_ms is not None:
-        span = f"{from_ms(report.first_ms):%Y-%m-%d} to {from_ms(report.last_ms):%Y-%m-%d}"
+    first, last = ("–" if edge is None else f"{from_ms(edge):%Y-%m-%d}" for edge in (report.first_ms, report.last_ms))
     profile_view.tiles(
         [
             ("New samples", f"{report.new:,}", "They are not in the source yet."),
             ("Already there", f"{report.known:,}", "Stored before, by an earlier import or a collection; they stay."),
             ("Series", f"{report.series:,}", "Of the file."),
-            ("Days (UTC)", span, "From the first sample to the last."),
+            ("First day", first, "Of the first sample, in UTC."),
+            ("Last day", last, "Of the last sample, in UTC."),
             ("Errors", f"{report.bad:,}", "Rows or cells that cannot be read."),
         ]
     )
@@ -215,7 +215,7 @@ def _report(app: App, actor: Actor, staged: Staged, report: Report) -> None:
     if report.bad or report.conflicts:
         _errors(app, actor, staged, report)
     if report.metrics:
-        with st.expander(f"{len(report.metrics):,} metrics", icon=":material/list:", key="import_metrics"):
+        with st.expander(f"Metrics: {len(report.metrics):,}", icon=":material/list:", key="import_metrics"):
             st.dataframe(
                 pd.DataFrame(report.metrics, columns=["metric", "series", "samples"]),
                 column_config={
@@ -231,32 +231,22 @@ def _report(app: App, actor: Actor, staged: Staged, report: Report) -> None:
 
 def said(report: Report) -> list[str]:
     """What a reader should know before anything is stored, a sentence each."""
-    found = []
-    if report.different:
-        found.append(f"{report.different:,} samples are there already with another value; the stored value stays.")
-    if report.conflicts:
-        found.append(
-            f"{report.conflicts:,} rows are contradicted by a later row of the same series and time, which counts."
-        )
-    if report.repeated:
-        found.append(f"{report.repeated:,} rows say again what another row says; they are stored once.")
-    if report.expired:
-        found.append(
-            f"{report.expired:,} samples are older than samples are kept (AUTOOPS_ARCHIVE_RAW_DAYS) and are left out."
-        )
-    if report.ambiguous:
-        found.append(
-            f"{report.ambiguous:,} times lie in the hour that comes twice when clocks go back; the first one was taken."
-        )
-    if report.inexact:
-        found.append(f"{report.inexact:,} whole numbers are too large to be stored to the last digit.")
-    if report.missing:
-        found.append(f"{report.missing:,} cells are empty; no sample comes of them.")
-    return found
+    sentences = (
+        (report.different, "sample", "there already with another value: the stored value stays."),
+        (report.conflicts, "row", "contradicted by a later row of the same series and time, which counts."),
+        (report.repeated, "row", "said again by another row: it is stored once."),
+        (report.expired, "sample", "older than samples are kept (AUTOOPS_ARCHIVE_RAW_DAYS) and left out."),
+        (report.ambiguous, "time", "in the hour that comes twice when clocks go back: the first one was taken."),
+        (report.inexact, "whole number", "too large to be stored to the last digit."),
+        (report.missing, "cell", "empty: no sample comes of that."),
+    )
+    return [
+        f"1 {what} is {so}" if count == 1 else f"{count:,} {what}s are {so}" for count, what, so in sentences if count
+    ]
 
 
 def _errors(app: App, actor: Actor, staged: Staged, report: Report) -> None:
-    title = f"{report.bad:,} errors" + (f", {report.conflicts:,} contradictions" if report.conflicts else "")
+    title = f"Errors: {report.bad:,}" + (f", contradictions: {report.conflicts:,}" if report.conflicts else "")
     with st.expander(title, icon=":material/error:", expanded=report.bad > 0, key="import_errors"):
         for reason, count in report.reasons.items():
             st.markdown(f"- **{count:,}** × {plain(reason)}")

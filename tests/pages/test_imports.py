@@ -69,7 +69,8 @@ def test_a_file_goes_from_upload_to_store(at_work: App, open_page: Callable) -> 
         "New samples": "33",
         "Already there": "0",
         "Series": "3",
-        "Days (UTC)": "2026-03-01 to 2026-03-11",
+        "First day": "2026-03-01",
+        "Last day": "2026-03-11",
         "Errors": "0",
     }
     assert at_work.samples.find() == []
@@ -185,4 +186,6 @@ def test_what_should_be_known_is_said_in_sentences() -> None:
     )
     report = Report(None, None, 9, 1, 0, 1, [], 0, {}, [], **given)  # type: ignore[arg-type]
     assert len(said(report)) == 7 and all(one.startswith("3 ") and one.endswith(".") for one in said(report))
+    one = Report(None, None, 9, 1, 0, 1, [], 0, {}, [], repeated=1)  # type: ignore[arg-type]
+    assert said(one) == ["1 row is said again by another row: it is stored once."]
     assert said(Report(None, None, 9, 1, 0, 1, [], 0, {}, [])) == []  # type: ignore[arg-type]

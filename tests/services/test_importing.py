@@ -52,10 +52,7 @@ def looked(app: App, body: bytes, name: str = "a.csv") -> Staged:
     return settled(app, app.importing.upload(OLGA, name, io.BytesIO(body)))
 
 
-def checked(
-    app: App, body: bytes, name: str = "a.csv", into: int | None = None, source: str = "", **how: Any
-) -> Staged:
-
+def checked(app: App, body: bytes, name: str = "a.csv", into: int | None = None, **how: Any) -> Staged:
     staged = looked(app, body, name)
     assert staged.look is not None, staged.failed
     app.importing.check(OLGA, staged.about.id, replace(staged.look.mapping, **how), into=into)
@@ -187,7 +184,7 @@ def test_a_quote_that_is_not_closed_does_not_swallow_the_file_unseen(ready: App)
     staged = checked(ready, CSV + b'2026-03-12 10:00,"web-1,1,1\n' + b"2026-03-12 11:00,web-1,1,1\n" * 9000)
     assert staged.report is not None
     assert staged.report.bad > 0
-    assert "has a quote that is not closed" in staged.report.reasons
+    assert incoming.NOT_READ in staged.report.reasons
 
 
 def test_it_can_be_read_another_way(ready: App) -> None:
@@ -434,6 +431,23 @@ def test_only_operators_import(ready: App) -> None:
     for wrong in ("../../etc", "", "0" * 16, "*"):
         with pytest.raises(NotFound):
             service.get(OLGA, wrong)
+
+
+def test_files_as_wide_as_may_be_are_taken(ready: App) -> None:
+    names = ",".join(f"a rather long name of column {n}" for n in range(1999))
+    row = ",".join(["123456.789"] * 1999)
+    body = f"time,{names}\n" + "".join(f"2026-03-01 10:{n:02}:00,{row}\n" for n in range(60))
+    staged = checked(ready, body.encode())
+    assert staged.report is not None, staged.failed
+    assert (staged.report.samples, staged.report.series) == (1999 * 60, 1999)
+    assert len(ready.importing.preview(OLGA, staged.about.id, staged.report.mapping)) == 200
+
+
+def test_long_rows_do_not_pile_up(ready: App) -> None:
+    long = b"x" * 900_000
+    staged = checked(ready, CSV + b"".join(b"2026-03-12 10:00,%s,1,1\n" % long for _ in range(40)))
+    assert staged.report is not None, staged.failed
+    assert staged.report.reasons == {incoming.NOT_READ: 40}
 
 
 def test_roles_are_guessed_for_common_layouts(ready: App) -> None:
