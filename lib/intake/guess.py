@@ -62,7 +62,8 @@ def delimiter_of(lines: Sequence[str]) -> str:
 
 def _widths(lines: Sequence[str], sign: str) -> list[int]:
     """The number of fields of each row that can be taken apart."""
-    reader, widths = csv.reader(lines, delimiter=sign), []
+    reader = csv.reader(lines, delimiter=sign)
+    widths: list[int] = []
     while True:
         try:
             row = next(reader)

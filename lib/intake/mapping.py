@@ -163,7 +163,7 @@ def metric_name(text: str) -> str:
 
 def label_name(text: str) -> str:
     """The same for the name of a label."""
-    return text if _LABEL.fullmatch(text) and text != "__name__" else _sanitised(text).lstrip("_")
+    return text if _LABEL.fullmatch(text) and text != "__name__" else _sanitised(text)
 
 
 def fixed_labels(text: str) -> dict[str, str]:

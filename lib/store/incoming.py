@@ -155,10 +155,10 @@ def first_lines(path: Path, encoding: str, count: int) -> list[str]:
 
 
 def _begin(numbered: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Lines until there are enough of them to look at, at least one."""
+    """Lines until there are enough of them to look at, at least one; what is not of the encoding as question marks."""
     seen = 0
     for number, line in numbered:
-        yield number, line
+        yield number, line if decoded(line) else line.encode("utf-8", "replace").decode()
         seen += len(line)
         if seen > HEAD_CHARS:
             return
@@ -279,7 +279,10 @@ def parquet_columns(path: Path) -> tuple[list[str], list[str], int]:
 def parquet(path: Path, wanted: list[int]) -> Iterator[tuple[float, Batch]]:
     """Rows of a Parquet file. wanted: positions of the columns that are read; the others come as empty."""
     with _parquet(path) as file:
-        names = [file.schema_arrow.names[i] for i in wanted]
+        every = file.schema_arrow.names
+        # By name where that surely means one column; two of one name, or parts of a nested one, are told by position.
+        plain = len(set(every)) == len(every) == len(file.schema.names) and not any("." in name for name in every)
+        names, taken = ([every[i] for i in wanted], range(len(wanted))) if plain else (None, wanted)
         rows = max(int(file.metadata.num_rows), 1)
         done = 0
         width = len(file.schema_arrow)
@@ -287,8 +290,8 @@ def parquet(path: Path, wanted: list[int]) -> Iterator[tuple[float, Batch]]:
         for piece in file.iter_batches(most, columns=names, use_threads=False):
             columns: list[Any] = [()] * width
             local = set()
-            for position, column in zip(wanted, piece.columns, strict=True):
-                columns[position], is_local = _as_cells(column)
+            for position, at in zip(wanted, taken, strict=True):
+                columns[position], is_local = _as_cells(piece.column(at))
                 if is_local:
                     local.add(position)
             count = piece.num_rows

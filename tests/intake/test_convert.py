@@ -184,7 +184,7 @@ def test_names_are_made_of_any_text() -> None:
         "b",
         "",
     ]
-    assert intake.label_name("__name__") == "name"
+    assert [intake.label_name(one) for one in ("__name__", "1st host", "_x")] == ["name", "_1st_host", "_x"]
 
 
 def test_fixed_labels_are_read_as_people_write_them() -> None:

@@ -274,6 +274,20 @@ def test_parquet_columns_of_every_type_are_understood(ready: App) -> None:
     assert np.isnan(found["f{host=b}"][0][1])
 
 
+def test_parquet_columns_of_one_name_or_with_parts_are_told_apart(ready: App) -> None:
+    out = io.BytesIO()
+    when = pa.array([datetime(2026, 3, 1, 10)], pa.timestamp("ns"))  # noqa: DTZ001
+    columns = [when, pa.array([1.0]), pa.array([2.0]), pa.array([{"v": 9.0}]), pa.array([3.0])]
+    parquet.write_table(pa.Table.from_arrays(columns, ["t", "v", "v", "s", "s.v"]), out)
+    staged = looked(ready, out.getvalue(), "a.parquet")
+    assert staged.look is not None, staged.failed
+    kept = [replace(c, role=Is.SKIP) if c.source in ("v", "s") else c for c in staged.look.mapping.columns]
+    ready.importing.check(OLGA, staged.about.id, replace(staged.look.mapping, columns=tuple(kept)))
+    ready.importing.store(OLGA, settled(ready, staged.about.id).about.id)
+    settled(ready, staged.about.id)
+    assert {name: rows[0][1] for name, rows in content(ready).items()} == {"v_2{}": 2.0, "s_v{}": 3.0}
+
+
 def test_openmetrics_comes_whole_or_not_at_all(ready: App) -> None:
     at = to_ms(datetime(2026, 3, 1, 10, tzinfo=UTC)) / 1000
     lines = [
