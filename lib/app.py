@@ -22,6 +22,7 @@ from lib.services.detection import Detection
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
+from lib.services.importing import Importing
 from lib.services.jobs import Jobs
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
@@ -49,6 +50,7 @@ class App:
     audit: Audit
     administration: Administration
     collection: Collection
+    importing: Importing
     exploration: Exploration
     changes: Changes
     tables: TableProfiles
@@ -75,6 +77,7 @@ class App:
         self.schedule.every(1, "give memory back", self.give_back)
         self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
+        self.schedule.every(3600, "tidy imports", self.importing.tidy)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
         self.schedule.start()
 
@@ -134,6 +137,7 @@ def build(
         audit=audit,
         administration=administration,
         collection=collection,
+        importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),

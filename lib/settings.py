@@ -91,7 +91,9 @@ class Settings(BaseSettings):
         15, ge=1, description="How often sources are collected unless a source says otherwise."
     )
 
-    upload_max_mb: float = Field(200, gt=0, description="Largest file that can be uploaded to be profiled.")
+    upload_max_mb: float = Field(
+        200, gt=0, description="Largest file that can be uploaded, to be profiled or imported."
+    )
 
     store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
     archive_hot_days: int = Field(

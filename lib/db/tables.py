@@ -131,6 +131,7 @@ class SourceKind(StrEnum):
     DEMO = "demo"  # the bundled history, simulated and recorded
     MACHINE = "machine"  # this machine, by psutil
     SCRAPE = "scrape"  # one exporter's /metrics page, without a server
+    IMPORT = "import"  # files people brought; nothing is collected, so it is never switched on
 
 
 class Source(SQLModel, table=True):

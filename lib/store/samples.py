@@ -72,9 +72,9 @@ class Samples:
         """
         blocks = list(blocks)
         with self.store.lock:
-            known = self._catalog()
+            known = self.known()
             with self.store.write() as cursor:
-                ids, made = self._identify(cursor, source_id, blocks)
+                ids, made = self.identify(cursor, source_id, blocks)
                 batch = _Batch(ids, blocks)
                 written = batch.insert(cursor, known.spans, self.store.archive)
                 if watermark:
@@ -94,7 +94,7 @@ class Samples:
         ids: Sequence[int] | None = None,
     ) -> list[Series]:
         """Series that match all that is given, sorted by metric, host and labels."""
-        return self._catalog().matching(source_id, metric, host, labels, ids)
+        return self.known().matching(source_id, metric, host, labels, ids)
 
     def metrics(self, source_id: int | None = None) -> pd.DataFrame:
         """metric, kind, series (how many), hosts (how many), first, last: one row a metric."""
@@ -117,7 +117,7 @@ class Samples:
 
     def stats(self, ids: Sequence[int]) -> list[SeriesStats]:
         """Count, span and latest value of each, in the order asked; ids nobody has are left out."""
-        known = self._catalog()
+        known = self.known()
         with self.store.read() as cursor:
             rows = cursor.execute(
                 "SELECT series_id, count(*), epoch_ms(min(ts)), epoch_ms(max(ts)), arg_max(value, ts) FROM samples "
@@ -193,7 +193,7 @@ class Samples:
     def forget_source(self, source_id: int) -> None:
         """Remove a source's series, samples, watermarks, gaps, anomalies and forecasts in one transaction."""
         with self.store.lock:
-            known = self._catalog()
+            known = self.known()
             ids = [series.id for series in known.matching(source_id)]
             with self.store.write() as cursor:
                 for table in ("samples", "expectations"):
@@ -210,7 +210,9 @@ class Samples:
                 self.store.archive.forget(cursor, ids)
             known.drop(ids)
 
-    def _catalog(self) -> catalog.Catalog:
+    def known(self) -> catalog.Catalog:
+        """What the store knows of its series, loaded. Who writes beside `append` holds the store's lock and adds to it
+        after the commit."""
         known = self.store.catalog
         if not known.loaded:
             with self.store.lock:
@@ -219,10 +221,19 @@ class Samples:
                         known.load(cursor)
         return known
 
-    def _identify(
+    def identified(self, source_id: int, keys: Sequence[tuple[str, dict[str, str]]]) -> list[int]:
+        """The id of each (metric, labels); 0 where there is no such series yet."""
+        known = self.known().ids
+        return [
+            known.get(catalog.key_of(source_id, catalog.storable(metric), catalog.normal(labels)), 0)
+            for metric, labels in keys
+        ]
+
+    def identify(
         self, cursor: duckdb.DuckDBPyConnection, source_id: int, blocks: list[Block]
     ) -> tuple[list[int], list[Series]]:
-        """The id of each block's series, and the series that had to be made for it."""
+        """The id of each block's series, and those that had to be made for it: written in the cursor's transaction,
+        to be added to the catalog once that is committed."""
         known = self.store.catalog.ids
         ids = [known.get((source_id, block.metric, frozenset(block.labels.items())), 0) for block in blocks]
         # What was not found as it came may be known, or come twice, in its normal form.
@@ -245,7 +256,7 @@ class Samples:
         return ids, made
 
     def _overview(self, source_id: int | None) -> pd.DataFrame:
-        known = self._catalog()
+        known = self.known()
         matching = known.matching(source_id)
         spans = [known.spans.get(series.id) for series in matching]
         return pd.DataFrame(
