@@ -19,6 +19,7 @@ from lib.services.assistant import Assistant
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
+from lib.services.evaluation import Evaluation
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
@@ -49,6 +50,7 @@ class App:
     administration: Administration
     collection: Collection
     exploration: Exploration
+    evaluation: Evaluation
     changes: Changes
     tables: TableProfiles
     detection: Detection
@@ -133,6 +135,7 @@ def build(
         administration=administration,
         collection=collection,
         exploration=exploration,
+        evaluation=Evaluation(settings, samples, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
