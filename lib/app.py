@@ -24,8 +24,10 @@ from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.jobs import Jobs
+from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
+from lib.services.views import Views
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -51,6 +53,8 @@ class App:
     collection: Collection
     exploration: Exploration
     evaluation: Evaluation
+    promql: PromQL
+    views: Views
     changes: Changes
     tables: TableProfiles
     detection: Detection
@@ -136,6 +140,8 @@ def build(
         collection=collection,
         exploration=exploration,
         evaluation=Evaluation(settings, samples, clock),
+        promql=PromQL(collection, clock),
+        views=Views(database, audit, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
