@@ -38,7 +38,7 @@ FLAGS = (
     "--web.enable-remote-write-receiver",
     "--storage.tsdb.min-block-duration=30d",
     "--storage.tsdb.max-block-duration=30d",
-    "--storage.tsdb.retention.time=60d",
+    "--storage.tsdb.retention.time=10y",
 )
 _STALE = np.array([STALE_NAN_BITS], np.int64).view(np.float64)[0]
 

@@ -140,7 +140,7 @@ def _drawn(source_id: int, blocks: Sequence[Block], window: Window, step_s: floa
         finite = np.isfinite(block.value)
         samples, non_finite = samples + finite.size, non_finite + int((~finite).sum())
         if finite.any():
-            lines.append(ChartLine(one, titles[one.id], *_filled(block, finite, round(step_s * 1000))))
+            lines.append(ChartLine(one, titles[one.id], *_broken(block, finite, round(step_s * 1000))))
     return ChartData(
         lines=tuple(lines),
         window=window,
@@ -153,9 +153,8 @@ def _drawn(source_id: int, blocks: Sequence[Block], window: Window, step_s: floa
     )
 
 
-def _filled(block: Block, finite: np.ndarray, step_ms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every step from the first to the last, NaN where the server had none, so that the line breaks there."""
-    ts_ms = np.arange(block.ts_ms[0], block.ts_ms[-1] + 1, step_ms)
-    value = np.full(ts_ms.size, np.nan)
-    value[(block.ts_ms - block.ts_ms[0]) // step_ms] = np.where(finite, block.value, np.nan)
-    return ts_ms, value
+def _broken(block: Block, finite: np.ndarray, step_ms: int) -> tuple[np.ndarray, np.ndarray]:
+    """The server's values with a NaN where it skipped a step, so that the line breaks there."""
+    value = np.where(finite, block.value, np.nan)
+    skipped = np.flatnonzero(np.diff(block.ts_ms) > 1.5 * step_ms) + 1
+    return np.insert(block.ts_ms, skipped, block.ts_ms[skipped - 1] + step_ms), np.insert(value, skipped, np.nan)
