@@ -48,10 +48,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """data: values ready to draw, NaN where there is none. expression: the same in PromQL."""
+    """data: values ready to draw, NaN where there is none. expression: the same in PromQL. range_s: how far back each
+    value looks; interval_s: how far apart samples are, 0 when there are too few to tell."""
 
     data: ChartData
     expression: str
+    range_s: float
+    interval_s: float
 
 
 class Evaluation:
@@ -113,7 +116,7 @@ class Evaluation:
             non_finite=int(extent["non_finite"].sum()) if len(extent) else 0,
             as_of=self.clock(),
         )
-        return Evaluated(data, _expression(series, asked, range_s))
+        return Evaluated(data, _expression(series, asked, range_s), range_s, interval_s)
 
     def export(self, actor: Actor, evaluated: Evaluated, format: str = "csv") -> bytes:
         """The values drawn as a file's bytes, under the expression they are of. Raises Invalid."""

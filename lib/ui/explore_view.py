@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -152,6 +152,31 @@ def _panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: st
         charts.show(series_charts.panels(parts, window, revision), key=key)
     else:
         st.caption("No samples of these in this range.")
+
+
+def brush(window: Window) -> Callable[[datetime, datetime], None]:
+    """Look closer at what somebody drew a box over: read anew, so that detail comes that the wider chart left out."""
+
+    def closer(start: datetime, end: datetime) -> None:
+        controls.zoom(Window(max(start, window.start), max(min(end, window.end), window.start)))
+
+    return closer
+
+
+def wider_button(app: App, window: Window) -> None:
+    """The way back from a box: twice the span around what is shown, up to now. Only while a span is chosen."""
+    if st.session_state.get("range") != controls.CUSTOM:
+        return
+    now = app.clock()
+    end = min(window.end + window.span / 2, max(now, window.end))
+    st.button(
+        "Wider",
+        icon=":material/zoom_out:",
+        key="explore_wider",
+        on_click=controls.zoom,
+        args=(Window(end - 2 * window.span, end),),
+        help="Twice as long. A box drawn over the chart looks closer.",
+    )
 
 
 def said_of(earlier: ChartData | None) -> str:

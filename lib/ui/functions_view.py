@@ -53,7 +53,9 @@ def picker(metric: str, labels: Sequence[str]) -> Asked | None:
     """None: as always, counters from sample to sample. URL: `?fn=rate&over=5m`,
     `?fn=histogram_quantile&q=0.99&by=path`."""
     names = [name for name in FUNCTIONS if name != HISTOGRAM or metric.endswith(BUCKET)]
-    with st.popover("Function", icon=":material/function:", key="explore_function"):
+    chosen = st.session_state.get("fn", st.query_params.get("fn"))
+    words = plain(chosen) if chosen in names else "Function"
+    with st.popover(words, icon=":material/function:", key="explore_function"):
         function = st.selectbox(
             "Function",
             names,
@@ -132,7 +134,12 @@ def nothing(shown: Shown) -> str:
     """Why there is no line, and what to try."""
     if shown.evaluated is None or not shown.data.samples:
         return series_charts.nothing_drawn(shown.data)
-    return (
-        f"{plain(shown.evaluated.expression)} has no value in this range: a window holds too few samples, or nothing "
-        "was counted. Choose a longer window under Function."
-    )
+    evaluated = shown.evaluated
+    if evaluated.range_s < 2 * evaluated.interval_s:
+        why = (
+            f"samples come about every {duration(evaluated.interval_s)}, so that a window of "
+            f"{duration(evaluated.range_s)} holds too few. Choose a longer window under Function"
+        )
+    else:
+        why = "nothing was counted, or all of it is no number. Choose a longer window under Function, or none"
+    return f"{plain(evaluated.expression)} has no value in this range: {why}."

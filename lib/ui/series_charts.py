@@ -55,6 +55,7 @@ def lines(
         f"{len(data.lines)} series, anomalies marked: {len(marks)}."
     )
     charts.layout(figure, unit=data.unit, alt=alt, height=420)
+    charts.calm(figure)
     return charts.time_axis(figure, data.window.start, data.window.end, revision)
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 VIEW = "view"
 # What the address of Explore carries, and a view keeps. Widgets drawn outside the fragment come first.
-OUTSIDE = ("refresh",)
+OUTSIDE = ("mode", "refresh")
 KEYS = (
     *OUTSIDE,
-    *("mode", "source", "metric", "host", "label", "range", "range_from", "range_to", "compare", "with", "split"),
+    *("source", "metric", "host", "label", "range", "range_from", "range_to", "compare", "with", "split"),
     *("fn", "over", "q", "by", "ask", "promql"),
 )
 _MOMENTS = ("range_from", "range_to")

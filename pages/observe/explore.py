@@ -43,8 +43,8 @@ def view() -> None:
     """Everything below the title: redrawn alone when a control changes or the refresh interval has passed."""
     guard.require(Permission.VIEW)
     views_view.follow()
-    if promql_view.mode_picker():
-        promql_view.draw(app, actor, controls.window_picker(app.clock()))
+    if live:
+        promql_view.draw(app, actor)
     elif cached.metrics(app, actor):
         stored()
     else:
@@ -60,6 +60,7 @@ def stored() -> None:
     metric, found, choices = choose()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         window = controls.window_picker(app.clock())
+        explore_view.wider_button(app, window)
         beside = explore_view.beside_picker(**choices)
         asked = functions_view.picker(metric, choices["labels"])
         explore_view.mark_button(app, actor, window)
@@ -80,9 +81,9 @@ def stored() -> None:
         st.info(functions_view.nothing(shown), icon=":material/search_off:")
         return
     marks = series_charts.marks_of(anomalies, set(ids), window)
-    revision = st.session_state.get("range", "")
+    revision = controls.revision()
     figure = series_charts.lines(data, title=metric, marks=marks, revision=revision, earlier=before, notes=notes)
-    charts.show(figure, key="explore_chart")
+    charts.show(figure, key="explore_chart", brush=explore_view.brush(window))
     faint = explore_view.said_of(before)
     st.caption(f"{functions_view.describe(shown)} {faint}As of {stamp(data.as_of, seconds=True)}.")
     explore_view.below(app, actor, series, beside, window, asked, revision)
@@ -97,6 +98,7 @@ def stored() -> None:
 opened = views_view.opened(app, actor)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Explore", icon=":material/monitoring:", width="stretch")
+    live = promql_view.mode_picker()
     views_view.menu(app, actor, opened)
     refresh = controls.refresh_picker()
 if opened:
