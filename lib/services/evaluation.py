@@ -255,7 +255,8 @@ def _lines(found: Sequence[tuple[Series, np.ndarray]], at_ms: np.ndarray) -> tup
 
 
 def _step_s(window: Window, lines: int, max_points: int) -> float:
-    budget = max(40, max_points // lines)
+    # A function is asked at moments, and what lies between two of them is seen only where its window reaches back.
+    budget = max(200, max_points // lines)
     return _rounded(window.span.total_seconds() / budget)
 
 

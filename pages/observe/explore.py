@@ -64,6 +64,7 @@ def stored() -> None:
         beside = explore_view.beside_picker(**choices)
         asked = functions_view.picker(metric, choices["labels"])
         explore_view.mark_button(app, actor, window)
+    found = app.exploration.living_first(actor, found, window)
     series = found if functions_view.is_histogram(asked) else found[: explore_view.MOST_LINES]
     ids = [one.id for one in series]
     try:

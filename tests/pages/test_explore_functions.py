@@ -130,7 +130,7 @@ def test_an_expression_is_answered_by_a_real_server(app: App, open_page: Callabl
         assert len(page.get("download_button")) == 3
         page.text_area(key="promql").set_value("rate(hits_total[5m)").run()
         page.button(key="promql_run").click().run()
-        assert "Line 1, column 19" in page.error[0].value
+        assert "(line 1, column 19)" in page.error[0].value
         assert page.code[-1].value == "rate(hits_total[5m)\n                  ^"
     page.text_area(key="promql").set_value("up").run()
     assert not page.error, "nothing is asked before Run"
