@@ -134,3 +134,17 @@ def test_an_expression_is_answered_by_a_real_server(app: App, open_page: Callabl
         assert page.code[-1].value == "rate(hits_total[5m)\n                  ^"
     page.text_area(key="promql").set_value("up").run()
     assert not page.error, "nothing is asked before Run"
+
+
+def test_wider_goes_back_from_a_span_and_the_address_follows(app: App, open_page: Callable) -> None:
+    fill(app)
+    query = {"range": "custom", "range_from": "2026-03-14T11:00", "range_to": "2026-03-14T11:30"}
+    page = open_page(PAGE, Role.VIEWER, {"metric": "hits_total", **query})
+    assert "explore_wider" not in [one.key for one in open_page(PAGE, Role.VIEWER, {"metric": "hits_total"}).button]
+    page.button(key="explore_wider").click().run()
+    assert not page.exception
+    assert page.query_params["range_from"] == "2026-03-14T10:45"
+    assert page.query_params["range_to"] == "2026-03-14T11:45"
+    for _ in range(3):
+        page.button(key="explore_wider").click().run()
+    assert page.query_params["range_to"] == "2026-03-14T12:00", "never beyond now"
