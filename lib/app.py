@@ -19,14 +19,17 @@ from lib.services.assistant import Assistant
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
+from lib.services.evaluation import Evaluation
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.importing import Importing
 from lib.services.jobs import Jobs
+from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
+from lib.services.views import Views
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -52,6 +55,9 @@ class App:
     collection: Collection
     importing: Importing
     exploration: Exploration
+    evaluation: Evaluation
+    promql: PromQL
+    views: Views
     changes: Changes
     tables: TableProfiles
     detection: Detection
@@ -139,6 +145,9 @@ def build(
         collection=collection,
         importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
+        evaluation=Evaluation(settings, samples, clock),
+        promql=PromQL(collection, clock),
+        views=Views(database, audit, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,

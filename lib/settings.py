@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     source_timeout_s: float = Field(30, gt=0, description="Total time one request to a source may take.")
     source_max_mb: float = Field(256, gt=0, description="Largest body read from a source in one request.")
     source_max_series: int = Field(2000, ge=1, description="Series a collected metric may have before it is refused.")
+    promql_release: int = Field(
+        3, ge=2, le=3, description="Prometheus release whose rules rate and its like follow on Explore: 2 or 3."
+    )
     collect_interval_s: float = Field(
         15, ge=1, description="How often sources are collected unless a source says otherwise."
     )

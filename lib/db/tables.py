@@ -321,3 +321,18 @@ class Query(SQLModel, table=True):
     rows: int = 0
     seconds: float = 0.0
     ran_at: datetime = _utc(default_factory=_now, index=True)
+
+
+class View(SQLModel, table=True):
+    """What somebody chose to look at on Explore, by name: every choice of the page. Shared ones everybody may open."""
+
+    __tablename__ = "views"
+    __table_args__ = (UniqueConstraint("owner_id", "name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    owner_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    name: str = Field(max_length=80)
+    description: str = _text()
+    shared: bool = False
+    choices: dict[str, Any] = _json()
+    created_at: datetime = _utc(default_factory=_now)
+    changed_at: datetime = _utc(default_factory=_now)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lib.prometheus.probe import Found, Probe
+    from lib.prometheus.read import Reader
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,14 @@ class Collection:
             raise Invalid("Enter a PromQL expression of at most 4,000 characters.")
         with self._collector.reader(self._collector.endpoint(self._prometheus(source_id))) as reader:
             return reader.count_expression(expression)
+
+    def opened(self, source: Source, timeout_s: float, max_bytes: int) -> Reader:
+        """A source for one question of a person: tried once, within tighter bounds than a collection."""
+        limits = self._collector.limits()
+        limits = replace(
+            limits, attempts=1, timeout_s=min(timeout_s, limits.timeout_s), max_bytes=min(max_bytes, limits.max_bytes)
+        )
+        return self._collector.reader(self._collector.endpoint(source), limits)
 
     def gaps(self, actor: Actor, source_id: int) -> pd.DataFrame:
         """Spans that were missed, newest first: target, start, end, reason, filled_at (NaT: still open)."""

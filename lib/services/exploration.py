@@ -138,6 +138,12 @@ class Exploration:
         found = self.samples.find(source_id=source_id, metric=metric, host=host, ids=ids)
         return [one for one in found if all(one.labels.get(name, "") in values for name, values in wanted.items())]
 
+    def living_first(self, actor: Actor, series: Sequence[Series], window: Window) -> list[Series]:
+        """The same series, those with samples around the window before those that ended before it or began after."""
+        actor.require(Permission.VIEW)
+        living = self.samples.meeting([one.id for one in series], window)
+        return sorted(series, key=lambda one: one.id not in living)
+
     def label_values(
         self, actor: Actor, metric: str, source_id: int | None = None, host: str | None = None
     ) -> dict[str, list[str]]:

@@ -96,6 +96,12 @@ class Samples:
         """Series that match all that is given, sorted by metric, host and labels."""
         return self.known().matching(source_id, metric, host, labels, ids)
 
+    def meeting(self, ids: Sequence[int], window: Window) -> set[int]:
+        """Those whose first to last sample meet the window; there may be a gap all the same. Asks no file."""
+        start, end = frames.to_ms(window.start), frames.to_ms(window.end)
+        spans = self.known().spans
+        return {one for one in ids if (span := spans.get(one)) is not None and span[0] < end and span[1] >= start}
+
     def metrics(self, source_id: int | None = None) -> pd.DataFrame:
         """metric, kind, series (how many), hosts (how many), first, last: one row a metric."""
         table = self._overview(source_id)

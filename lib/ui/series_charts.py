@@ -55,6 +55,7 @@ def lines(
         f"{len(data.lines)} series, anomalies marked: {len(marks)}."
     )
     charts.layout(figure, unit=data.unit, alt=alt, height=420)
+    charts.calm(figure)
     return charts.time_axis(figure, data.window.start, data.window.end, revision)
 
 
@@ -75,7 +76,7 @@ def panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: str
     height = 90 + 150 * len(parts)
     charts.layout(figure, alt=alt, height=height, legend=any(len(data.lines) > 1 for _, data in parts))
     # As far below the axis as under a single chart.
-    figure.layout.legend.y = -58 / height
+    figure.layout.legend.y = -58 / (150 * len(parts))
     charts.time_axis(figure, window.start, window.end, revision)
     return charts.stack(figure, [(title, data.unit) for title, data in parts])
 

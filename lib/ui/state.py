@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -101,3 +102,34 @@ def reading_of(text: str) -> Any:
     """What was found in this very text; None for another one."""
     known, found = st.session_state.get(_READING, (None, None))
     return found if known == hash(text) else None
+
+
+def promql() -> tuple[int, str] | None:
+    """Which source this tab asked last, and what; None before the first. A link fills the editor and asks nothing."""
+    return st.session_state.get("promql_asked")
+
+
+def promql_asked(source_id: int, expression: str) -> None:
+    st.session_state["promql_asked"] = (source_id, expression)
+
+
+def opened_view() -> int | None:
+    """The saved view whose choices are on the page already."""
+    return st.session_state.get("view_opened")
+
+
+def view_opened(view_id: int | None) -> None:
+    st.session_state["view_opened"] = view_id
+
+
+def choices(keys: tuple[str, ...]) -> dict[str, Any]:
+    """What the widgets of these keys hold, those that were drawn or set."""
+    return {key: st.session_state[key] for key in keys if key in st.session_state}
+
+
+def choose(values: dict[str, Any], forget: Iterable[str] = ()) -> None:
+    """Make widgets hold these, before they are drawn. forget: keys whose widgets begin anew."""
+    for key in forget:
+        st.session_state.pop(key, None)
+    for key, value in values.items():
+        st.session_state[key] = value
