@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, docs, feedback
+from lib.api import credentials, docs, feedback, forecasts
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -223,6 +223,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         return _anomaly_page(app, actor, span, host, limit, cursor, muted)
 
     feedback.add_routes(router, get_app, caller)
+    forecasts.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
