@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib import cli_export, cli_forecast
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.frames import Window
 from lib.log import redact
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 SECRETS = ROOT / ".streamlit" / "secrets.toml"
 EPILOG = """\
 Settings come from the environment (AUTOOPS_...) and .streamlit/secrets.toml; README lists them. Only one process can
-hold the metrics file: while the app runs, use its pages or its API instead of collect and detect.
+hold the metrics file: while the app runs, a command ends with the app's process number; use its pages or its API
+(/api/docs) then.
 
 exit status: 0 done, 1 it did not work (the message says why), 2 the command line is wrong
 """
@@ -59,7 +61,13 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m lib", description=__doc__, epilog=EPILOG, **shown)
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", parents=[shared], help="start the app", description="Start the app.")
+    serve = commands.add_parser(
+        "serve",
+        parents=[shared],
+        help="start the app",
+        description="Start the app.",
+        epilog="example: python -m lib serve --port 8080 --address 127.0.0.1",
+    )
     serve.add_argument("--port", type=_port, help="where to listen (default: 8501)")
     serve.add_argument("--address", help="which address to listen on (default: all of this machine's)")
     serve.set_defaults(run=_serve)
@@ -69,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
         help="collect from the configured sources",
         description="Collect from the configured sources, again and again until interrupted.",
+        epilog="example: python -m lib collect --once --source Prometheus --json",
     )
     collect.add_argument("--once", action="store_true", help="collect each enabled source once and leave")
     collect.add_argument("--source", help="only this source, by name or number (with --once)")
@@ -79,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
         help="train detectors where there are none, score, and list anomalies",
         description="Score what is stored and list the anomalies found; hosts without a detector get one first.",
+        epilog="example: python -m lib detect --host db-01 --last 24h --json",
     )
     detect.add_argument("--source", help="only this source, by name or number")
     detect.add_argument("--host", help="only this host")
@@ -86,12 +96,16 @@ def parser() -> argparse.ArgumentParser:
     detect.add_argument("--train", action="store_true", help="train anew even where there is a detector")
     detect.set_defaults(run=_detect)
 
+    cli_forecast.add_to(commands, shared).set_defaults(run=_forecast)
+    cli_export.add_to(commands, shared).set_defaults(run=_export)
+
     archive = commands.add_parser(
         "archive",
         parents=[shared],
         help="archive closed days, check the archive, bring it back",
         description="run: archive the days that have closed. verify: check every file and decode every sample; what is "
         "damaged is set aside. restore: bring back samples of archived files the store does not know of, or of a copy.",
+        epilog="example: python -m lib archive restore --from /mnt/copy/archive",
     )
     archive.add_argument("action", choices=("run", "verify", "restore"))
     archive.add_argument("--from", dest="folder", help="a copy of an archive, or a folder of quarantine (with restore)")
@@ -102,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
         help="run benchmarks (they print JSON as it is)",
         description="Run benchmarks one after the other; each prints one JSON line a figure.",
+        epilog="example: python -m lib bench ingest query --quick",
     )
     bench.add_argument("name", nargs="*", help="which ones; none lists them")
     bench.add_argument("--quick", action="store_true", help="within a minute, for a first impression")
@@ -236,6 +251,16 @@ def _detect(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{len(found)} anomalies on {len(groups)} hosts in {options.last}, newest first.")
         return 0
+
+
+def _forecast(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_forecast.run(app, options, _say, _follow)
+
+
+def _export(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_export.run(app, options, _say)
 
 
 def _archive(options: argparse.Namespace) -> int:

@@ -114,10 +114,15 @@ class Settings(BaseSettings):
     archive_url: str = Field(
         "", pattern=r"^(s3://\S+)?$", description="Where archived days go: s3://bucket/prefix. Empty: data/archive."
     )
-    archive_endpoint: str = Field("", description="Address of an S3-compatible server. Empty: Amazon's.")
+    archive_endpoint: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Address of an S3-compatible server. Empty: Amazon's."
+    )
     archive_key: SecretStr = Field(SecretStr(""), description="Access key for the bucket. Empty: as boto finds it.")
     archive_secret: SecretStr = Field(SecretStr(""), description="Secret key for the bucket.")
     archive_cache_mb: int = Field(1024, ge=1, description="Archived files of a bucket kept on this machine.")
+    archive_timeout_s: float = Field(
+        15, gt=0, description="How long a bucket's server may be silent; it is asked twice."
+    )
     task_mode: TaskMode = Field(
         TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
     )

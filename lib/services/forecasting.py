@@ -116,6 +116,22 @@ class Forecasting:
         actor.require(Permission.VIEW)
         return self.store.of(None if series_id is None else [series_id], limit)
 
+    def listed(
+        self,
+        actor: Actor,
+        *,
+        series_id: int | None = None,
+        metric: str | None = None,
+        host: str | None = None,
+        limit: int = 60,
+    ) -> list[tuple[Made, Series]]:
+        """Forecasts of the series that match all that is given, newest first, each with its series."""
+        actor.require(Permission.VIEW)
+        ids = None if series_id is None else [series_id]
+        series = {one.id: one for one in self.samples.find(metric=metric, host=host, ids=ids)}
+        wanted = None if series_id is None and metric is None and host is None else list(series)
+        return [(made, series[made.series_id]) for made in self.store.of(wanted, limit) if made.series_id in series]
+
     def view(self, actor: Actor, forecast_id: int) -> View:
         """One forecast with what was before it and what came. Raises NotFound."""
         actor.require(Permission.VIEW)

@@ -203,12 +203,17 @@ class Archive:
         found = []
         for part in self._seen.of(RAW, window) + [part for part in self._seen.parts if part.tier != RAW]:
             try:
-                sound = part.name in self._damaged or partition.sha256(self.place.fetch(part.name)) == part.sha256
+                if part.name not in self._damaged and not self.sound(part):
+                    found.append(self.set_aside(part, "its bytes have changed"))
             except (OSError, StoreError):
                 continue
-            if not sound:
-                found.append(self.set_aside(part, "its bytes have changed"))
         return " ".join(found)
+
+    def sound(self, part: Part) -> bool:
+        """Whether a part's bytes are those that were written, in the place itself where a copy here is damaged."""
+        return partition.sha256(self.place.fetch(part.name)) == part.sha256 or (
+            self.place.far and partition.sha256(self.place.refetch(part.name)) == part.sha256
+        )
 
     def set_aside(self, part: Part, reason: str) -> str:
         """Take a damaged file off the list and move it to quarantine; what was lost, in words."""
@@ -229,7 +234,9 @@ class Archive:
             quarantine.write_note(place, about, lost)
         with suppress(duckdb.Error, StoreError), self.store.write() as cursor:
             cursor.execute("DELETE FROM archive_parts WHERE name = ?", [part.name])
-            cursor.execute("INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)", [part.name, naive(frames.utcnow())])
+            if file is not None:  # one that is gone and comes back is restored, not removed
+                noted = [part.name, naive(frames.utcnow())]
+                cursor.execute("INSERT INTO archive_gone VALUES (?, ?::TIMESTAMP_MS)", noted)
             if part.tier == RAW:
                 cursor.execute("DELETE FROM archive_series WHERE day = ?", [part.day])
             bump(cursor)

@@ -92,6 +92,8 @@ def test_the_archive_is_run_checked_and_told_of(app: App, open_page: Callable) -
     assert (told["Days archived"], told["Days waiting"], told["Samples"]) == ("13", "0", "299")
     page.button(key="archive_verify").click().run()
     assert "52 files are as they were written" in page.success[0].value
+    page.button(key="archive_test").click().run()
+    assert "Stored, read and removed" in page.success[0].value
     raw = next((app.settings.data_dir / "archive").glob("2026-03-01/raw-*.parquet"))
     raw.write_bytes(bytes(raw.stat().st_size))
     page.button(key="archive_verify").click().run()
