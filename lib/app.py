@@ -18,6 +18,7 @@ from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
 from lib.services.changes import Changes
 from lib.services.collection import Collection
+from lib.services.datasets import Datasets
 from lib.services.detection import Detection
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
@@ -51,6 +52,7 @@ class App:
     exploration: Exploration
     changes: Changes
     tables: TableProfiles
+    datasets: Datasets
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -135,6 +137,7 @@ def build(
         exploration=exploration,
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
+        datasets=Datasets(settings, database, runner, audit, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
