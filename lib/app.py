@@ -137,7 +137,7 @@ def build(
         exploration=exploration,
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
-        datasets=Datasets(settings, database, runner, audit, clock),
+        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
