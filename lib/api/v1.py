@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, docs, feedback
+from lib.api import credentials, datasets, docs, feedback
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -223,9 +223,12 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         return _anomaly_page(app, actor, span, host, limit, cursor, muted)
 
     feedback.add_routes(router, get_app, caller)
+    datasets.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
-    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
+    # A file, and what a form wraps around it.
+    larger = {"/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16}
+    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(

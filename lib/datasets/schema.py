@@ -113,6 +113,25 @@ def checked(columns: Sequence[Column]) -> list[Column]:
     return cleaned
 
 
+def unique(names: Sequence[str], most: int) -> tuple[list[str], list[str]]:
+    """Names every part of the app can use (not empty, not twice, not too long), and what was changed, in words."""
+    if len(names) > most:
+        raise Invalid(f"It has {len(names):,} columns; a dataset may have {most:,}. Leave some out.")
+    made: list[str] = []
+    taken: set[str] = set()
+    notes: list[str] = []
+    for number, name in enumerate(names, 1):
+        clean = " ".join(name.replace("\0", "").split())[:MOST_NAME] or f"column {number}"
+        best, n = clean, 2
+        while best.casefold() in taken:
+            best, n = f"{clean[: MOST_NAME - 6]} {n}", n + 1
+        if best != name and len(notes) < 20:
+            notes.append(f"Column {number}, {name[:60]!r}, is called {best!r}.")
+        taken.add(best.casefold())
+        made.append(best)
+    return made, notes
+
+
 def guessed(columns: Sequence[tuple[str, ColumnType]]) -> list[Column]:
     """Columns with their first roles: the time, when one column is clearly it; everything else is a feature."""
     moments = [name for name, type_ in columns if type_ in (ColumnType.MOMENT, ColumnType.DATE)]

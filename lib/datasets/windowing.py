@@ -135,7 +135,7 @@ def table(
         name = TARGET if TARGET not in made else f"{TARGET} (ahead)"
         frame[name] = target
         notes.append(f"{int((keep & ~known).sum()):,} rows were left out: what came after them is not known.")
-        keep &= known
+        keep = keep & known
         kind = ColumnType.NUMBER if recipe.target is TargetKind.VALUE else ColumnType.BOOLEAN
         columns.append(Column(name, kind, Role.TARGET))
         if kind is ColumnType.BOOLEAN and len(set(target[keep].tolist())) == 1:

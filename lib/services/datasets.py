@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+import pandas as pd
 from sqlmodel import col, func, select
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.datasets.schema import Column, DatasetVersion, Role, checked, from_json, version_hash
+from lib.datasets.schema import Column, DatasetVersion, Role, checked, from_json, unique, version_hash
 from lib.datasets.windowing import Recipe
 from lib.db.database import Database
 from lib.db.tables import Dataset, DatasetRevision, Task, TaskStatus
@@ -24,7 +26,9 @@ from lib.services.datasets_incoming import Incoming, named, title_of
 from lib.services.datasets_jobs import TABLE
 from lib.services.datasets_metrics import Gathering, Starts
 from lib.services.datasets_versions import SHORT, Versions, dataset_of, revision_of
+from lib.services.export import neutral
 from lib.settings import Settings
+from lib.store import previews
 from lib.store.dataset_files import DatasetFiles
 from lib.store.encodings import KNOWN
 from lib.store.samples import Samples
@@ -120,6 +124,10 @@ class Datasets:
             )
 
     # --- making -------------------------------------------------------------------------------------
+
+    def admit(self, actor: Actor) -> None:
+        """Whether somebody may bring files at all, before any of theirs is taken in. Raises Forbidden."""
+        actor.require(Permission.MAKE_DATASETS)
 
     def upload(
         self,
@@ -279,6 +287,42 @@ class Datasets:
             ).all()
         head = next((row for row in rows if row.hash == dataset.head), rows[0])
         return _listed(dataset, head, len(rows)), [_shown(row) for row in rows]
+
+    def preview(
+        self, actor: Actor, dataset_id: int, version: str | None = None, limit: int = 100, offset: int = 0
+    ) -> pd.DataFrame:
+        """Rows in their order, at most 1,000; texts cut to 300 characters. Raises NotFound."""
+        opened = self.open(actor, dataset_id, version)
+        return previews.rows(opened.path, opened.schema, limit, offset)
+
+    def as_csv(self, actor: Actor, dataset_id: int, version: str | None = None) -> bytes:
+        """The first 100,000 rows for spreadsheets: text that would be run as a formula gets an apostrophe."""
+        opened = self.open(actor, dataset_id, version)
+        header, _ = unique([neutral(one.name) for one in opened.schema], len(opened.schema))
+        self.incoming.folder.mkdir(parents=True, exist_ok=True)
+        target = self.incoming.folder / secrets.token_hex(8)
+        try:
+            previews.write_csv(opened.path, opened.schema, header, target)
+            return target.read_bytes()
+        finally:
+            target.unlink(missing_ok=True)
+
+    def making(self, actor: Actor) -> Task | None:
+        """The newest task that makes a dataset or a version, whatever became of it."""
+        actor.require(Permission.DATASETS)
+        newest = select(Task).where(col(Task.kind).in_(KINDS)).order_by(col(Task.id).desc()).limit(1)
+        with self.database.session() as session:
+            return session.exec(newest).first()
+
+    def outcome(self, actor: Actor, task_id: int, wait_s: float = 0.0) -> Task:
+        """A task of this service, waited for a while. Raises NotFound for another kind of task."""
+        actor.require(Permission.DATASETS)
+        task = self.runner.get(task_id)
+        if task.kind not in KINDS:
+            raise NotFound(f"Task {task_id} makes no dataset.")
+        with suppress(TimeoutError):
+            task = self.runner.wait(task_id, wait_s)
+        return task
 
     # --- deleting -----------------------------------------------------------------------------------
 

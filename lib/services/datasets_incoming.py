@@ -63,6 +63,10 @@ class Incoming:
             raise Invalid(f"{shown} is empty; check the export that made it.")
         return size
 
+    def check(self, name: str) -> None:
+        """Raises Invalid for a name no file may come under."""
+        named(name)
+
     def drop(self, key: str) -> None:
         """Forget an upload that nothing will be made of."""
         (self.folder / key).unlink(missing_ok=True)

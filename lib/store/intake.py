@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from lib.datasets.schema import MOST_NAME, ColumnType
+from lib.datasets.schema import ColumnType, unique
 from lib.errors import Invalid
 from lib.store import encodings
 from lib.store.engine import reason, spilling
@@ -77,23 +77,17 @@ def literal(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def named(names: list[str], caps: Caps) -> tuple[list[str], list[str]]:
-    """Names every part of the app can use (not empty, not twice, not too long), and what was changed."""
-    if len(names) > caps.columns:
-        raise Invalid(f"It has {len(names):,} columns; a dataset may have {caps.columns:,}. Leave some out.")
-    made: list[str] = []
-    taken: set[str] = set()
-    notes: list[str] = []
-    for number, name in enumerate(names, 1):
-        clean = " ".join(name.replace("\0", "").split())[:MOST_NAME] or f"column {number}"
-        best, n = clean, 2
-        while best.casefold() in taken:
-            best, n = f"{clean[: MOST_NAME - 6]} {n}", n + 1
-        if best != name and len(notes) < 20:
-            notes.append(f"Column {number}, {name[:60]!r}, is called {best!r}.")
-        taken.add(best.casefold())
-        made.append(best)
-    return made, notes
+def cell(name: str, sql_type: str) -> str:
+    """A column of a file in the type a dataset gives it, as SQL."""
+    plain, ours = sql_type.upper(), type_of(sql_type)
+    if plain.startswith("TIMESTAMP") and ("ZONE" in plain or "TZ" in plain):
+        # A cast would be pushed into the reader of CSV, which then drops the offset.
+        return f"timezone('UTC', {quoted(name)}::TIMESTAMPTZ)"
+    if plain == "JSON":  # of several types; text among them loses its quotes
+        return f"({quoted(name)}->>'$')"
+    if plain.endswith("]") or plain.startswith(("STRUCT", "MAP", "UNION")):
+        return f"to_json({quoted(name)})::VARCHAR"
+    return quoted(name) if plain == SQL_TYPES[ours] else f"{quoted(name)}::{SQL_TYPES[ours]}"
 
 
 def instance(scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -117,7 +111,7 @@ def from_parquet(source: Path, target: Path, scratch: Path, caps: Caps, said: Sa
         connection.execute("SET TimeZone = 'UTC'")
         try:
             relation = connection.sql(f"SELECT * FROM read_parquet({literal(source)})")  # noqa: S608 (quoted)
-            names, notes = named(list(relation.columns), caps)
+            names, notes = unique(list(relation.columns), caps.columns)
             types = [str(one) for one in relation.types]
             claimed = connection.execute(
                 f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(source)})"  # noqa: S608 (quoted)
@@ -145,10 +139,7 @@ def selected(
         nested = type_.endswith("]") or type_.upper().startswith(("STRUCT", "MAP", "UNION"))
         if nested:
             notes.append(f"Column {name!r} holds lists or records; they are kept as JSON text.")
-        cell = f"to_json({quoted(old)})" if nested else quoted(old)
-        if type_ == "JSON":  # of several types; text among them loses its quotes
-            cell = f"{quoted(old)}->>'$'"
-        picked.append(f"({cell})::{SQL_TYPES[ours]} AS {quoted(name)}")
+        picked.append(f"{cell(old, type_)} AS {quoted(name)}")
         kept.append((name, ours))
     if not kept:
         raise Invalid("It has no column that a dataset can hold.")

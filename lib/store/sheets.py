@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.datasets.schema import ColumnType
+from lib.datasets.schema import ColumnType, unique
 from lib.errors import Invalid
 from lib.store import encodings, intake
 from lib.store.intake import Caps, Said, Taken
@@ -37,7 +37,7 @@ def from_workbook(source: Path, target: Path, caps: Caps, said: Said) -> Taken:
     name, others, rows = _sheet(source)
     notes = [f"Sheet {name!r} was read; {len(others)} more were not: {', '.join(others[:5])}."] if others else []
     header, body = _table(rows)
-    names, renamed = intake.named(header, caps)
+    names, renamed = unique(header, caps.columns)
     if len(body) > caps.rows:
         raise Invalid(f"It has {len(body):,} rows; a dataset may have {caps.rows:,}.")
     said(0.6, "Writing")

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from lib.datasets.schema import unique
 from lib.errors import Invalid
 from lib.store import encodings, intake
 from lib.store.engine import reason, spilling
@@ -146,7 +147,7 @@ def _delimited(source: Path, target: Path, delimiter: str | None, scratch: Path,
                 "line, the same number of fields in each line."
             ) from None
         _enough(rows, counted, told, caps)
-        names, renamed = intake.named(dialect.names, caps)
+        names, renamed = unique(dialect.names, caps.columns)
         kept = [(new, intake.type_of(dialect.types[old])) for old, new in zip(dialect.names, names, strict=True)]
         _no_second_table(connection, target, dialect)
     return Taken(kept, rows, "", counted, told, notes + renamed)
@@ -244,14 +245,14 @@ def _read(
 ) -> tuple[list[tuple[int, str]], int]:
     """Write the Parquet file; (line, reason) of the first lines that could not be read, and how many there are."""
     _forget_rejects(connection)
-    inner, caps = dialect.query(source), []
-    names, _ = intake.named(dialect.names, Caps(0, 0, len(dialect.names)))
-    for old, new in zip(dialect.names, names, strict=True):
-        held = dialect.types[old]
-        wanted = intake.SQL_TYPES[intake.type_of(held)]
-        caps.append(f"{quoted(old)}{'' if held == wanted else '::' + wanted} AS {quoted(new)}")
+    inner = dialect.query(source)
+    names, _ = unique(dialect.names, len(dialect.names))
+    picked = [
+        f"{intake.cell(old, dialect.types[old])} AS {quoted(new)}"
+        for old, new in zip(dialect.names, names, strict=True)
+    ]
     target.unlink(missing_ok=True)
-    connection.sql(f"SELECT {', '.join(caps)} FROM ({inner})").write_parquet(  # noqa: S608 (quoted)
+    connection.sql(f"SELECT {', '.join(picked)} FROM ({inner})").write_parquet(  # noqa: S608 (quoted)
         str(target), compression="snappy", row_group_size=intake.ROW_GROUP
     )
     rows = connection.execute(
@@ -362,7 +363,7 @@ def _no_second_table(connection: duckdb.DuckDBPyConnection, target: Path, dialec
     if held:
         raise refused
     if all(one == "VARCHAR" for one in dialect.types.values()):
-        names, _ = intake.named(dialect.names, Caps(0, 0, len(dialect.names)))
+        names, _ = unique(dialect.names, len(dialect.names))
         same = " AND ".join(f"{quoted(new)} = {literal(old)}" for old, new in zip(dialect.names, names, strict=True))
         if connection.execute(f"SELECT count(*) FROM read_parquet({literal(target)}) WHERE {same}").fetchall()[0][0]:  # noqa: S608
             raise refused
@@ -408,7 +409,7 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
         )
         try:
             relation = connection.sql(query)
-            names, notes = intake.named(list(relation.columns), caps)
+            names, notes = unique(list(relation.columns), caps.columns)
             kept, picked = intake.selected(list(relation.columns), [str(one) for one in relation.types], names, notes)
             connection.sql(f"SELECT {', '.join(picked)} FROM ({query})").write_parquet(  # noqa: S608 (quoted)
                 str(target), compression="snappy", row_group_size=intake.ROW_GROUP
