@@ -152,9 +152,9 @@ def test_a_file_of_the_server_is_picked_and_stays(ready: App, tmp_path: Path) ->
 def test_a_dataset_of_metrics_has_its_target_ahead(ready: App) -> None:
     now = ready.clock()
     ts = np.array([int((now - timedelta(minutes=180 - i)).timestamp() * 1000) for i in range(180)], dtype=np.int64)
-    ready.samples.append(1, [Block("load", {"host": "a"}, ts, np.arange(180.0))], "load", now)
+    ready.samples.append(1, [Block("load", {"host": "a"}, ts, np.arange(180.0))])
     start = now - timedelta(minutes=60)
-    anomaly = Anomaly(0, 1, 1, "a", None, start, start, start, 5.0, 0.9, "major", 1.0, 0.0, 0.0, 0.0, {})
+    anomaly = Anomaly(1, 1, "a", start, start, 5.0, 0.9, "major", {"sentence": "odd"}, end_ts=start)
     Findings(ready.store).save_anomalies([anomaly])
     series = ready.samples.find()
     window = Window(now - timedelta(hours=3), now)
