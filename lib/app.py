@@ -18,6 +18,7 @@ from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
 from lib.services.changes import Changes
 from lib.services.collection import Collection
+from lib.services.datasets import Datasets
 from lib.services.detection import Detection
 from lib.services.evaluation import Evaluation
 from lib.services.exploration import Exploration
@@ -60,6 +61,7 @@ class App:
     views: Views
     changes: Changes
     tables: TableProfiles
+    datasets: Datasets
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -150,6 +152,7 @@ def build(
         views=Views(database, audit, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
+        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,

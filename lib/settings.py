@@ -98,6 +98,10 @@ class Settings(BaseSettings):
         200, gt=0, description="Largest file that can be uploaded, to be profiled or imported."
     )
 
+    dataset_max_mb: float = Field(2048, gt=0, description="Largest data a dataset may be made from, unpacked.")
+    dataset_max_rows: int = Field(50_000_000, ge=1, description="Rows a dataset may have.")
+    dataset_max_columns: int = Field(2000, ge=1, description="Columns a dataset may have.")
+
     store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
     archive_hot_days: int = Field(
         7,

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, docs, feedback, forecasts, imports, language
+from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -226,9 +226,12 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     language.add_routes(router, get_app, caller)
     imports.add_routes(router, get_app, caller)
     forecasts.add_routes(router, get_app, caller)
+    datasets.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
-    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
+    # A file, and what a form wraps around it.
+    larger = {"/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16}
+    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(

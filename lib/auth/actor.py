@@ -25,6 +25,8 @@ class Permission(StrEnum):
     CHAT = "ask in chat"
     CHAT_REMOTE = "send a question to a language model provider"
     TABLES = "look at profiles of files"
+    DATASETS = "look at datasets"
+    MAKE_DATASETS = "make, change and delete datasets"
     DETECT = "train and run detectors"
     LABEL = "label anomalies"
     ASK_SOURCES = "ask a source in PromQL"
@@ -43,6 +45,8 @@ MINIMUM_ROLE: dict[Permission, Role] = {
     Permission.CHAT: Role.VIEWER,
     Permission.CHAT_REMOTE: Role.VIEWER,
     Permission.TABLES: Role.VIEWER,
+    Permission.DATASETS: Role.VIEWER,
+    Permission.MAKE_DATASETS: Role.ANALYST,
     Permission.DETECT: Role.ANALYST,
     Permission.LABEL: Role.ANALYST,
     Permission.ASK_SOURCES: Role.ANALYST,

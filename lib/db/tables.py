@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
@@ -205,6 +205,10 @@ class Task(SQLModel, table=True):
     finished_at: datetime | None = _utc(default=None, nullable=True)
     error: str = _text()
     result: dict[str, Any] = _json()
+    # Higher ones are taken from the queue first.
+    priority: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    # How often it was started.
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Detector(SQLModel, table=True):
@@ -336,3 +340,34 @@ class View(SQLModel, table=True):
     choices: dict[str, Any] = _json()
     created_at: datetime = _utc(default_factory=_now)
     changed_at: datetime = _utc(default_factory=_now)
+
+
+class Dataset(SQLModel, table=True):
+    """A table to learn from, under a name; head: the hash of the version that is meant when none is named."""
+
+    __tablename__ = "datasets"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, index=True, max_length=120)
+    head: str = Field(default="", max_length=64)
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+
+
+class DatasetRevision(SQLModel, table=True):
+    """A version of a dataset, never changed. content: digest of the data as it was brought, which edited versions
+    share. lineage: where it came from. rejected: rows that could not be read, {count, rows: [[line, reason]]}."""
+
+    __tablename__ = "dataset_versions"
+    __table_args__ = (UniqueConstraint("dataset_id", "hash"),)
+    id: int | None = Field(default=None, primary_key=True)
+    dataset_id: int = Field(foreign_key="datasets.id", index=True, ondelete="CASCADE")
+    number: int = 1
+    hash: str = Field(max_length=64)
+    content: str = Field(max_length=64)
+    rows: int = Field(default=0, sa_type=BigInteger)
+    size_bytes: int = Field(default=0, sa_type=BigInteger)
+    columns: list[dict[str, Any]] = _json(list)
+    lineage: dict[str, Any] = _json()
+    rejected: dict[str, Any] = _json()
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)

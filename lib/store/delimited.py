@@ -9,7 +9,7 @@ import duckdb
 
 from lib.errors import Invalid
 from lib.profiling.tables import Rejected
-from lib.store import schema
+from lib.store.engine import reason, spilling
 
 MEMORY_MB = 260
 
@@ -25,7 +25,7 @@ def convert(source: Path, target: Path, delimiter: str | None, scratch: Path) ->
         given.append("delim=?")
     query = f"SELECT * FROM read_csv(?, {', '.join(given)})"  # noqa: S608 (constants)
     parameters = [str(source), *([delimiter] if delimiter else [])]
-    with connect(scratch) as connection:
+    with spilling(scratch, MEMORY_MB) as connection:
         try:
             # Parameters do not reach inside COPY: the relation carries them.
             connection.sql(query, params=parameters).write_parquet(str(target), compression="snappy")
@@ -39,20 +39,6 @@ def convert(source: Path, target: Path, delimiter: str | None, scratch: Path) ->
         ).fetchall()
         count = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()[0][0]
     return Rejected(int(count), tuple((int(line), str(why)) for line, why in rows))
-
-
-def connect(scratch: Path, memory_mb: int = MEMORY_MB) -> duckdb.DuckDBPyConnection:
-    """An instance in memory that spills into `scratch`."""
-    connection = schema.connect(":memory:", memory_mb)
-    connection.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
-    return connection
-
-
-def reason(error: duckdb.Error, path: Path) -> str:
-    """The first line of what DuckDB says, without its class and without saying where the file lies."""
-    line = str(error).splitlines()[0]
-    words = (line.partition(": ")[2] or line).partition(" in file ")[0]
-    return words.replace(f"'{path}'", "").replace(str(path), "").replace("  ", " ").rstrip(". ")
 
 
 def _encoding(source: Path) -> str:

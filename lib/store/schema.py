@@ -10,6 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from lib import frames
+from lib.store.engine import connect
+
+__all__ = ["STATEMENTS", "connect", "make_tables", "naive", "to_frame"]
 
 STATEMENTS = (
     "CREATE SEQUENCE IF NOT EXISTS series_ids",
@@ -93,23 +96,6 @@ def to_frame(cursor: duckdb.DuckDBPyConnection, query: str, parameters: list[Any
         for field in table.schema
     ]
     return table.cast(pa.schema(fields)).to_pandas()
-
-
-def connect(name: str, memory_mb: int, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """An instance on a file, or in memory (`:memory:`), tuned to be a guest in the app's process."""
-    config: dict[str, Any] = {
-        "memory_limit": f"{memory_mb}MB",
-        "threads": 2,
-        # Nothing here needs an extension, and nothing may be fetched.
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        # What a large query took goes back to the system when it ends; by default 128 MB a thread would be kept.
-        "allocator_flush_threshold": "1MB",
-        "allocator_bulk_deallocation_flush_threshold": "4MB",
-        # Rows of the log are held in memory, uncompressed, until they are folded into the file.
-        "wal_autocheckpoint": "4MB",
-    }
-    return duckdb.connect(name, read_only=read_only, config=config)
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -18,7 +18,8 @@ from lib.profiling.gaps import find_gaps, missing_count, typical_interval_ms
 from lib.profiling.relations import Relation
 from lib.profiling.table_alerts import judged
 from lib.profiling.tables import ColumnProfile, Kind, Rejected, TableProfile, TimeProfile, kind_of
-from lib.store.delimited import connect, reason
+from lib.store.delimited import MEMORY_MB
+from lib.store.engine import reason, spilling
 
 MORE_MEMORY_MB = 700
 # A share is at most 0.3 points off, 19 times in 20; 0.8 MB a column.
@@ -104,9 +105,9 @@ def profile(
 
 def _read(path: Path, scratch: Path, progress: Progress) -> TableProfile:
     """With little memory; where rows are so large that it does not do, once more with more and one thread."""
-    with connect(scratch) as connection, suppress(duckdb.OutOfMemoryException):
+    with spilling(scratch, MEMORY_MB) as connection, suppress(duckdb.OutOfMemoryException):
         return _Reader(connection, path, progress).read()
-    with connect(scratch, MORE_MEMORY_MB) as connection:
+    with spilling(scratch, MORE_MEMORY_MB) as connection:
         connection.execute("SET threads = 1")
         try:
             return _Reader(connection, path, progress).read()

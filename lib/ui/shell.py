@@ -30,6 +30,7 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
         ("pages/observe/sql.py", "SQL", ":material/code:", "sql", Permission.VIEW),
     ],
     "Learn": [
+        ("pages/learn/datasets.py", "Datasets", ":material/dataset:", "datasets", Permission.DATASETS),
         ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),
     ],
     "Act": [

@@ -237,7 +237,7 @@ def test_a_table_that_claims_more_than_can_be_read_is_refused(tmp_path: Path, mo
 
 def test_rows_too_large_for_little_memory_get_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {"a": [f"{i}" + "x" * 20_000 for i in range(3000)], "b": list(range(3000))}
-    monkeypatch.setattr(delimited.connect, "__defaults__", (20,))
+    monkeypatch.setattr(tables, "MEMORY_MB", 20)
     assert column(described(tmp_path, **columns), "a").lengths == (20_001, 20_003.63, 20_004)
     monkeypatch.setattr(tables, "MORE_MEMORY_MB", 20)
     with pytest.raises(Invalid, match="too large to be described"):

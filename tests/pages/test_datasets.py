@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lib.app import App
+from lib.auth.actor import Actor, Role
+from lib.frames import Block, to_ms
+from lib.services.datasets import Dependant
+from lib.settings import TaskMode
+
+PAGE = "pages/learn/datasets.py"
+ANN = Actor("analyst", Role.ANALYST)
+
+
+@pytest.fixture
+def ready(app: App) -> App:
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    return app
+
+
+def bring(app: App, body: bytes = b"n,word\n1,a\n2,b\n3,\n", name: str = "*bold*.csv") -> int:
+    task = app.datasets.upload(ANN, name, io.BytesIO(body))
+    return app.runner.wait(task.id or 0, 30).result.get("dataset", 0)
+
+
+def test_strangers_and_guests_are_refused(open_page: Callable) -> None:
+    for role in (None, "guest"):
+        assert len(open_page(PAGE, role).error) == 1
+
+
+def test_empty_page_names_the_next_step(open_page: Callable) -> None:
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception and "Bring a CSV" in page.info[0].value
+
+
+def test_a_dataset_is_shown_with_its_rows_columns_and_versions(ready: App, open_page: Callable) -> None:
+    number = bring(ready)
+    page = open_page(PAGE, Role.VIEWER, {"dataset": str(number)})
+    assert not page.exception
+    assert {one.label: one.value for one in page.metric}["Rows"] == "3"
+    assert page.dataframe[0].value["word"].tolist()[:2] == ["a", "b"]
+    page.segmented_control(key="dataset_part").set_value("Versions").run()
+    assert not page.exception and page.dataframe[0].value["number"].tolist() == [1]
+    page.segmented_control(key="dataset_part").set_value("Columns").run()
+    assert not page.exception and page.button(key="dataset_save").disabled
+
+
+def test_a_file_that_was_refused_says_why(ready: App, open_page: Callable) -> None:
+    bring(ready, b"\x89PNG\r\n\x1a\n\0\0", "a.csv")
+    page = open_page(PAGE, Role.ANALYST)
+    assert not page.exception and "PNG image" in page.error[0].value
+
+
+def test_deleting_names_what_depends_on_it(ready: App, open_page: Callable) -> None:
+    number = bring(ready)
+    ready.datasets.dependants.append(lambda _one: [Dependant("model", "churn")])
+    page = open_page(PAGE, Role.ANALYST, {"dataset_part": "Delete"})
+    assert not page.exception and "churn" in page.warning[0].value
+    page.checkbox(key=f"dataset_sure_{number}").check().run()
+    page.button(key="dataset_delete").click().run()
+    assert not page.exception and ready.datasets.list(ANN) == []
+
+
+def test_a_dataset_is_made_of_metrics(ready: App, open_page: Callable) -> None:
+    ts_ms = to_ms(ready.clock()) - np.arange(600)[::-1] * 60_000
+    ready.samples.append(1, [Block("node_load1", {"instance": "web-1"}, ts_ms, np.arange(600.0))])
+    page = open_page(PAGE, Role.ANALYST, {"dataset_from": "Metrics"})
+    page.multiselect(key="gather_metrics").set_value(["node_load1"]).run()
+    page.selectbox(key="gather_target").set_value("value").run()
+    page.button(key="gather_send").click().run()
+    assert not page.exception
+    task = ready.datasets.making(ANN)
+    assert task is not None and ready.runner.wait(task.id or 0, 30).result["rows"] > 500, task.error
