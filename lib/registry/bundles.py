@@ -48,7 +48,7 @@ def save_bundle(model: Model, folder: Path) -> list[Path]:
                     "shift": asdict(part.shift) if part.shift else None,
                 }
             )
-        about = {name: getattr(member, name) for name in ("name", "family", "weight", "log")}
+        about = {name: getattr(member, name) for name in ("name", "family", "weight", "log", "rounds")}
         members.append({**about, "params": dict(member.params), "parts": parts})
     held = {
         "layout": LAYOUT,
@@ -92,6 +92,7 @@ def load_bundle(folder: Path) -> Model:
                 params=dict(one["params"]),
                 weight=float(one["weight"]),
                 log=bool(one["log"]),
+                rounds=int(one["rounds"]),
                 parts=tuple(
                     Part(
                         preparations[part["preparation"]],

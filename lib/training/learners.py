@@ -185,7 +185,8 @@ def _xgboost(
         "max_depth": int(params.get("depth", 6)),
         "min_child_weight": float(params.get("child", 1.0)),
         "subsample": float(params.get("rows", 0.8)),
-        "colsample_bytree": float(params.get("features", 0.8)),
+        # Of few columns a small share would be one or two: too few to see how they act together.
+        "colsample_bytree": min(1.0, max(float(params.get("features", 0.8)), 5.0 / values.shape[1])),
         "lambda": float(params.get("l2", 1.0)),
         "alpha": float(params.get("l1", 0.0)),
         "max_bin": int(params.get("bins", 256)),

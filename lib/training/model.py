@@ -67,6 +67,7 @@ class Member:
     weight: float
     parts: tuple[Part, ...]
     log: bool = False
+    rounds: int = 0  # trees or epochs, the middle of its folds
 
 
 @dataclass(frozen=True)

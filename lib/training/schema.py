@@ -124,7 +124,8 @@ def _role(column: pd.Series) -> Role:
     if words.nunique() <= 30 or share < 0.1:
         return Role.CATEGORY
     common = pd.Series([w for text in sample for w in set(_WORD.findall(text.lower()))]).value_counts()
-    shares_words = bool((common >= max(3, 0.05 * len(sample))).any())
+    # A word of every row, such as the letter before a number, makes no text.
+    shares_words = bool(((common >= max(3, 0.05 * len(sample))) & (common < 0.95 * len(sample))).any())
     if share > 0.98 and not shares_words:
         return Role.IDENTIFIER
     return Role.TEXT if share > 0.3 and shares_words else Role.CATEGORY

@@ -8,32 +8,37 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lib.errors import Invalid, NotEnoughData
-from lib.training import ensemble, folds, learners, metrics, portable, portfolio
+from lib.training import board, ensemble, folds, learners, metrics, portable, portfolio
+from lib.training import rows as rows_of
 from lib.training import schema as schemas
+from lib.training.board import Outcome, Trial
 from lib.training.learners import OutOfTime, Setting
 from lib.training.model import Member, Model, Part, Shift
 from lib.training.plan import Plan, require_valid
 from lib.training.portfolio import Candidate
-from lib.training.preparation import Preparation, Table, read
+from lib.training.preparation import Preparation, read
 from lib.training.schema import Role, Schema, Task
 
 # Kept for ensemble, calibration and the last scores: a share of the budget and seconds for each 1,000 rows.
-_FINISH_SHARE, _FINISH_S_EACH_1000 = 0.03, 0.12
+_FINISH_SHARE, _FINISH_S_EACH_1000 = 0.04, 0.12
 _MOST_FINISH_SHARE = 0.2
 # What one candidate may take of the budget.
-_CANDIDATE_SHARE = 0.3
+_CANDIDATE_SHARE = 0.2
 _CACHE_BYTES = 400_000_000
 _POOL = 14
 # A search that is no better on the folds done than this many of the best is not finished.
 _PRUNE_BELOW = 8
-_SKEW = 1.0
+_SMALL_ROWS = 3_000
+# Families of few parameters are searched no longer than this; and so many families at all.
+_MOST_DRAWN = {"linear": 6, "kernel": 20}
+_FAMILIES_SEARCHED = 4
 
 Arrays = dict[str, np.ndarray]
 Event = Callable[[Mapping[str, Any]], None]
@@ -44,35 +49,6 @@ Restored = Mapping[str, tuple[Mapping[str, Any], Arrays]]
 
 class Stopped(Exception):
     """Somebody ended the training before there was a model."""
-
-
-@dataclass
-class Trial:
-    """A candidate with what its folds have said so far. out: NaN where not yet."""
-
-    candidate: Candidate
-    out: np.ndarray
-    parts: list[Part] = field(default_factory=list)
-    score: float = float("nan")
-    took_s: float = 0.0
-    rounds: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A trained model and what its results are computed from: rows (places in the frame), their targets, what was
-    said of them (calibrated crosswise) with each row's threshold and fold. board: the leaderboard, best first."""
-
-    model: Model
-    rows: np.ndarray
-    target: np.ndarray
-    out: np.ndarray
-    thresholds: np.ndarray
-    fold: np.ndarray
-    board: tuple[dict[str, Any], ...]
-    notes: tuple[str, ...]
-    took_s: float
-    held_out: bool
 
 
 def train(
@@ -121,10 +97,10 @@ class _Training:
         if not self.schema.columns:
             reasons = "; ".join(f"{name}: {why}" for name, why in list(self.schema.left_out.items())[:5])
             raise NotEnoughData(f"No column is left to learn from ({reasons or 'none has a role'}).")
-        self.notes = _leaks(frame, self.schema)
+        self.notes = rows_of.leaks(frame, self.schema)
         self.rows, self.target = schemas.encode_target(frame, self.schema)
-        self.table = _rows(read(frame, self.schema.roles), self.rows)
-        self.order = _keys(frame, plan, self.rows)
+        self.table = rows_of.picked(read(frame, self.schema.roles), self.rows)
+        self.order = rows_of.keys(frame, plan, self.rows)
         self.learn, self.kept_back = self._hold_out()
         self.folds = self._folds()
         self.fold = folds.number_of(self.folds, len(self.target))
@@ -136,10 +112,11 @@ class _Training:
         self.cache: dict[tuple[str, int], tuple[Preparation, np.ndarray, np.ndarray]] = {}
         self.cached_bytes = 0
         self.trials: list[Trial] = []
+        self.seconds: dict[str, float] = {}  # a family's last time a fold
         self.usable = False
         weight = plan.balance if task != Task.REGRESSION else ""
-        self.weight = _balance(self.target, weight, plan.seed) if weight else None
-        self.skewed = task == Task.REGRESSION and _skewed(self.target)
+        self.weight = rows_of.balance(self.target, weight, plan.seed) if weight else None
+        self.skewed = task == Task.REGRESSION and rows_of.skewed(self.target)
 
     # --- which rows ---------------------------------------------------------------------------
 
@@ -160,7 +137,7 @@ class _Training:
 
     def _folds(self) -> list[folds.Fold]:
         target, plan = self.target[self.learn], self.plan
-        count = plan.folds or (8 if len(target) <= 60_000 else 5 if len(target) <= 200_000 else 3)
+        count = plan.folds or (8 if len(target) <= 20_000 else 5 if len(target) <= 200_000 else 3)
         if self.schema.classes:
             count = max(2, min(count, int(np.bincount(target)[np.unique(target)].min())))
         if plan.of(Role.TIME):
@@ -216,22 +193,28 @@ class _Training:
         by_family: dict[str, float] = {}
         for trial in self.trials:
             by_family[trial.candidate.family] = max(trial.score, by_family.get(trial.candidate.family, -np.inf))
-        families = sorted(by_family, key=lambda name: -by_family[name])[:4]
+        families = sorted(by_family, key=lambda name: -by_family[name])[:_FAMILIES_SEARCHED]
+        drawn_of = dict.fromkeys(by_family, 0)
         with warnings.catch_warnings():
             # Parameters are drawn together within a family; optuna calls that experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(seed=self.plan.seed, n_startup_trials=8, multivariate=True, group=True)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        number = 0
-        while not self._over() and (most is None or number < most):
+        drawn_count = 0
+        while not self._over() and (most is None or drawn_count < most):
             drawn = study.ask()
             candidate = portfolio.suggest(drawn, families, rows, self.skewed)
+            drawn_of[candidate.family] += 1
+            if drawn_of[candidate.family] > _MOST_DRAWN.get(candidate.family, most or 10_000) and len(families) > 1:
+                # Not worth its time any more: told as the worst, so that it is drawn less and less.
+                study.tell(drawn, min(trial.score for trial in self.trials))
+                continue
             made = self._try(candidate, prune=True)
             if made is None:
                 study.tell(drawn, state=optuna.trial.TrialState.PRUNED)
             else:
                 study.tell(drawn, made)
-            number += 1
+            drawn_count += 1
 
     def _try(self, candidate: Candidate, first: bool = False, prune: bool = False) -> float | None:
         """Fit a candidate on all folds; its score, or the score so far of one that was not worth finishing, or None."""
@@ -244,7 +227,8 @@ class _Training:
         for fold in self.folds:
             each = (self.now() - started) / max(1, len(trial.parts))
             remaining = len(self.folds) - len(trial.parts)
-            late = trial.parts and self.now() + 0.8 * each * remaining > self.deadline
+            known = max(each, 0.0 if trial.parts else self.seconds.get(candidate.family, 0.0))
+            late = known and self.now() + 0.9 * known * remaining > self.deadline
             if (late or self.stop()) and not (first and not self.stop()):
                 return None
             share = max(0.0, until - self.now()) / remaining
@@ -256,17 +240,20 @@ class _Training:
                 self.usable = True
                 seen = fold.test
                 said = metrics.score(self.plan.metric, self.target[seen], trial.out[seen])
-                self.event({"kind": "usable", "name": candidate.name, "score": _number(said), "at_s": self._spent()})
+                self.event(
+                    {"kind": "usable", "name": candidate.name, "score": board.number(said), "at_s": self._spent()}
+                )
             if prune and len(trial.parts) == max(2, len(self.folds) // 4) and self._hopeless(trial):
                 rows = self._done(trial)
                 return metrics.score(self.plan.metric, self.target[rows], trial.out[rows])
         trial.took_s = self.now() - started
+        self.seconds[candidate.family] = trial.took_s / len(self.folds)
         trial.score = metrics.score(self.plan.metric, self.target[self.scored], trial.out[self.scored])
         if not np.isfinite(trial.score):
             return None
         self.trials.append(trial)
         self._thin()
-        self.event({"kind": "candidate", **_row(trial), "at_s": self._spent()})
+        self.event({"kind": "candidate", **board.row(trial), "at_s": self._spent()})
         return trial.score
 
     def _done(self, trial: Trial) -> np.ndarray:
@@ -303,7 +290,7 @@ class _Training:
             predictor = portable.rebuild(meta["about"], arrays)
             part, rounds = Part(preparation, predictor, shift), int(meta["rounds"])
         else:
-            part, rounds = self._fit(candidate, preparation, train, rows, fold.number, self.now() + seconds)
+            part, rounds = self._boosted(trial, preparation, train, rows, fold.number, self.now() + seconds)
             arrays = part.predictor.arrays()
             meta = {
                 "params": dict(candidate.params),
@@ -317,6 +304,37 @@ class _Training:
         trial.parts.append(part)
         trial.rounds.append(rounds)
         self.event({"kind": "fold", "name": candidate.name, "fold": fold.number, "at_s": self._spent()})
+
+    def _boosted(
+        self,
+        trial: Trial,
+        preparation: Preparation,
+        train: np.ndarray,
+        rows: np.ndarray,
+        seed: int,
+        until: float,
+    ) -> tuple[Part, int]:
+        """Fit; of boosting, how many rounds is found with rows held back, and then all rows are learnt from.
+
+        Of large tables the first fold finds it for the others, too; of small ones the middle of the folds so far
+        counts, for one alone is mostly chance.
+        """
+        candidate = trial.candidate
+        if candidate.family not in ("xgboost", "histogram"):
+            return self._fit(candidate, preparation, train, rows, seed, until)
+        found = 0
+        if len(rows) <= _SMALL_ROWS or not trial.rounds:
+            part, found = self._fit(candidate, preparation, train, rows, seed, until)
+            if len(rows) > _SMALL_ROWS:
+                return part, found
+        rounds = max(1, int(np.median([*trial.rounds, *([found] if found else [])])))
+        fixed = replace(candidate, params={**candidate.params, "rounds": rounds})
+        try:
+            return self._fit(fixed, preparation, train, rows, seed, until)[0], found or rounds
+        except OutOfTime:
+            if found:
+                return part, found
+            raise
 
     def _fit(
         self,
@@ -347,8 +365,8 @@ class _Training:
         key = (view, fold.number)
         if key not in self.cache:
             preparation = Preparation(self.plan.preparation, view, self.plan.seed)
-            train = preparation.fit_transform(_rows(self.table, rows), self._target_columns(rows))
-            test = preparation.transform(_rows(self.table, fold.test))
+            train = preparation.fit_transform(rows_of.picked(self.table, rows), self._target_columns(rows))
+            test = preparation.transform(rows_of.picked(self.table, fold.test))
             if view != "trees":
                 train, test = np.nan_to_num(train), np.nan_to_num(test)
             train, test = train.astype(np.float32), test.astype(np.float32)
@@ -374,8 +392,7 @@ class _Training:
         outs = [trial.out[self.scored] for trial in pool]
         target, fold = self.target[self.scored], self.fold[self.scored]
         if len(pool) > 1:
-            shares = ensemble.weights(outs, target, better)
-            crossed = ensemble.crossed(outs, target, fold, better)
+            crossed, shares = ensemble.crossed(outs, target, fold, better)
         else:
             shares, crossed = np.ones(1), outs[0]
         joined = ensemble.joined(outs, shares)
@@ -383,14 +400,18 @@ class _Training:
         tuned = plan.tune_threshold and task == Task.BINARY
         out, thresholds = ensemble.finish_crossed(crossed, target, fold, task, plan.metric, calibrated, tuned)
         slope, shift = ensemble.calibrate(joined, target) if calibrated else (1.0, 0.0)
-        if calibrated and _loss_of(out, target) > _loss_of(crossed, target):
+        if not plan.of(Role.TIME):
+            # A row here was judged by one part, a new one will be by the mean of all folds' parts, which is less sure
+            # of itself already: flattening comes of that, only sharpening is left to do.
+            slope = max(slope, 1.0)
+        if calibrated and board.log_loss(out, target) > board.log_loss(crossed, target):
             slope, shift = 1.0, 0.0
             out, thresholds = ensemble.finish_crossed(crossed, target, fold, task, plan.metric, False, tuned)
         final = ensemble.apply_calibration(joined, slope, shift) if task != Task.REGRESSION else joined
         threshold = ensemble.best_threshold(final, target, plan.metric) if tuned else 0.5
         members = tuple(
             Member(t.candidate.name, t.candidate.family, dict(t.candidate.params), float(share), tuple(t.parts),
-                   t.candidate.log)
+                   t.candidate.log, int(np.median(t.rounds)))
             for t, share in zip(pool, shares, strict=True) if share > 0
         )  # fmt: skip
         if plan.of(Role.TIME):
@@ -399,16 +420,16 @@ class _Training:
         rows, held_out = self.scored, False
         if len(self.kept_back):
             rows, held_out = self.kept_back, True
-            target, out = self.target[rows], model.of_table(_rows(self.table, rows))
+            target, out = self.target[rows], model.of_table(rows_of.picked(self.table, rows))
             thresholds, fold = np.full(len(rows), threshold), np.zeros(len(rows), dtype=np.int64)
-        scores = _all_scores(task, target, out, thresholds)
-        board = _board(self.trials, members, scores[plan.metric])
+        scores = board.all_scores(task, target, out, thresholds)
+        listed = board.table(self.trials, members, scores[plan.metric])
         about = {"rows": len(self.target), "folds": len(self.folds), "held_out": held_out, "tried": len(self.trials)}
         model = replace(model, scores=scores, about={**about, "took_s": round(self._spent(), 2)})
         self.event({"kind": "done", "score": scores[plan.metric], "members": [m.name for m in members],
                     "at_s": self._spent()})  # fmt: skip
         return Outcome(
-            model, self.rows[rows], target, out, thresholds, fold, board, self.notes, self._spent(), held_out
+            model, self.rows[rows], target, out, thresholds, fold, listed, self.notes, self._spent(), held_out
         )
 
     def _refitted(self, member: Member, pool: list[Trial]) -> Member:
@@ -426,119 +447,6 @@ class _Training:
 
     def _spent(self) -> float:
         return round(self.now() - self.began, 3)
-
-
-def _rows(table: Table, rows: np.ndarray) -> Table:
-    if len(rows) == table.rows and len(rows) and rows[0] == 0 and (np.diff(rows) == 1).all():
-        return table
-    kinds = [{name: one[rows] for name, one in d.items()} for d in (table.words, table.texts, table.moments)]
-    return Table(len(rows), table.names, table.values[rows], *kinds)
-
-
-def _keys(frame: pd.DataFrame, plan: Plan, rows: np.ndarray) -> np.ndarray:
-    """What orders or groups the rows. Raises Invalid when a time is missing."""
-    time, group = plan.of(Role.TIME), plan.of(Role.GROUP)
-    if time:
-        column = frame[time].iloc[rows]
-        held = column if column.dtype.kind in "iufM" else pd.to_datetime(column, errors="coerce", utc=True)
-        if held.isna().any():
-            raise Invalid(f"{int(held.isna().sum()):,} rows have no readable {time!r}, the column that orders them.")
-        return held.to_numpy(dtype="datetime64[ns]").astype(np.int64) if held.dtype.kind == "M" else held.to_numpy()
-    return frame[group].iloc[rows].astype(str).to_numpy() if group else rows
-
-
-def _balance(target: np.ndarray, how: str, seed: int) -> np.ndarray:
-    """A weight a row. Oversampling is a whole number of copies, undersampling leaves rows of larger classes out."""
-    counts = np.bincount(target).astype(float)
-    if how == "weights":
-        return (len(target) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[target]
-    rng, weight = np.random.default_rng(seed), np.ones(len(target))
-    for one in np.unique(target):
-        rows = np.nonzero(target == one)[0]
-        if how == "oversample":
-            copies = counts.max() / counts[one]
-            weight[rows] = np.floor(copies) + (rng.permutation(len(rows)) < round((copies % 1) * len(rows)))
-        else:
-            least = int(counts[counts > 0].min())
-            weight[rng.permutation(rows)[least:]] = 0.0
-    return weight
-
-
-def _skewed(target: np.ndarray) -> bool:
-    if target.min() < 0:
-        return False
-    spread = target.std()
-    return bool(spread and float((((target - target.mean()) / spread) ** 3).mean()) > _SKEW)
-
-
-def _leaks(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
-    """Features that give the answer away: each of their values goes with one target only."""
-    found = []
-    target = pd.factorize(frame[schema.target])[0]
-    classes = len(schema.classes) or int(target.max()) + 1
-    for column in schema.columns:
-        if column.role == NUMERIC_ROLE and schema.task == Task.REGRESSION:
-            both = frame[[column.name, schema.target]].apply(pd.to_numeric, errors="coerce").dropna()
-            if len(both) > 2 and both[column.name].std() > 0 and abs(float(both.corr().iloc[0, 1])) > 0.99999:
-                found.append(column.name)
-            continue
-        # Many values say nothing of their own: each would stand for its rows only.
-        if column.distinct > max(2 * classes, 2) or column.distinct < classes:
-            continue
-        codes = pd.factorize(frame[column.name].astype(object).where(frame[column.name].notna(), None))[0]
-        pairs = pd.DataFrame({"code": codes, "target": target})
-        pairs = pairs[pairs["target"] >= 0]
-        if len(pairs) and (pairs.groupby("code")["target"].nunique() == 1).all():
-            found.append(column.name)
-    return tuple(
-        f"{name} gives {schema.target} away: each of its values goes with one answer. If it is not known beforehand, "
-        "leave it out and train again."
-        for name in found
-    )
-
-
-NUMERIC_ROLE = str(Role.NUMERIC)
-
-
-def _loss_of(out: np.ndarray, target: np.ndarray) -> float:
-    return -metrics.score("neg_log_loss", target, out)
-
-
-def _all_scores(task: Task, target: np.ndarray, out: np.ndarray, thresholds: np.ndarray) -> dict[str, float]:
-    # Each row is judged by the threshold that was found without it: moved there, 0.5 is everybody's.
-    moved = out - thresholds[:, None] + 0.5 if task == Task.BINARY else out
-    by_class = ("f1", "accuracy", "balanced_accuracy")
-    return {
-        name: _number(metrics.score(name, target, moved if name in by_class else out))
-        for name, metric in metrics.METRICS.items()
-        if task in metric.tasks
-    }
-
-
-def _board(trials: list[Trial], members: tuple[Member, ...], whole: float) -> tuple[dict[str, Any], ...]:
-    weight = {member.name: member.weight for member in members}
-    rows = [{**_row(trial), "weight": weight.get(trial.candidate.name, 0.0)} for trial in trials]
-    rows.sort(key=lambda row: -row["score"])
-    if len(members) > 1:
-        rows.insert(
-            0, {"name": "Ensemble", "family": "ensemble", "params": {}, "score": whole, "took_s": 0.0, "weight": 1.0}
-        )
-    return tuple(rows)
-
-
-def _row(trial: Trial) -> dict[str, Any]:
-    params = {**trial.candidate.params, **({"log": True} if trial.candidate.log else {})}
-    return {
-        "name": trial.candidate.name,
-        "family": trial.candidate.family,
-        "params": params,
-        "score": _number(trial.score),
-        "took_s": round(trial.took_s, 2),
-    }
-
-
-def _number(value: float) -> float:
-    return round(float(value), 6) if np.isfinite(value) else 0.0
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from lib.training import trainer
 from lib.training.schema import Role, Task
 from tests.training.tables import Clock, churn, prices
 
-QUICK = {"trials": 0, "folds": 3, "families": ("linear", "xgboost", "histogram")}
+QUICK = {"trials": 0, "folds": 3, "families": ("linear", "kernel")}
 
 
 def run(frame, target="target", clock=None, **chosen):
@@ -17,8 +17,8 @@ def run(frame, target="target", clock=None, **chosen):
 
 
 def test_two_classes_are_told_apart_and_read_back_the_same(tmp_path):
-    frame = churn(400)
-    outcome = run(frame, "left", families=plans.FAMILIES)
+    frame = churn(300)
+    outcome = run(frame, "left", families=plans.FAMILIES, folds=2)
     assert outcome.model.task == Task.BINARY and outcome.model.schema.classes == ("no", "yes")
     assert outcome.model.scores["roc_auc"] > 0.8
     fresh = churn(200, seed=5)
@@ -32,7 +32,7 @@ def test_two_classes_are_told_apart_and_read_back_the_same(tmp_path):
 
 
 def test_a_skewed_number_with_gaps_dates_and_words():
-    outcome = run(prices(500), "price")
+    outcome = run(prices(400), "price", families=("linear", "histogram"))
     assert outcome.model.task == Task.REGRESSION and outcome.model.scores["r2"] > 0.7
     unseen = prices(200, seed=9)
     assert np.corrcoef(outcome.model.predict(unseen), unseen["price"])[0, 1] > 0.8
@@ -53,7 +53,7 @@ def test_chance_stays_chance_however_much_is_tried():
     frame = pd.DataFrame(rng.normal(size=(300, 10)), columns=[f"c{n}" for n in range(10)])
     frame["word"] = rng.choice([f"w{n}" for n in range(80)], 300)
     frame["target"] = rng.integers(0, 2, 300)
-    outcome = run(frame, trials=6, families=("linear", "xgboost", "forest"))
+    outcome = run(frame, trials=6, families=("linear", "xgboost", "kernel"))
     assert abs(outcome.model.scores["roc_auc"] - 0.5) < 0.08
 
 
