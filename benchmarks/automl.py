@@ -136,7 +136,8 @@ def run(quick: bool, args: list[str]) -> Iterable[Figure]:
         yield Figure("automl", f"score_{name}", round(mean, 4), tables[name]["metric"], ", ".join(said))
         note(
             f"{name}: {[round(r['score'], 4) for r in mine]}, own estimate {[round(r['own'], 4) for r in mine]}, "
-            f"{[round(r['took_s'], 1) for r in mine]} s, usable after {[round(r['usable_s'], 1) for r in mine]} s, "
+            f"{[round(r['took_s'], 1) for r in mine]} s ({[round(r['cpu_s'], 1) for r in mine]} of CPU), "
+            f"usable after {[round(r['usable_s'], 1) for r in mine]} s, "
             f"tried {[r['tried'] for r in mine]}, a row {[round(r['row_ms'], 1) for r in mine]} ms, all "
             f"{[round(r['predict_s'], 1) for r in mine]} s, {[r['members'] for r in mine]} {mine[0]['board']}"
         )

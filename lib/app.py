@@ -25,6 +25,7 @@ from lib.services.health import Health
 from lib.services.jobs import Jobs
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
+from lib.services.training import Training
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -51,6 +52,7 @@ class App:
     exploration: Exploration
     changes: Changes
     tables: TableProfiles
+    training: Training
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -135,6 +137,7 @@ def build(
         exploration=exploration,
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
+        training=Training(settings, runner, audit, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -113,5 +114,15 @@ def load_bundle(folder: Path) -> Model:
             scores=dict(held["scores"]),
             about=dict(held["about"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, Invalid) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        EOFError,
+        BadZipFile,
+        Invalid,
+    ) as error:
         raise ArtefactRefused(f"{folder.name} is no readable model: {error}. Train it again.") from error

@@ -213,7 +213,7 @@ def _xgboost(
     if fixed:
         booster = xgboost.train(options, matrix(None), fixed, callbacks=[Deadline()])
         done = booster.num_boosted_rounds()
-        if done < 0.5 * fixed:
+        if done < 0.3 * fixed:
             raise OutOfTime
         return portable.of_booster(booster, setting.width, 0.0, setting.link), done
     train, held_out = inner_split(target, setting)

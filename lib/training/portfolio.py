@@ -58,9 +58,9 @@ def first(task: Task, rows: int, columns: int, skewed: bool, families: tuple[str
         ("xgboost", {"rate": 0.04 * pace, "depth": 3, "child": 3, "rows": 0.7, "features": 0.5, "l2": 3.0}),
     ]
     others: list[tuple[str, dict[str, Any]]] = [
-        ("forest", {"trees": 200, "leaf": leaf, "features": "sqrt"}),
         ("network", {"size": 96, "layers": 2, "l2": 1e-3}),
         ("kernel", {"width": 0.3 if strong == 1.0 else 1.0, "strength": strong}),
+        ("forest", {"trees": 200, "leaf": leaf, "features": "sqrt"}),
         ("linear", {"strength": 30.0}),
         ("forest", {"trees": 200, "leaf": max(2, leaf), "features": 0.5}),
         ("kernel", {"width": 0.1, "strength": 0.3 * strong}),
@@ -71,7 +71,10 @@ def first(task: Task, rows: int, columns: int, skewed: bool, families: tuple[str
         ("network", {"size": 48, "layers": 1, "l2": 0.1, "rate": 1e-3}),
     ]
     # Where one fit takes seconds, those that win on large tables come first; where it does not, the unlike ones.
-    turns = boosted[:3] + _dealt(others, boosted[3:]) if rows > LARGE else _dealt(boosted, others)
+    if rows > LARGE:
+        turns = boosted[:3] + _dealt(others, boosted[3:])
+    else:
+        turns = _dealt(others, boosted) if task == Task.MULTICLASS else _dealt(boosted, others)
     listed = [("linear", {"strength": 1.0}), *turns]
     if task == Task.REGRESSION:
         listed += [("linear", {"strength": 3000.0})]

@@ -221,7 +221,7 @@ class _Training:
         width = len(self.schema.classes) if self.schema.task == Task.MULTICLASS else 1
         trial = Trial(candidate, np.full((len(self.target), width), np.nan))
         started = self.now()
-        whole = self.deadline - self.began
+        whole, longest = self.deadline - self.began, 0.0
         # The first must come to an end, whatever the budget.
         until = self.deadline if first else min(self.deadline, started + _CANDIDATE_SHARE * whole)
         for fold in self.folds:
@@ -232,10 +232,15 @@ class _Training:
             if (late or self.stop()) and not (first and not self.stop()):
                 return None
             share = max(0.0, until - self.now()) / remaining
+            if trial.parts:
+                # The first fold has set the size; the others may take as long, on a machine whose speed varies.
+                share = min(max(share, 2.0 * longest), self.deadline - self.now())
+            fold_began = self.now()
             try:
                 self._fit_fold(trial, fold, share)
             except OutOfTime:
                 return None
+            longest = max(longest, self.now() - fold_began)
             if not self.usable:
                 self.usable = True
                 seen = fold.test
