@@ -239,9 +239,14 @@ class Training:
     # --- inside -----------------------------------------------------------------------------------
 
     def _queue(self, actor: Actor, held: dict[str, Any]) -> None:
+        # Written before it is queued, for the task may begin at once.
+        self._write(held)
         title = f"Train {held['name']}"
         task = self.runner.submit(KIND, {"run": held["id"]}, by=actor.name, title=title, key=f"training {held['id']}")
         held["task"] = task.id
+        self._write(held)
+
+    def _write(self, held: Mapping[str, Any]) -> None:
         path = self.folder / held["id"] / _RUN
         part = path.with_suffix(".part")
         part.write_text(json.dumps(held))

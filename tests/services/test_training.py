@@ -132,7 +132,8 @@ def test_a_table_nothing_can_be_learnt_from_fails_with_the_reason(ready: App, tm
 def test_runs_are_compared_side_by_side(ready: App, table: Table) -> None:
     runs = [ready.training.start(ANN, plan(seed=seed), table, f"seed {seed}") for seed in (0, 1)]
     for run in runs:
-        assert ready.runner.wait(run.task_id, 60).status == TaskStatus.SUCCEEDED
+        task = ready.runner.wait(run.task_id, 60)
+        assert task.status == TaskStatus.SUCCEEDED, task.error
     found = ready.training.compare(VIEWER, [run.id for run in runs])
     assert json.dumps(found) and found["same_task"] and set(found["names"].values()) == {"seed 0", "seed 1"}
     with pytest.raises(Invalid, match="Choose 2 to 6"):
