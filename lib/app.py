@@ -30,6 +30,7 @@ from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
+from lib.services.training import Training
 from lib.services.views import Views
 from lib.settings import Settings
 from lib.store.connection import Store
@@ -62,6 +63,7 @@ class App:
     changes: Changes
     tables: TableProfiles
     datasets: Datasets
+    training: Training
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -153,6 +155,7 @@ def build(
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
+        training=Training(settings, runner, audit, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,

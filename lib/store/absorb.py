@@ -18,7 +18,7 @@ from lib import frames
 from lib.frames import Block, Window
 from lib.store.archive import RAW
 from lib.store.catalog import Span
-from lib.store.delimited import connect
+from lib.store.engine import connect
 from lib.store.samples import Appended, Samples
 from lib.store.schema import naive
 

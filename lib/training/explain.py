@@ -1,0 +1,154 @@
+"""What a model looks at: permutation importance, partial dependence, and each feature's share in one prediction (SHAP).
+
+On rows as people have them, whatever the models inside; a child's work, for each asks for many predictions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.training import metrics
+from lib.training.model import Model
+from lib.training.preparation import DATE, NUMERIC
+from lib.training.results import plain
+from lib.training.schema import Task
+
+_MOST_ROWS = 1000
+_BACKGROUND = 40
+
+
+def importance(model: Model, frame: pd.DataFrame, repeats: int = 5, seed: int = 0) -> list[dict[str, Any]]:
+    """How much worse the score gets when a column is shuffled, with the spread over repeats; most important first.
+
+    frame: rows with known targets, best ones the model has not seen; at most 1,000 are used.
+    """
+    rng = np.random.default_rng(seed)
+    held = _sample(frame, rng)
+    target = model.targets(held)
+    known = np.isfinite(target) if model.task == Task.REGRESSION else target >= 0
+    held, target = held[known].reset_index(drop=True), target[known]
+    name = model.plan.metric
+    base = metrics.score(name, target, model.raw(held), model.threshold)
+    found = []
+    for column in model.schema.columns:
+        drops = []
+        for _ in range(repeats):
+            mixed = held.assign(**{column.name: held[column.name].to_numpy()[rng.permutation(len(held))]})
+            drops.append(base - metrics.score(name, target, model.raw(mixed), model.threshold))
+        spread = float(np.std(drops, ddof=1)) if repeats > 1 else 0.0
+        found.append({"column": column.name, "drop": plain(float(np.mean(drops))), "spread": plain(spread)})
+    return sorted(found, key=lambda one: -(one["drop"] or 0.0))
+
+
+def dependence(model: Model, frame: pd.DataFrame, column: str, points: int = 20, seed: int = 0) -> dict[str, Any]:
+    """The mean prediction when a column is set to one value after the other, and the middle half over rows.
+
+    Of several classes: the mean probability of each.
+    """
+    about = next((one for one in model.schema.columns if one.name == column), None)
+    if about is None:
+        return {"column": column, "values": [], "mean": {}}
+    held = _sample(frame, np.random.default_rng(seed), 300)
+    grid: list[Any]
+    if about.role == NUMERIC:
+        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        numbers = numbers[np.isfinite(numbers)]
+        grid = np.unique(np.quantile(numbers, np.linspace(0.02, 0.98, points))).tolist() if numbers.size else []
+    elif about.role == DATE:
+        moments = pd.to_datetime(frame[column], errors="coerce").dropna().sort_values()
+        grid = list(moments.iloc[np.linspace(0, len(moments) - 1, min(points, len(moments))).astype(int)])
+    else:
+        grid = frame[column].dropna().value_counts().head(points).index.tolist()
+    names = _outputs(model)
+    mean: dict[str, list[Any]] = {name: [] for name in names}
+    low, high = [], []
+    for value in grid:
+        out = model.raw(held.assign(**{column: value}))
+        for number, name in enumerate(names):
+            mean[name].append(plain(out[:, number].mean()))
+        low.append(plain(np.quantile(out[:, 0], 0.25)))
+        high.append(plain(np.quantile(out[:, 0], 0.75)))
+    values = [one if isinstance(one, int | float | str) else str(one) for one in grid]
+    found: dict[str, Any] = {"column": column, "role": about.role, "values": values, "mean": mean}
+    return {**found, "low": low, "high": high} if len(names) == 1 else found
+
+
+def shap_values(
+    model: Model, frame: pd.DataFrame, rows: pd.DataFrame, seed: int = 0, background: int = _BACKGROUND
+) -> list[dict[str, Any]]:
+    """For each row what each column added to the mean prediction; base and shares sum to what was said.
+
+    frame: what is usual (a sample of it is what columns are replaced by). Of several classes: of the one said.
+    Source: Lundberg and Lee 2017, by permutations.
+    """
+    import shap
+
+    names = [column.name for column in model.schema.columns]
+    usual = _sample(frame, np.random.default_rng(seed), background)[names].reset_index(drop=True)
+    made = []
+    for place in range(len(rows)):
+        row = rows[names].iloc[[place]].reset_index(drop=True)
+        said = model.raw(row)[0]
+        column = int(said.argmax()) if said.size > 1 else 0
+
+        # 1 stands for the row's own value, 0 for that of a usual row: any type of column can be masked so.
+        def mixed(masks: np.ndarray, row: pd.DataFrame = row, column: int = column) -> np.ndarray:
+            own = np.asarray(masks, dtype=bool)
+            count = len(usual)
+            parts = {}
+            for number, name in enumerate(names):
+                base = np.tile(usual[name].astype(object).to_numpy(), len(own))
+                base[np.repeat(own[:, number], count)] = row[name].iloc[0]
+                parts[name] = base
+            together = pd.DataFrame(parts)
+            together = together.astype({n: usual[n].dtype for n in names if usual[n].dtype.kind in "fM"})
+            return model.raw(together)[:, column].reshape(len(own), count).mean(axis=1)
+
+        explainer = shap.explainers.Permutation(mixed, np.zeros((1, len(names))), seed=seed)
+        found = explainer(np.ones((1, len(names))), max_evals=max(2 * len(names) + 1, 120), silent=True)
+        shares = np.asarray(found.values)[0]
+        base = float(np.asarray(found.base_values).ravel()[0])
+        order = np.argsort(-np.abs(shares))
+        made.append(
+            {
+                "said": plain(said[column]),
+                "of": _outputs(model)[column],
+                "base": plain(base),
+                "shares": [
+                    {"column": names[n], "value": _word(row[names[n]].iloc[0]), "share": plain(shares[n])}
+                    for n in order
+                ],
+            }
+        )
+    return made
+
+
+def shap_summary(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean absolute share of each column over explained rows, largest first."""
+    total: dict[str, list[float]] = {}
+    for one in values:
+        for share in one["shares"]:
+            total.setdefault(share["column"], []).append(abs(share["share"] or 0.0))
+    rows = [{"column": name, "mean": plain(float(np.mean(held)))} for name, held in total.items()]
+    return sorted(rows, key=lambda row: -(row["mean"] or 0.0))
+
+
+def _outputs(model: Model) -> list[str]:
+    if model.task == Task.REGRESSION:
+        return [model.schema.target]
+    return [model.schema.classes[1]] if len(model.schema.classes) == 2 else list(model.schema.classes)
+
+
+def _word(value: Any) -> Any:
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _sample(frame: pd.DataFrame, rng: np.random.Generator, most: int = _MOST_ROWS) -> pd.DataFrame:
+    if len(frame) <= most:
+        return frame.reset_index(drop=True)
+    return frame.iloc[np.sort(rng.choice(len(frame), most, replace=False))].reset_index(drop=True)

@@ -1,0 +1,133 @@
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from lib.errors import Invalid
+from lib.training import plan as plans
+from lib.training import trainer
+from lib.training.plan import Plan, Problem, Step, validate
+from lib.training.schema import Role, Task, detect_task, guess_roles
+from lib.training.script import script
+from tests.training.tables import Clock, churn, prices
+
+ROLES = {"age": "numeric", "plan": "category", "left": "target"}
+
+
+def messages(plan, columns=None, fatal=True):
+    return " ".join(p.message for p in validate(plan, columns or ROLES) if p.fatal is fatal)
+
+
+def test_a_plan_survives_json():
+    plan = Plan("left", ROLES, Task.BINARY, (Step("clip", ("age",), "", {"share": 0.01}), *plans.USUAL_STEPS), folds=4)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+@pytest.mark.parametrize("held", [{}, {"target": "x"}, {**Plan("a", {}).to_json(), "more": 1}])
+def test_what_is_no_plan_is_refused(held):
+    with pytest.raises(Invalid, match="This is no pipeline"):
+        Plan.from_json(held)
+
+
+def test_a_good_plan_has_no_problems_nor_have_templates():
+    plan = plans.begin(churn(100), "left", task=Task.BINARY)
+    roles = guess_roles(churn(100), "left")
+    assert validate(plan, roles) == []
+    assert all(validate(one, roles) == [] for one in plans.templates(plan).values())
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (Plan("gone", {"age": "numeric"}), "The target 'gone' is no column"),
+        (Plan("left", {**ROLES, "left": "category"}), "both target and feature"),
+        (Plan("left", {"left": "target"}), "No column is left"),
+        (Plan("left", ROLES, steps=(Step("drop", ("age", "plan")),)), "No column is left"),
+        (Plan("left", ROLES, steps=(Step("impute", ("left",)),)), "the target is no feature"),
+        (Plan("left", ROLES, steps=(Step("drop", ("age",)), Step("clip", ("age",)))), "left out by an earlier step"),
+        (Plan("left", ROLES, steps=(Step("encode", ("age",)),)), "age is numeric, not category"),
+        (Plan("left", ROLES, steps=(Step("scale", ("plan",)),)), "plan is category, not numeric"),
+        (Plan("left", ROLES, steps=(Step("impute", (), "best"),)), "'best' is none of auto"),
+        (Plan("left", ROLES, steps=(Step("magic"),)), "There is no step 'magic'"),
+        (Plan("left", ROLES, steps=(Step("clip", (), "", {"share": 2}),)), "share must be between"),
+        (Plan("left", ROLES, Task.REGRESSION, (Step("balance"),)), "a number has no classes"),
+        (Plan("left", ROLES, Task.BINARY, metric="r2"), "does not suit a binary task"),
+        (Plan("left", {**ROLES, "plan": "time", "age": "time"}), "Only one column can be the time"),
+        (Plan("left", ROLES, families=("magic",)), "no model family 'magic'"),
+        (Plan("left", ROLES, budget_s=0.5), "not between 5 s and 6 h"),
+        (Plan("left", {**ROLES, "other": "numeric"}), "Not in this table: other"),
+    ],
+)
+def test_what_keeps_a_plan_from_running_is_said(plan, words):
+    assert words in messages(plan)
+    with pytest.raises(Invalid):
+        plans.require_valid(plan, ROLES)
+
+
+def test_identifiers_and_words_called_numbers_are_warned_of():
+    columns = {**ROLES, "id": Role.IDENTIFIER, "note": Role.TEXT}
+    warned = messages(Plan("left", {**ROLES, "id": "numeric", "note": "numeric"}), columns, fatal=False)
+    assert "id seems to name rows" in warned and "note is called a number but holds text" in warned
+
+
+def test_problems_name_their_step():
+    plan = Plan("left", ROLES, steps=(Step("impute"), Step("encode", ("gone",))))
+    assert Problem("Encode categories of gone: not in this table: gone.", True, 1, ("gone",)) in validate(plan, ROLES)
+
+
+def test_roles_are_read_from_values():
+    frame = prices(200).assign(
+        number=range(200), code=[f"X{n:05d}" for n in range(200)], same=1, flag=[True, False] * 100
+    )
+    frame["day"] = frame["day"].dt.strftime("%Y-%m-%d")
+    roles = guess_roles(frame, "price")
+    assert {n: roles[n] for n in ("size", "place", "day", "text", "number", "code", "same", "flag", "price")} == {
+        "size": "numeric", "place": "category", "day": "date", "text": "text", "number": "identifier",
+        "code": "identifier", "same": "ignore", "flag": "category", "price": "target",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([0, 1] * 50, Task.BINARY),
+        (["yes", "no"] * 50, Task.BINARY),
+        ([True, False] * 50, Task.BINARY),
+        ([0, 1, 2, 3] * 25, Task.MULTICLASS),
+        (["a", "b", "c"] * 30, Task.MULTICLASS),
+        ([n / 7 for n in range(100)], Task.REGRESSION),
+        (list(range(100)), Task.REGRESSION),
+        ([str(n / 3) for n in range(100)], Task.REGRESSION),
+    ],
+)
+def test_the_task_is_read_from_the_target(values, task):
+    assert detect_task(pd.Series(values, name="target")) == task
+
+
+@pytest.mark.parametrize(("frame", "target"), [(churn(250), "left"), (prices(250), "price")])
+def test_an_exported_script_runs_by_itself_and_scores_alike(tmp_path, frame, target):
+    plan = plans.begin(frame, target, trials=0, folds=3, families=("linear", "kernel"))
+    model = trainer.train(frame, plan, now=Clock()).model
+    (tmp_path / "pipeline.py").write_text(script(model.plan, model))
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    done = subprocess.run(
+        [sys.executable, "pipeline.py", "table.csv", "table.csv"],
+        cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    name, metric = ("ROC AUC", "roc_auc") if target == "left" else ("R2", "r2")
+    line = next(line for line in done.stdout.splitlines() if line.startswith(name))
+    assert abs(float(line.rsplit(" ", 1)[1]) - model.scores[metric]) < 0.05
+    predicted = pd.read_csv(tmp_path / "predictions.csv")
+    assert len(predicted) == len(frame) and predicted[target].notna().all()
+    assert "lib." not in script(model.plan, model)
+
+
+def test_a_plan_never_trained_exports_one_model_of_each_family():
+    plan = plans.begin(churn(100), "left", task=Task.BINARY)
+    compile(script(plan), "pipeline.py", "exec")
+    with pytest.raises(Invalid, match="Choose the task"):
+        script(plans.replace(plan, task=None))
