@@ -90,7 +90,7 @@ def sort(folder: Path, target: Path, scratch: Path, progress: Callable[[float], 
     with parquet.ParquetWriter(target, schema, compression="zstd", use_dictionary=False) as out:
         if not any(folder.iterdir()):
             return found
-        with connect(scratch, _MEMORY_MB) as connection:
+        with connect(str(scratch), _MEMORY_MB) as connection:
             # Named, since DuckDB quotes no path in COPY.
             connection.sql(f"SELECT * FROM read_parquet('{files}') ORDER BY series, ts_ms, line").write_parquet(  # noqa: S608
                 str(ordered), compression="snappy"
