@@ -109,6 +109,11 @@ def iso(window: Window) -> str:
     return "/".join(_written(moment.astimezone(UTC)) for moment in (window.start, window.end))
 
 
+def iso_moment(moment: datetime) -> str:
+    """A moment as calls and approvals name it: `2026-03-13T14:00:00Z`."""
+    return _written(moment.astimezone(UTC))
+
+
 def _written(moment: datetime) -> str:
     fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
