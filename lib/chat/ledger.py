@@ -38,6 +38,7 @@ class Ledger:
             window_end=result.window.end if result.window else None,
             table=tuple(result.rows[:_SHOWN]),
             total=result.total,
+            values=dict(result.values),
             links={**result.links, "call": {"name": name, "arguments": dict(arguments or {})}},
         )
         self.evidence.append(made)

@@ -17,7 +17,7 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    of: Literal["metrics", "hosts"] = Field("metrics", description="List metrics, or hosts.")
+    of: Literal["metrics", "hosts", "sources"] = Field("metrics", description="List metrics, hosts or sources.")
     search: str = Field(
         "", max_length=100, description="Only metrics whose name holds all these words, like 'network drop'."
     )
@@ -27,7 +27,18 @@ class Arguments(BaseModel):
 def run(data: Data, asked: Arguments) -> Result:
     """One row a metric (kind, series, hosts, span) or a host (series, span), and totals."""
     query = "list_metrics(" + ", ".join(f'{k}="{v}"' for k, v in asked.model_dump().items() if v) + ")"
+    if asked.of == "sources":
+        return _sources(data, query)
     return _hosts(data, query) if asked.of == "hosts" else _metrics(data, asked, query)
+
+
+def _sources(data: Data, query: str) -> Result:
+    frame = data.sources()
+    if frame.empty:
+        return Result(Outcome.NO_DATA, "No source is connected yet; add one on the Sources page.", query=query)
+    rows = [{"source": row["name"], "kind": row["kind"], "state": row["state"]} for row in frame.to_dict("records")]
+    values = {"sources": len(rows)}
+    return Result(Outcome.OK, rows=tuple(rows[:ROW_CAP]), total=len(rows), values=values, query=query, source="sources")
 
 
 def _metrics(data: Data, asked: Arguments, query: str) -> Result:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -121,7 +122,8 @@ def _gaps(
 def _resets(
     data: Data, frame: pd.DataFrame, series: dict[int, Series], window: Window
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    counters = frame[[series[int(i)].kind == "counter" for i in frame["series_id"]] & (frame["resets"] > 0)]
+    counting = np.array([series[int(i)].kind == "counter" for i in frame["series_id"]], dtype=bool)
+    counters = frame[counting & (frame["resets"] > 0)]
     rows = [
         {
             **_named(series[int(row["series_id"])]),

@@ -190,11 +190,14 @@ def _beyond(
     """Of how many readings a limit was left behind, by host; in percent of all there are."""
     sign = 1.0 if asked.statistic == "above" else -1.0
     beyond = sign * frame["value"] > sign * limit
-    rows = [
-        {"host": host, "share": 100.0 * float(group.mean()), "count": int(group.sum()), "of": len(group)}
-        for host, group in beyond.groupby(frame["host"])
-    ]
-    rows.sort(key=lambda row: (-float(row["share"]), row["host"]))
+    rows: list[dict[str, Any]] = []
+    for host, group in beyond.groupby(frame["host"]):
+        at = frame.loc[group.index[group.to_numpy()], "ts"]
+        moments = {"first_at": from_ms(int(at.min())), "last_at": from_ms(int(at.max()))} if len(at) else {}
+        rows.append(
+            {"host": host, "share": 100.0 * float(group.mean()), "count": int(group.sum()), "of": len(group), **moments}
+        )
+    rows.sort(key=lambda row: (-row["share"], row["host"]))
     about["formula"] = f"share of readings of {measure.formula} {'>' if sign > 0 else '<'} {limit:g}"
     hosts = sum(1 for row in rows if row["count"])
     values = {"share": 100.0 * float(beyond.mean()), "count": int(beyond.sum()), "hosts": hosts, "limit": limit}
