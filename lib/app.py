@@ -16,6 +16,8 @@ from lib.services import archiving_jobs
 from lib.services.administration import Administration
 from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
+from lib.services.assistant_commands import Commands
+from lib.services.assistant_data import Sight
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
@@ -120,8 +122,12 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
-    assistant = Assistant(settings, database, exploration, detection, audit, clock)
+    changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
     administration = Administration(settings, database, audit, clock)
+    querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
+    commands = Commands(database, collection, detection, forecasting, audit, clock)
+    sight = Sight(exploration, detection, collection, changes, forecasting, querying, commands)
+    assistant = Assistant(settings, database, sight, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -135,15 +141,15 @@ def build(
         administration=administration,
         collection=collection,
         exploration=exploration,
-        changes=Changes(samples, clock),
+        changes=changes,
         tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
-        forecasting=Forecasting(database, samples, runner, audit, clock),
+        forecasting=forecasting,
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
-        querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
+        querying=querying,
         health=Health(
             settings,
             database,

@@ -3,84 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from lib.chat import kinds
 from lib.chat.escape import code
-from lib.chat.lexicon import Sign
 from lib.chat.measures import MEASURES
 from lib.chat.question import Parsed, Vocabulary, name_words
+from lib.chat.request import Context, Intent, Reply, Request
+from lib.chat.signs import Sign
 from lib.chat.times import TimeKind
 from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
-
-class Intent(StrEnum):
-    """What an answer is about."""
-
-    STATISTIC = "statistic"
-    METRICS = "metrics"
-    HOSTS = "hosts"
-    SPAN = "span"
-    ANOMALIES = "anomalies"
-    ANOMALY_COUNT = "anomaly count"
-    ANOMALY_HOSTS = "anomaly hosts"
-    EXPLAIN = "explain"
-    HELP = "help"
-    GREETING = "greeting"
-    THANKS = "thanks"
-
-
-@dataclass(frozen=True)
-class Request:
-    """A question with nothing left open. windows: one, or two to compare. anomaly_ids: what "that one" may mean."""
-
-    intent: Intent
-    things: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    statistic: str = "summary"
-    quantile: float = 0.95
-    when: bool = False
-    which_host: bool = False
-    each_host: bool = False
-    counting: bool = False
-    lowest: bool = False
-    windows: tuple[Window, ...] = ()
-    time_given: bool = False
-    top: int | None = None
-    search: str = ""
-    anomaly_id: int | None = None
-    anomaly_order: str = "worst"
-    one: bool = False
-    severity: str = ""
-    open_only: bool = False
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Words instead of an answer: a refusal, or a question back with options to choose from."""
-
-    text: str
-    options: tuple[str, ...] = ()
-    pending: Request | None = None
-
-
-@dataclass(frozen=True)
-class Context:
-    """What was said before. anomaly_ids: those the last answer spoke of, the first foremost."""
-
-    request: Request | None = None
-    anomaly_ids: tuple[int, ...] = ()
-    options: tuple[str, ...] = ()
-    pending: Request | None = None
-
-
 DAY = timedelta(hours=24)
 _ANOMALY_INTENTS = (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS, Intent.EXPLAIN)
-_STATISTICS = {Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN, Sign.SUMMARY, Sign.LATEST, Sign.INCREASE, Sign.WORST}
+_STATISTICS = {
+    Sign.STDDEV,
+    Sign.MEAN,
+    Sign.MAX,
+    Sign.MIN,
+    Sign.MEDIAN,
+    Sign.SUMMARY,
+    Sign.LATEST,
+    Sign.INCREASE,
+    Sign.WORST,
+}
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 _FLOWS = {"network_received", "network_sent", "disk_read", "disk_written"}
 HELP_TEXT = (
@@ -89,8 +38,13 @@ HELP_TEXT = (
     "- which hosts had anomalies today?\n"
     "- peak CPU on all hosts this morning, and when?\n"
     "- 95th percentile of memory usage last Tuesday\n"
-    "- how many metrics are there?\n"
-    "- why? (after an anomaly)\n\n"
+    "- compare load today with yesterday, or before and after the last deploy\n"
+    "- how often was memory above `80 %` this week?\n"
+    "- were there gaps, resets or constant series?\n"
+    "- when will the disk of db-01 be full?\n"
+    "- what changed in the last hour?\n"
+    "- why? (after an anomaly)\n"
+    "- collect now (asks for your approval)\n\n"
     "Times are UTC. Each number is marked with the evidence it came from."
 )
 
@@ -99,6 +53,10 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     """What is asked. A Reply where something is unknown, unclear, not possible or not understood."""
     if parsed.refusal:
         return Reply(parsed.refusal)
+    if parsed.sql:
+        return Request(Intent.SQL, sql=parsed.sql)
+    if parsed.order is not None:
+        return kinds.command(parsed, context, known, now)
     if Sign.METRICS in parsed.signs and parsed.rest and not parsed.cannot and not parsed.things:
         # "is there a metric about temperature?" is a search, and finding nothing is its answer.
         parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
@@ -108,6 +66,8 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return chosen
     if obstacle is not None:
         return obstacle
+    if (special := kinds.special(parsed, context, known, now)) is not None:
+        return special
     if parsed.options and not parsed.signs & {Sign.METRICS, Sign.ANOMALY, Sign.HEALTH}:
         # What was asked of the thing is kept for when one of the options is chosen.
         asked = _request(replace(parsed, things=parsed.options[:1], options=()), context, known, now)
@@ -121,6 +81,9 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
         if found.kind is TimeKind.FUTURE:
             said = code(found.text)
             return Reply(f"{said} lies in the future; I only know what was measured. Ask about a time that has passed.")
+        if found.kind is TimeKind.UNMARKED:
+            told = f"Nothing is marked on the time line that {code(found.text)} could mean. "
+            return Reply(told + "Mark deploys on the Anomalies page, or name a time.")
         if found.kind is TimeKind.UNCLEAR:
             said = code(found.text)
             return Reply(
@@ -307,6 +270,8 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic, quantile = "quantile", parsed.quantile
     elif Sign.MEDIAN in signs:
         statistic = "median"
+    elif Sign.STDDEV in signs:
+        statistic = "stddev"
     elif Sign.INCREASE in signs or (
         signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
         and flow

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lib.chat.dialog import Request
 from lib.chat.escape import code, inert
 from lib.chat.escape import name as named
+from lib.chat.request import Request
 from lib.chat.tools.anomalies import WORST
 from lib.chat.tools.data import Outcome, Result
 from lib.frames import Window
@@ -39,6 +40,13 @@ def window(span: Window) -> str:
     return f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
+def quantity(value: float | None, unit: str = "") -> str:
+    """A value as answers say it: as tables do, and moments as moments."""
+    if unit == "s since 1970" and value is not None:
+        return moment(datetime.fromtimestamp(value, UTC).replace(microsecond=0))
+    return amount(value, unit)
+
+
 def failed(result: Result) -> str:
     """Why there is no number; names in the message are foreign text."""
     return inert(result.message.replace("`", "'")).replace("*", "\\*").replace("_", "\\_")
@@ -62,7 +70,7 @@ def statistic(request: Request, result: Result, name: str, n: int, now: datetime
 
 
 def _value(value: float, result: Result, n: int) -> str:
-    return f"**{amount(value, result.unit)}** [{n}]"
+    return f"**{quantity(value, result.unit)}** [{n}]"
 
 
 def _place(row: Mapping[str, Any]) -> str:
@@ -79,6 +87,7 @@ def _said(request: Request) -> tuple[str, str]:
         "min": ("minimum", "min"),
         "max": ("maximum", "max"),
         "median": ("median", "q"),
+        "stddev": ("standard deviation", "stddev"),
         "quantile": (f"{quantile:g}th percentile", "q"),
         "summary": ("mean", "mean"),
     }[request.statistic]
@@ -127,7 +136,7 @@ def _several(request: Request, result: Result, name: str, n: int, span: Window, 
             f"{_at_host(values, 'max')}. By mean:"
         )
     else:
-        key = "mean" if column == "mean" else "q"
+        key = column if column in ("mean", "stddev") else "q"
         head = f"The {words} of {name} over {over} [{n}] was {_value(values[key], result, n)} {window(span)}. By host:"
     most = len(result.rows) if request.each_host or len(request.hosts) > 1 else request.top or _MOST_LINES
     lines = [f"- {_row(row, column, unit, n)}" for row in result.rows[:most]]
@@ -144,7 +153,7 @@ def _at_host(values: Mapping[str, Any], which: str) -> str:
 def _row(row: Mapping[str, Any], column: str, unit: str, n: int) -> str:
     place = " ".join(code(part) for part in (row.get("host"), row.get("series")) if part) or "no host"
     when = f" at {moment(row[f'{column}_at'])}" if f"{column}_at" in row else ""
-    return f"{place}: {amount(row[column], unit)} [{n}]{when}"
+    return f"{place}: {quantity(row[column], unit)} [{n}]{when}"
 
 
 def _ranked(request: Request, result: Result, name: str, n: int, span: Window, now: datetime) -> str:
@@ -332,8 +341,26 @@ def explanation(result: Result, n: int) -> str:
         if one.get("actual") is not None and one.get("expected") is not None:
             line += f", {amount(one['actual'], unit)} [{n}] where {amount(one['expected'], unit)} [{n}] was expected"
         text.append(line)
+    if row.get("peers"):
+        text.append(f"\n{cited(row['peers'], n)}")
+    if row.get("nearby"):
+        text.append("\nWhat happened around its start:\n")
+        text += [
+            f"- {code(one['text'])} ({one['kind']}, {cited(one['when'], n)})" for one in row["nearby"][:_MOST_LINES]
+        ]
+    if (labels := row.get("labels")) and labels["verdict"]:
+        note = f": {code(labels['note'])}" if labels["note"] else ""
+        text.append(f"\nSomebody labelled it {labels['verdict']}{note}.")
     text.append("\nThat is what differed from the past; the metrics alone do not show what caused it.")
     return "\n".join(text)
+
+
+_CITABLE = re.compile(r"(?<![\w.-])\d[\d,.]*\d?(?: ?(?:%|[kMGT]?i?B(?:/s)?|/s|min|h|d|s|ms)(?![\w]))?")
+
+
+def cited(text: str, n: int) -> str:
+    """Plain words of our own with a mark after every number."""
+    return _CITABLE.sub(lambda match: f"{match[0]} [{n}]", text)
 
 
 def missing(result: Result, n: int | None) -> str:

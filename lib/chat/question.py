@@ -8,11 +8,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from lib.chat import anchors, orders
+from lib.chat.ahead import find_ahead
 from lib.chat.escape import UNSEEN
-from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS, Sign
+from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
 from lib.chat.measures import MEASURES
-from lib.chat.times import Found, TimeKind, find_all
+from lib.chat.orders import Order
+from lib.chat.signs import AHEAD, AHEAD_WORDS, Sign
+from lib.chat.times import Found, TimeKind
 from lib.frames import Series
 
 MAX_CHARACTERS = 2000
@@ -21,6 +26,20 @@ _NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
 _SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
 _HOST_LIKE = re.compile(r"[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*[-.]?\d+(?::\d+)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
+_SQL = re.compile(
+    r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
+)
+_LIMIT = re.compile(
+    r"(?P<side>(?:(?:is|are|was|were|be|get|gets|got|go|goes|went|stay(?:ed)?|rise[sn]?|rose|fall(?:s|en)?|fell"
+    r"|drop(?:s|ped)?)(?: ever)? )?"
+    r"(?:above|over|more than|greater than|higher than|larger than|at least|exceed(?:s|ed|ing)?|beyond|past"
+    r"|below|under|less than"
+    r"|lower than|smaller than|at most|reach(?:es|ed|ing)?|hits?|cross(?:es|ed|ing)?|>=?|<=?|to|of|at)) ?"
+    r"(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?(?P<unit>%|percent|pct|[kmgt]i?b(?:/s|ps)?|bytes?(?:/s)?|b/s"
+    r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
+    r"(?: full| used| capacity| utili[sz]ation)?(?![\w:/-])"
+)
+_LIMIT_ONLY_BESIDE = ("to", "of", "at", "reach", "hit", "past", "beyond")
 _QUERY = re.compile(
     r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\(|\[\d+[smhdw]\]"
     r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b|\btable\b|\binto\b|;|\*)",
@@ -38,16 +57,35 @@ _TOP = re.compile(
     r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
 )
 _ANOMALY_ID = re.compile(r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b")
+_LABELS = (
+    (r"\b(?:mount ?points?|file ?systems?|partitions?)\b", "mountpoint"),
+    (r"\b(?:devices?|interfaces?|nics?|network cards?|disks)\b", "device"),
+    (r"\b(?:status )?codes?\b", "code"),
+    (r"\bmodes?\b", "mode"),
+    (r"\bcores?\b", "cpu"),
+    (r"\bjobs?\b(?! completed)", "job"),
+)
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+_AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
+_PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
+_DURATION = re.compile(r"\b(?:for|longer|lasted|lasting|last)\b[^,]{0,12}$")
+_MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
+_COMPARING = re.compile(
+    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|difference|change[ds]?|by how much|how much (?:more"
+    r"|less|higher|lower)|same (?:time|period))\b"
+)
 _WORDS = {"three": 3, "five": 5, "ten": 10}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names that are stored. find: series of a metric, for label values."""
+    """The names that are stored. find: series of a metric, for label values. marks: what people marked, as tools see
+    it."""
 
     metrics: Mapping[str, str]  # name -> kind
     hosts: Sequence[str]
     find: Callable[[str | None, str | None], Sequence[Series]]
+    marks: Callable[[], Sequence[Mapping[str, Any]]] = tuple
 
 
 @dataclass(frozen=True)
@@ -75,6 +113,12 @@ class Parsed:
     cannot: str = ""
     refusal: str = ""
     rest: tuple[str, ...] = ()
+    limit: float | None = None
+    side: str = ""
+    ahead: tuple[Found, ...] = ()
+    order: Order | None = None
+    sql: str = ""
+    of_label: str = ""
 
 
 class _Masked:
@@ -107,7 +151,12 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     clean = " ".join(UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
     if refusal := _refusal(clean):
         return Parsed(clean, refusal=refusal)
+    if found := _SQL.match(clean):
+        return Parsed(clean, sql=found["sql"])
+    if _QUERY.search(clean):
+        return Parsed(clean, refusal=_NO_QUERY)
     masked = _Masked(clean.lower())
+    order = orders.find(masked.text)
     labels = _labels(masked)
     exact, unknown_metric = _names(masked, known)
     hosts = _hosts(masked, known)
@@ -116,9 +165,16 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     ranked = next(iter(masked.take(_TOP)), None)
     top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2]) else None
     _correct(masked, known)
-    things, loose, thing_words = _things(masked)
-    times = _times(masked, now)
+    ahead = _AHEAD.search(masked.text) is not None
+    limit, side, unit = _limit(masked, ahead)
+    spoken, loose, thing_words = _things(masked)
+    things = [thing for _, thing in sorted([*exact, *spoken])]
+    times, coming = _times(masked, now, known, hosts, ahead)
+    if coming or ahead:
+        masked.take(_AHEAD_WORDS)
     signs, severity, held = _signs(masked)
+    if ahead or coming:
+        signs.add(Sign.FORECAST)
     if ranked:
         signs.add(Sign.MIN if ranked[0].startswith("lowest") else Sign.WORST)
     if anomaly_id is not None:
@@ -128,7 +184,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     parsed = Parsed(
         clean,
         frozenset(signs),
-        tuple(dict.fromkeys([*exact, *things])),
+        tuple(dict.fromkeys(things)),
         (),
         hosts,
         tuple(thing_words),
@@ -140,10 +196,22 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         severity,
         unknown_metric,
         unknown_host,
+        limit=_scaled(limit, unit, things),
+        side=side,
+        ahead=coming,
+        order=order,
+        of_label=next((name for words, name in _LABELS if re.search(words, clean.lower())), ""),
     )
     rest = [word for word in rest if word != unknown_host]
     parsed = _matched(parsed, loose, thing_words, rest, held, known)
     return _cannot(parsed)
+
+
+_NO_QUERY = (
+    "I run a SELECT over the stored tables, and nothing else: no PromQL, and nothing that changes data. Ask in "
+    "words, like: "
+    "peak cpu on all hosts yesterday. An expression can be collected under a name on the Sources page."
+)
 
 
 def _refusal(clean: str) -> str:
@@ -154,11 +222,6 @@ def _refusal(clean: str) -> str:
     letters = [c for c in clean if c.isalpha()]
     if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
         return "I understand questions in English only. Try: which hosts had anomalies yesterday?"
-    if _QUERY.search(clean):
-        return (
-            "I do not run queries from chat. Ask in words, like: peak cpu on all hosts yesterday. An expression can be "
-            "collected under a name on the Sources page."
-        )
     return ""
 
 
@@ -171,13 +234,13 @@ def _labels(masked: _Masked) -> dict[str, str]:
     return found
 
 
-def _names(masked: _Masked, known: Vocabulary) -> tuple[list[str], str]:
+def _names(masked: _Masked, known: Vocabulary) -> tuple[list[tuple[int, str]], str]:
     """Metric names written out, and the first one written out that nobody has."""
     lowered = {name.lower(): name for name in known.metrics}
-    exact, unknown = [], ""
+    exact, unknown = list[tuple[int, str]](), ""
     for word, begin, end in masked.tokens():
         if word in lowered and ("_" in word or ":" in word or word not in STOP):
-            exact.append(lowered[word])
+            exact.append((begin, lowered[word]))
         elif _NAME.fullmatch(word):
             unknown = unknown or word
         else:
@@ -235,31 +298,81 @@ def _quantile(masked: _Masked) -> float | None:
     return None
 
 
-def _things(masked: _Masked) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
-    """Things named by friendly words, those that may be several, and the words that named them."""
-    sure: list[str] = []
+def _things(masked: _Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]], list[str]]:
+    """Things named by friendly words with where they stand, those that may be several, and the words for them."""
+    sure: list[tuple[int, str]] = []
     loose: list[tuple[str, ...]] = []
     words: list[str] = []
     for pattern, meaning in THINGS:
         for match in masked.take(pattern):
-            words += match[0].split()
             if isinstance(meaning, str):
                 # "busy" alone means the processor; beside a thing it only describes it.
                 if match[0] in ("busy", "busiest", "loaded") and (sure or loose):
                     continue
-                sure.append(meaning)
+                sure.append((match.start(), meaning))
             else:
                 loose.append(meaning)
-    loose = [options for options in loose if not set(options) & set(sure)]
+            words += match[0].split()
+    loose = [options for options in loose if not set(options) & {thing for _, thing in sure}]
     return sure, loose, words
 
 
-def _times(masked: _Masked, now: datetime) -> tuple[Found, ...]:
-    found = find_all(masked.text, now)
-    for one in found:
+def _times(
+    masked: _Masked, now: datetime, known: Vocabulary, hosts: Sequence[str], ahead: bool
+) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
+    """Times that were, and times to come."""
+    comparing = _COMPARING.search(masked.text) is not None
+    marks = known.marks() if _MARKED.search(masked.text) else ()
+    found = anchors.find_all(masked.text, now, marks, hosts, comparing)
+    coming: list[Found] = []
+    if ahead or (any(one.kind is TimeKind.FUTURE for one in found) and not _PAST.search(masked.text)):
+        coming = find_ahead(masked.text, now)
+    if coming:
+        # What can be read both ways lies ahead in such a question.
+        found = [one for one in found if not any(one.begin < c.end and c.begin < one.end for c in coming)]
+    for one in (*found, *coming):
         masked.blank(one.begin, one.end)
     spans = [one for one in found if one.kind not in (TimeKind.EVER, TimeKind.NOW)]
-    return tuple(spans or found)
+    return tuple(spans or found), tuple(coming)
+
+
+def _limit(masked: _Masked, ahead: bool) -> tuple[float | None, str, str]:
+    """A limit with its side and unit as written: "above 80 %"; a bare "to 90" is one only where it has a unit."""
+    for match in _LIMIT.finditer(masked.text):
+        side = match["side"].split()[-1] if " than" not in match["side"] else match["side"]
+        unit = match["unit"] or ""
+        if any(side.startswith(word) for word in _LIMIT_ONLY_BESIDE) and not (
+            (ahead and side not in ("of", "at", "past", "beyond"))
+            or (unit not in ("", "s", "m", "seconds", "minutes", "second") and side not in ("of",))
+        ):
+            continue
+        if unit in ("minutes", "minute", "seconds", "second", "m", "s") and _DURATION.search(
+            masked.text[: match.start()]
+        ):
+            continue
+        masked.blank(match.start(), match.end())
+        below = re.match(r"(?:.* )?(?:below|under|less|lower|smaller|at most|<|fall|fell|drop)", match["side"])
+        told = "below" if below else "" if side.startswith(("to", "reach", "hit", "cross", "at", "of")) else "above"
+        return float(match["n"].replace(",", "")), told, unit
+    return None, "", ""
+
+
+def _scaled(limit: float | None, unit: str, things: Sequence[str]) -> float | None:
+    """A limit in the unit of what it is about: "2 GiB" in bytes, "200 ms" in seconds."""
+    if limit is None:
+        return None
+    if unit.startswith(("ms", "milli")):
+        return limit / 1000
+    if unit.startswith("min"):
+        return limit * 60
+    bare = unit.removesuffix("/s").removesuffix("ps")
+    if len(bare) >= 2 and bare.endswith("b") and bare[0] in _POWERS:
+        return float(limit * (1024.0 if "i" in bare else 1000.0) ** _POWERS[bare[0]])
+    if bare in ("k", "m"):
+        return limit * {"k": 1e3, "m": 1e6}[bare]
+    if unit in ("%", "percent", "pct") and things and not (things[0] in MEASURES and MEASURES[things[0]].unit == "%"):
+        return limit if things[0] in MEASURES else limit / 100
+    return limit
 
 
 def _correct(masked: _Masked, known: Vocabulary) -> None:
@@ -277,7 +390,8 @@ _SPELT = """
     anomaly anomalies average averages maximum minimum median percentile latest current highest lowest metrics hosts
     machines servers explain worst biggest longest incidents problems summary compare statistics caused yesterday today
     tomorrow usage memory network received traffic processor utilization monday tuesday wednesday thursday friday
-    saturday sunday morning afternoon evening night hours minutes filesystem between
+    saturday sunday morning afternoon evening night hours minutes filesystem between correlation duplicates constant
+    forecast predict difference changed detectors requests latency interval resets deviation detector increase alerts
     """.split()  # noqa: SIM905
 
 
@@ -351,7 +465,7 @@ def _matched(
         with_held = by_words([*held[Sign.OPEN], *rest], known.metrics) if rest else []
         if with_held:
             rest = [*held[Sign.OPEN], *rest]
-    content = [word for word in rest if not any(p.fullmatch(word) for p, _ in CANNOT if word in ("will", "would"))]
+    content = list(rest)
     if content and (parsed.things or options):
         said, labels = _label_values(parsed.things or options, content, known)
         if labels:
@@ -394,9 +508,8 @@ def _cannot(parsed: Parsed) -> Parsed:
     for pattern, told in CANNOT:
         if left and pattern.search(left):
             return replace(parsed, cannot=told)
-    # Phrases of plain words ("more than", "going to") leave no rest; they are looked for in the whole text.
-    for pattern, told in CANNOT[:1] + CANNOT[2:3]:
-        found = pattern.search(parsed.text.lower())
-        if found and " " in found[0]:
-            return replace(parsed, cannot=told)
+    # Phrases of plain words ("more than") leave no rest; they are looked for in the whole text.
+    found = CANNOT[1][0].search(parsed.text.lower())
+    if found and " " in found[0] and parsed.limit is None and not parsed.signs & {Sign.OFTEN, Sign.INTERVAL}:
+        return replace(parsed, cannot=CANNOT[1][1])
     return parsed

@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.chat import offline
+from lib.chat import offline, times
 from lib.chat.events import Done, Error, Event, Evidence, Text
 from lib.chat.grounding import unsupported as unsupported_numbers
 from lib.chat.ledger import Ledger
 from lib.db.database import Database
-from lib.db.tables import Conversation
-from lib.errors import AppError, ProviderError, Unavailable
+from lib.db.tables import Conversation, Proposal
+from lib.errors import AppError, Invalid, ProviderError, Unavailable
+from lib.frames import Window
 from lib.llm.fallback import Fallback, ProviderStatus, ProviderTest, configured
 from lib.llm.provider import TITLES, Message, MessageRole
-from lib.services import assistant_data
+from lib.services.assistant_data import Sight
 from lib.services.assistant_model import ModelAnswer
 from lib.services.configuration import Configuration
 from lib.services.conversations import Conversations, Entry
-from lib.services.detection import Detection
-from lib.services.exploration import Exploration
 from lib.settings import LlmMode, Settings
 
 log = logging.getLogger(__name__)
@@ -51,13 +50,12 @@ class Assistant:
         self,
         settings: Settings,
         database: Database,
-        exploration: Exploration,
-        detection: Detection,
+        sight: Sight,
         audit: Audit,
         clock: Callable,
     ) -> None:
         self.settings, self.database, self.audit, self.clock = settings, database, audit, clock
-        self.exploration, self.detection = exploration, detection
+        self.sight, self.commands = sight, sight.commands
         self.kept = Conversations(database, clock)
         self.fallback = Fallback(configured(settings))
 
@@ -102,7 +100,7 @@ class Assistant:
         yield Done(writing.provider, kept_as, writing.unsupported, writing.notice)
 
     def _engines(self, actor: Actor, question: str, before: list[Entry], writing: _Writing) -> Iterator[Event]:
-        data = assistant_data.bind(self.exploration, self.detection, actor, writing.asked_at)
+        data = self.sight.bind(actor, writing.asked_at)
         ledger = Ledger(data)
         names = self._names(actor)
         if names:
@@ -136,7 +134,7 @@ class Assistant:
     def suggestions(self, actor: Actor) -> list[str]:
         """Questions that have an answer, from what is in the data."""
         actor.require(Permission.CHAT)
-        known = offline.vocabulary(assistant_data.bind(self.exploration, self.detection, actor, self.clock()))
+        known = offline.vocabulary(self.sight.bind(actor, self.clock()))
         if not known.metrics:
             return ["What can you do?"]
         made = ["What was the worst anomaly yesterday?", "Which hosts had anomalies in the last 24 hours?"]
@@ -144,9 +142,47 @@ class Assistant:
             made.append("Which host had the highest CPU today, and when?")
         if known.hosts and {"node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"} <= set(known.metrics):
             made.append(f"Memory usage on {known.hosts[0]} in the last 6 hours")
+        made.append("Were there gaps in the data this week?")
+        if len(known.hosts) > 2:
+            made.append("What changed in the last hour?")
         if "node_load1" in known.metrics:
             made.append("95th percentile of load yesterday")
         return [*made, "Which metrics are there?"]
+
+    # --- evidence and commands ---------------------------------------------------------------
+
+    def again(self, actor: Actor, card: Evidence) -> Evidence:
+        """The call behind a card once more, over the same window: what it gives now.
+
+        Raises Invalid for a card that cannot be run again, or that gives nothing any more.
+        """
+        actor.require(Permission.CHAT)
+        call = card.links.get("call") or {}
+        name, arguments = str(call.get("name", "")), dict(call.get("arguments") or {})
+        if not name or name == "command":
+            raise Invalid("This cannot be run again; ask the question anew.")
+        if "period" in arguments and card.window_start and card.window_end:
+            # "Last hour" was another hour then.
+            arguments["period"] = times.iso(Window(card.window_start, card.window_end))
+        result, again = Ledger(self.sight.bind(actor, self.clock())).call(name, arguments)
+        if again is None:
+            raise Invalid(result.message or "It gave nothing this time.")
+        return replace(again, number=card.number)
+
+    def proposals(self, actor: Actor, ids: Sequence[int]) -> list[Proposal]:
+        """How one's own commands among these stand."""
+        actor.require(Permission.CHAT)
+        return self.commands.of(actor, ids)
+
+    def approve(self, actor: Actor, proposal_id: int, shown: str) -> Proposal:
+        """Carry a command out, once, as it was shown. Raises NotFound, Forbidden, Invalid, Conflict."""
+        actor.require(Permission.CHAT)
+        return self.commands.approve(actor, proposal_id, shown)
+
+    def reject(self, actor: Actor, proposal_id: int) -> Proposal:
+        """Raises NotFound, Conflict."""
+        actor.require(Permission.CHAT)
+        return self.commands.reject(actor, proposal_id)
 
     # --- history -----------------------------------------------------------------------------
 

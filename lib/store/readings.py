@@ -150,6 +150,33 @@ class Readings:
             window,
         )
 
+    def quality(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, count, first, last, interval_s (median), low, high, repeated (moments stored twice), resets (steps
+        down) and reset_at (the last one): one row a series with samples in the window."""
+        return self._frame(
+            f"""WITH {_WANTED}, stepped AS (
+                SELECT series_id, t, value, t - lag(t) OVER ordered AS step, value - lag(value) OVER ordered AS increase
+                FROM wanted WINDOW ordered AS (PARTITION BY series_id ORDER BY t))
+            SELECT series_id, count(*) AS count, make_timestamp_ms(min(t)) AS first, make_timestamp_ms(max(t)) AS last,
+                median(step) / 1000.0 AS interval_s, min(value) FILTER (isfinite(value)) AS low,
+                max(value) FILTER (isfinite(value)) AS high, count(*) FILTER (step = 0) AS repeated,
+                count(*) FILTER (increase < 0) AS resets,
+                make_timestamp_ms(max(t) FILTER (increase < 0)) AS reset_at
+            FROM stepped GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)
+            ids,
+            window,
+        )
+
+    def pauses(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, start (the last sample before), end (the first after it): every gap inside the window, by time."""
+        return self._frame(
+            f"""WITH {_WANTED}, {_steps("wanted")}
+            SELECT series_id, make_timestamp_ms((t - step)::BIGINT) AS start, make_timestamp_ms(t) AS "end"
+            FROM gapped WHERE gap ORDER BY t, series_id""",  # noqa: S608 (constants)
+            ids,
+            window,
+        )
+
     def counts(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Which series have samples in the window, and how many: ids (rising) and counts."""
         table = self._arrow(
