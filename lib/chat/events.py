@@ -78,13 +78,15 @@ class Done:
     """The answer is complete.
 
     provider: gemini, openai or offline. unsupported: numbers in a model's words that no tool gave. notice: why it
-    was not the preferred engine. conversation_id: None where nothing is stored.
+    was not the preferred engine. conversation_id: None where nothing is stored. sent: what left this machine for it,
+    (who said it, words) as they left; empty for nothing.
     """
 
     provider: str
     conversation_id: int | None = None
     unsupported: tuple[str, ...] = ()
     notice: str = ""
+    sent: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 Event = Text | ToolCall | Evidence | Error | Done

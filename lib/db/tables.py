@@ -245,6 +245,7 @@ class Message(SQLModel, table=True):
     text: str = _text()
     evidence: list[dict[str, Any]] = _json(list)
     provider: str = Field(default="", max_length=32)
+    rating: int = 0  # of an answer by its reader: 1, -1, 0 for none
     created_at: datetime = _utc(default_factory=_now)
 
 
