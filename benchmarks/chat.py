@@ -44,7 +44,9 @@ def run(quick: bool, options: list[str]) -> Iterator[Figure]:
                     took.append(float(np.median([seconds for _, seconds, _ in rounds])))
                     first.append(float(np.median([seconds for _, _, seconds in rounds])))
                     found = _marked(case, answer, world, truth, problems)
-                    made_up += bool(invented(answer, question))
+                    if of_nothing := invented(answer, question):
+                        made_up += 1
+                        note(f"invented in {question!r}: {', '.join(of_nothing)[:200]}")
                     asked += 1
                     right += not found
                     if asking.refuses(case):

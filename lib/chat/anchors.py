@@ -32,6 +32,8 @@ _EARLIER = re.compile(
     r"|(?:the )?(?:previous|preceding|prior) (?P<unit2>day|week|hour|period|window|time|one)"
     r"|(?:the )?(?P<unit3>period|time|hours?|window) before(?: that| it)?|before that)\b"
 )
+_SPAN = rf"(?:{times.DAY}|(?:last|this|previous|the previous) (?:week|month|hour))"
+_BETWEEN = re.compile(rf"\b(?P<lead>from|between) {_SPAN}(?P<link> (?:to|and) ){_SPAN}")
 _SHIFTS = {"day": timedelta(days=1), "week": timedelta(days=7), "hour": timedelta(hours=1)}
 _SUNDAY = timedelta(days=7)
 
@@ -53,6 +55,12 @@ def find_all(
     earlier = None
     if comparing and (earlier := _EARLIER.search(blanked)):
         blanked = _blank(blanked, earlier)
+    if comparing:
+        # Of "from yesterday to today" a comparison means the two days, not the span over both.
+        for match in list(_BETWEEN.finditer(blanked)):
+            for word in ("lead", "link"):
+                begin, end = match.span(word)
+                blanked = blanked[:begin] + " " * (end - begin) + blanked[end:]
     plain = times.find_all(blanked, now)
     if beside is not None:
         plain = [side for one in plain for side in _sides(one, beside, now)]

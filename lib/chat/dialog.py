@@ -37,7 +37,7 @@ HELP_TEXT = (
     "- what was the worst anomaly yesterday?\n"
     "- which hosts had anomalies today?\n"
     "- peak CPU on all hosts this morning, and when?\n"
-    "- 95th percentile of memory usage last Tuesday\n"
+    "- `p95` of memory usage last Tuesday\n"
     "- compare load today with yesterday, or before and after the last deploy\n"
     "- how often was memory above `80 %` this week?\n"
     "- were there gaps, resets or constant series?\n"
@@ -93,7 +93,7 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
         return Reply(f"No metric {code(parsed.unknown_metric)} is stored.{_near(parsed.unknown_metric, known)}")
     if parsed.unknown_host:
         hosts = nearest(parsed.unknown_host, list(known.hosts))
-        hint = f" The nearest are: {', '.join(map(code, hosts))}." if hosts else f" There are {len(known.hosts)} hosts."
+        hint = f" The nearest are: {', '.join(map(code, hosts))}." if hosts else " Ask *which hosts are there?*"
         return Reply(f"No host {code(parsed.unknown_host)} is stored.{hint}")
     if parsed.cannot:
         return Reply(parsed.cannot)

@@ -167,7 +167,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         (r"how much|how many bytes|what (?:amount|volume) of", Sign.HOW_MUCH),
         (r"how many|number of|count(?: of)?|the number", Sign.COUNT),
         (
-            rf"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst|biggest {_ANOMALY}",
+            r"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst",
             Sign.WORST,
         ),
         (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
@@ -277,7 +277,8 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
 # Words that change nothing. What is in none of these lists makes a question one I must not guess at.
 STOP = frozenset(
     """
-    % 's a about across actually again all also among amount an answer any anyone approx approximately are
+    % 's a about watch watches watched watching working
+    across actually again all also among amount an answer any anyone approx approximately are
     around as ask at be been being between both but by byte bytes came can case combined come consume consumed
     could curious currently data day detected did do does doesn't doing don't done during each either else ever
     exactly experience experienced far figure figures find for found from gave gb get gets getting gib give

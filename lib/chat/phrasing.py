@@ -141,7 +141,7 @@ def _several(request: Request, result: Result, name: str, n: int, span: Window, 
     most = len(result.rows) if request.each_host or len(request.hosts) > 1 else request.top or _MOST_LINES
     lines = [f"- {_row(row, column, unit, n)}" for row in result.rows[:most]]
     if result.total > len(lines):
-        lines.append(f"- … and {result.total - len(lines)} more [{n}]")
+        lines.append(f"- … and more: {result.total} [{n}] in all")
     return "\n".join([head, "", *lines])
 
 
@@ -193,7 +193,7 @@ def _increase(request: Request, result: Result, name: str, n: int, span: Window)
         for row in result.rows[:_MOST_LINES]
     ]
     if result.total > len(lines):
-        lines.append(f"- … and {result.total - len(lines)} more [{n}]")
+        lines.append(f"- … and more: {result.total} [{n}] in all")
     return "\n".join([f"{plain} came to {total} in total over {result.total} hosts [{n}] {window(span)}:", "", *lines])
 
 
@@ -211,7 +211,7 @@ def metrics(request: Request, result: Result, n: int) -> str:
         return f"{head}."
     shown = result.rows[: request.top or 25]
     listed = "\n".join(f"- {code(row['metric'])} ({row['kind']}, {row['series']} series [{n}])" for row in shown)
-    more = f"\n- … and {result.total - len(shown)} more [{n}]" if result.total > len(shown) else ""
+    more = f"\n- … and more: {result.total} [{n}] in all" if result.total > len(shown) else ""
     return f"{head}:\n\n{listed}{more}"
 
 
@@ -222,7 +222,7 @@ def hosts(request: Request, result: Result, n: int) -> str:
         return f"{head} are stored."
     shown = result.rows[: request.top or 25]
     listed = "\n".join(f"- {code(row['host'])} ({row['series']} series [{n}])" for row in shown)
-    more = f"\n- … and {result.total - len(shown)} more [{n}]" if result.total > len(shown) else ""
+    more = f"\n- … and more: {result.total} [{n}] in all" if result.total > len(shown) else ""
     return f"{head}:\n\n{listed}{more}"
 
 
@@ -298,7 +298,7 @@ def anomalies(request: Request, result: Result, n: int) -> str:
     head = f"{_counted(count, 'anomaly', n).replace('anomalys', 'anomalies')} {window(span_)}"
     shown = result.rows[: request.top or _MOST_LINES]
     lines = "\n".join(f"- {anomaly_line(row, n)}" for row in shown)
-    more = f"\n- … and {count - len(shown)} more [{n}]" if count > len(shown) else ""
+    more = f"\n- … and more: {count} [{n}] in all" if count > len(shown) else ""
     return f"{head}, the {request.anomaly_order} first:\n\n{lines}{more}"
 
 
@@ -355,12 +355,15 @@ def explanation(result: Result, n: int) -> str:
     return "\n".join(text)
 
 
-_CITABLE = re.compile(r"(?<![\w.-])\d[\d,.]*\d?(?: ?(?:%|[kMGT]?i?B(?:/s)?|/s|min|h|d|s|ms)(?![\w]))?")
+_CITABLE = re.compile(
+    r"(?P<moment>\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?|\b\d\d:\d\d\b)"
+    r"|(?<![\w.-])\d[\d,.]*\d?(?: ?(?:%|[kMGT]?i?B(?:/s)?|/s|min|h|d|s|ms)(?![\w]))?"
+)
 
 
 def cited(text: str, n: int) -> str:
-    """Plain words of our own with a mark after every number."""
-    return _CITABLE.sub(lambda match: f"{match[0]} [{n}]", text)
+    """Plain words of our own with a mark after every number; moments need none."""
+    return _CITABLE.sub(lambda match: match[0] if match["moment"] else f"{match[0]} [{n}]", text)
 
 
 def missing(result: Result, n: int | None) -> str:

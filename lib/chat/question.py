@@ -39,6 +39,7 @@ _LIMIT = re.compile(
     r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
     r"(?: full| used| capacity| utili[sz]ation)?(?![\w:/-])"
 )
+_SHARE = re.compile(r"(?<![\w.])(?P<n>\d{1,3}(?:\.\d+)?) ?(?:%|percent|pct)(?: full| used)?(?!\w)")
 _LIMIT_ONLY_BESIDE = ("to", "of", "at", "reach", "hit", "past", "beyond")
 _QUERY = re.compile(
     r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\(|\[\d+[smhdw]\]"
@@ -354,6 +355,9 @@ def _limit(masked: _Masked, ahead: bool) -> tuple[float | None, str, str]:
         below = re.match(r"(?:.* )?(?:below|under|less|lower|smaller|at most|<|fall|fell|drop)", match["side"])
         told = "below" if below else "" if side.startswith(("to", "reach", "hit", "cross", "at", "of")) else "above"
         return float(match["n"].replace(",", "")), told, unit
+    if ahead and (share := _SHARE.search(masked.text)):
+        masked.blank(share.start(), share.end())
+        return float(share["n"]), "", "%"
     return None, "", ""
 
 

@@ -215,7 +215,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (r"(?:data )?sources?|scrape targets?|prometheus(?:es| servers?)", Sign.SOURCES),
     (
         r"by how much|how much (?:more|less|higher|lower|busier|larger|bigger|smaller|slower|faster"
-        r"|did .* (?:change|rise|fall|drop|grow)|has .* (?:changed|risen|fallen))"
+        r"|did .* (?:change|rise|fall|drop)|has .* (?:changed|risen|fallen))"
         r"|(?:what is |what was )?the (?:difference|change)|percent(?:age)? (?:change|difference)"
         r"|change[ds]?(?= (?:from|between|compared|since|after|in|over|by))",
         (Sign.BY_HOW_MUCH, Sign.COMPARE),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib.chat.escape import code, inert
-from lib.chat.phrasing import moment, quantity, window
+from lib.chat.phrasing import cited, moment, quantity, window
 from lib.chat.request import Intent, Request
 from lib.chat.tools.data import Result
 from lib.frames import Window
@@ -40,7 +40,7 @@ def _counted(count: int, noun: str, n: int) -> str:
 
 
 def _more(result: Result, shown: int, n: int) -> str:
-    return f"\n- … and {result.total - shown:,} more [{n}]" if result.total > shown else ""
+    return f"\n- … and more: {result.total:,} [{n}] in all" if result.total > shown else ""
 
 
 def _points(unit: str, value: float, n: int) -> str:
@@ -214,13 +214,10 @@ def _constant(asked: Request, result: Result, n: int) -> str:
     )
     if not count:
         return f"{head}."
-    metrics: dict[str, int] = {}
-    for row in result.rows:
-        metric = str(row["series"]).split("{")[0]
-        metrics[metric] = metrics.get(metric, 0) + 1
-    if result.total > len(result.rows) or len(metrics) > _MOST or len(asked.hosts) != 1:
+    metrics = result.values["by_metric"]
+    if len(asked.hosts) != 1 or len(metrics) > _MOST:
         lines = [f"- {code(metric)}: {found} [{n}] series" for metric, found in list(metrics.items())[:_MOST]]
-        return "\n".join([f"{head}. Of the {len(result.rows)} [{n}] listed:", "", *lines])
+        return "\n".join([f"{head}:", "", *lines])
     lines = [f"- {code(row['series'])}" for row in result.rows[:_MOST]]
     return "\n".join([f"{head}:", "", *lines]) + _more(result, len(lines), n)
 
@@ -475,7 +472,7 @@ def _cell(value: Any) -> str:
 
 
 def _command(asked: Request, result: Result, name: str, n: int) -> str:
-    said = inert(result.message.replace("`", "'")).replace("*", "\\*").replace("_", "\\_")
+    said = cited(inert(result.message.replace("`", "'")).replace("*", "\\*").replace("_", "\\_"), n)
     until = moment(result.values["expires_at"])
     return (
         f"This changes something, so it waits for you: {said} Press **Approve** below before {until}, or Reject. [{n}]"

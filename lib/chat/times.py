@@ -65,7 +65,7 @@ WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|
 ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
 _ISO_MOMENT = rf"{ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
 CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?(?:am|pm))?|\d{1,2} ?(?:am|pm)|noon|midnight)(?: ?(?:utc|gmt|z|o'?clock))?"
-_DAY = (
+DAY = (
     rf"(?:(?:on )?(?:the )?day before yesterday|today|yesterday|{NUMBER} days ago"
     rf"|(?:on )?{ISO_DATE}"
     rf"|(?:on )?(?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
@@ -369,16 +369,16 @@ _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
     _rule(
-        rf"(?:(?P<d1>{_DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{CLOCK})"
-        rf"(?:,? (?:of )?(?P<d2>{_DAY}))?",
+        rf"(?:(?P<d1>{DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{CLOCK})"
+        rf"(?:,? (?:of )?(?P<d2>{DAY}))?",
         _clock_range,
     ),
-    _rule(rf"(?:(?:from|between) )(?P<a>{_DAY}){_TO}(?P<b>{_DAY})", _day_range),
-    _rule(rf"(?P<a>{_DAY}) (?:to|until|till|through) (?P<b>{_DAY})", _day_range),
+    _rule(rf"(?:(?:from|between) )(?P<a>{DAY}){_TO}(?P<b>{DAY})", _day_range),
+    _rule(rf"(?P<a>{DAY}) (?:to|until|till|through) (?P<b>{DAY})", _day_range),
     _rule(rf"(?:since|after|from) (?P<iso>{ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _since),
-    _rule(rf"(?:since|after) (?P<d1>{_DAY})(?: (?:at )?(?P<c1>{CLOCK}))?", _since),
-    _rule(rf"(?:since|after) (?P<c1>{CLOCK})(?: (?P<d1>{_DAY}))?", _since),
-    _rule(rf"(?P<d1>{_DAY},? )?(?:until|till|before|up to) (?P<c1>{CLOCK})", _until),
+    _rule(rf"(?:since|after) (?P<d1>{DAY})(?: (?:at )?(?P<c1>{CLOCK}))?", _since),
+    _rule(rf"(?:since|after) (?P<c1>{CLOCK})(?: (?P<d1>{DAY}))?", _since),
+    _rule(rf"(?P<d1>{DAY},? )?(?:until|till|before|up to) (?P<c1>{CLOCK})", _until),
     _rule(rf"(?:{_OVER}(?:the )?)(?:last|past|previous|recent) (?P<n>{NUMBER}) ?(?P<unit>{UNIT})", _rolling),
     _rule(rf"{_OVER}(?:the )?(?:last|past|previous) (?P<n>{NUMBER}) (?P<unit>months?|years?)", _rolling_months),
     _rule(rf"{_OVER}the (?:last|past|previous) (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
@@ -387,15 +387,15 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"{_OVER}(?:(?:the )?past|the last) (?P<n>)(?P<unit>month|year)", _rolling_months),
     _rule(rf"{_OVER}(?P<which>last|previous|this|the current) (?P<unit>week|month|year|hour)(?: so far)?", _calendar),
     _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
-    _rule(rf"(?:in the |during the )?(?P<day>this|{_DAY}|last) (?P<part>{_PART})", _part_of_day),
+    _rule(rf"(?:in the |during the )?(?P<day>this|{DAY}|last) (?P<part>{_PART})", _part_of_day),
     _rule(r"(?:in|during) the (?P<day>)(?P<part>morning|afternoon|evening)", _part_of_day),
     _rule(r"overnight(?P<day>)", lambda m, now: (TimeKind.SPAN, _overnight(now))),
     _rule(r"tonight", _tonight),
     _rule(rf"(?:at |on )?(?P<iso>{ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _at),
-    _rule(rf"(?P<d1>{_DAY})(?:,? (?:at|around|about))? (?P<c1>{CLOCK})", _at),
-    _rule(rf"(?:at|around|about) (?P<c1>{CLOCK})(?:,? (?P<d1>{_DAY}))?", _at),
-    _rule(rf"(?P<c1>\d{{1,2}}:\d{{2}}(?: ?(?:am|pm|utc))*|\d{{1,2}} ?(?:am|pm))(?:,? (?P<d1>{_DAY}))?", _at),
-    _rule(rf"{_OVER}{_DAY}", lambda m, now: _whole_day(re.search(_DAY, m[0]) or m, now)),
+    _rule(rf"(?P<d1>{DAY})(?:,? (?:at|around|about))? (?P<c1>{CLOCK})", _at),
+    _rule(rf"(?:at|around|about) (?P<c1>{CLOCK})(?:,? (?P<d1>{DAY}))?", _at),
+    _rule(rf"(?P<c1>\d{{1,2}}:\d{{2}}(?: ?(?:am|pm|utc))*|\d{{1,2}} ?(?:am|pm))(?:,? (?P<d1>{DAY}))?", _at),
+    _rule(rf"{_OVER}{DAY}", lambda m, now: _whole_day(re.search(DAY, m[0]) or m, now)),
     _rule(rf"(?P<n>{NUMBER}) ?(?P<unit>{UNIT}) ago", _ago),
     _rule(rf"{_OVER}(?P<n>\d+) ?(?P<unit>(?:hours?|days?|minutes?|weeks?|h|d))\b", _rolling),
     _rule(rf"(?:in |during )(?P<month>{_MONTH})\b(?: (?P<year>\d{{4}}))?", _whole_month),

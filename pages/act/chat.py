@@ -17,7 +17,7 @@ conversation, entries = chat_view.chosen(app, actor)
 chat_view.engine(app.assistant.status(actor))
 
 for number, entry in enumerate(entries):
-    chat_view.said(entry, number)
+    chat_view.said(app, actor, entry, number)
 
 question = st.chat_input("Ask about metrics, hosts and anomalies", key="chat_question", submit_mode="stop")
 if not entries:
@@ -37,7 +37,7 @@ if question:
             answer = app.assistant.answer(actor, question, conversation, entries)
             state.chat_began(question)
             st.write_stream(chat_view.stream(answer, events))
-            done = chat_view.ended(events, "new")
+            done = chat_view.ended(app, actor, events, f"{len(entries) + 1}")
         except AppError as error:
             done = None
             st.error(plain(error.message), icon=":material/error:")

@@ -19,7 +19,7 @@ _SCALE = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi":
 # A mark stands for its [n]; a number may be parted from it by the noun it counts, never by another number.
 _MARK = "\u00a7"
 _QUANTITY = re.compile(
-    r"(?<![\w.#])(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?"
+    r"(?<![\w.#-])(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?"
     r"(?P<scale>[KMGT]i(?=B)|[kMGT](?=/s|\b))?(?P<unit>B/s|B|%|/s)?(?P<cited>[^\d\n.;:§]{0,30}§)?"
 )
 # What is no quantity: names, moments, dates, which percentile, places in a list, spans of time.
@@ -28,6 +28,9 @@ _NO_QUANTITY = re.compile(
     r"\b\d+ (?:d|h|min|s)(?: \d+ (?:d|h|min|s))?(?: ago| §)",
     re.MULTILINE,
 )
+
+
+_SPAN = re.compile(r"\b\d+ (?:d|h|min|s) \d+ (?:d|h|min|s)\b")
 
 
 @dataclass(frozen=True)
@@ -161,9 +164,19 @@ def _asked(answer: Answer, expect: dict[str, Any], truth: Truth) -> list[str]:
 
 def invented(answer: Answer, question: str) -> list[str]:
     """Numbers that nothing the tools gave holds, or that carry no mark of evidence."""
-    given = [{"table": list(card.table), "values": dict(card.values), "rows": card.rows} for card in answer.evidence]
+    given = [
+        {"table": list(card.table), "values": dict(card.values), "rows": card.rows, "total": card.total}
+        for card in answer.evidence
+    ]
     bare = [f"{q.value:g}" for q in quantities(answer.text) if not q.cited]
-    return bare + list(unsupported(answer.text, given, question))
+    return bare + list(unsupported(_SPAN.sub(_in_seconds, answer.text), given, question))
+
+
+def _in_seconds(match: re.Match[str]) -> str:
+    """ "1 h 5 min" as the seconds the evidence holds."""
+    sizes = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+    parts = re.findall(r"(\d+) (d|h|min|s)", match[0])
+    return f"{sum(int(count) * sizes[unit] for count, unit in parts)} "
 
 
 def _count(answer: Answer, expect: dict[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ def _detect(data: Data, asked: Arguments) -> tuple[dict[str, Any], str] | Result
     arguments = {"source_id": int(found["source_id"].iloc[0]), "host": asked.host}
     return (
         arguments,
-        f"Train the detector of {asked.host} anew on the last 30 days and look through them for anomalies.",
+        f"Train the detector of {asked.host} anew on the last month and look through it for anomalies.",
     )
 
 
@@ -104,7 +104,9 @@ def _label(data: Data, asked: Arguments) -> tuple[dict[str, Any], str] | Result:
         return Result(Outcome.ERROR, "Say what it was: real, false (a false alarm) or expected.")
     known = data.explain(asked.anomaly)
     start = times.iso_moment(known["start_ts"])
-    summary = f"Label anomaly {asked.anomaly} on {known['host']} ({start}) as {asked.verdict}."
+    summary = (
+        f"Label anomaly {asked.anomaly} on {known['host']} ({known['start_ts']:%Y-%m-%d %H:%M} UTC) as {asked.verdict}."
+    )
     # Numbers of anomalies change when they are found anew; the moment makes sure it is the same one.
     return {"anomaly": asked.anomaly, "verdict": asked.verdict, "start": start}, summary
 

@@ -84,7 +84,7 @@ def run(data: Data, asked: Arguments) -> Result:
         Outcome.OK,
         rows=tuple(rows[:ROW_CAP]),
         total=len(rows),
-        values={"forecasts": len(rows)},
+        values={"forecasts": len(rows), "confidence_percent": 95},
         samples=sum(row["points"] for row in rows),
         window=window,
         **about,

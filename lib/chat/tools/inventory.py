@@ -163,6 +163,8 @@ def _row(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
     made = {column: row[column] for column in columns}
     for column in ("first", "last"):
         made[column] = _moment(made[column])
+    if made["first"] and made["last"]:
+        made["span_s"] = (made["last"] - made["first"]).total_seconds()
     for column in ("series", "hosts"):
         if column in made:
             made[column] = int(made[column])

@@ -142,7 +142,9 @@ def _constant(
     flat = frame[(frame["count"] > 1) & (frame["low"] == frame["high"])]
     rows = [{**_named(series[int(row["series_id"])]), "value": row["low"]} for row in flat.to_dict("records")]
     rows.sort(key=lambda row: (row["series"], row["host"]))
-    return rows, {"metrics": len({series[int(i)].metric for i in flat["series_id"]})}
+    by_metric = pd.Series([series[int(i)].metric for i in flat["series_id"]], dtype=object).value_counts()
+    counts = {str(metric): int(count) for metric, count in by_metric.items()}
+    return rows, {"metrics": len(counts), "by_metric": dict(sorted(counts.items()))}
 
 
 def _stale(
