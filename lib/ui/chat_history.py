@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from lib.app import App
@@ -57,7 +59,7 @@ def _current(app: App, actor: Actor, current: int, called: str) -> None:
         for form, ending, kind in (("markdown", "md", "text/markdown"), ("json", "json", "application/json")):
             st.download_button(
                 ending.upper(),
-                lambda form=form: app.assistant.export(actor, current, form),
+                partial(app.assistant.export, actor, current, form),
                 f"conversation-{current}.{ending}",
                 kind,
                 key=f"export_{ending}",
@@ -67,9 +69,9 @@ def _current(app: App, actor: Actor, current: int, called: str) -> None:
             )
 
 
-def judge(app: App, actor: Actor, entry: Entry, last: bool) -> bool:
-    """Thumbs below a kept answer, and below the last one a button to ask again; whether that was pressed."""
-    if entry.id is None:
+def judge(app: App, actor: Actor, entry: Entry) -> bool:
+    """Thumbs below the newest answer, and a button to ask again; whether that was pressed."""
+    if entry.id is None or entry.role != "assistant":
         return False
     key = f"thumbs_{entry.id}"
 
@@ -80,9 +82,9 @@ def judge(app: App, actor: Actor, entry: Entry, last: bool) -> bool:
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.feedback("thumbs", key=key, default=_THUMBS.get(entry.rating), on_change=rate)
-        return last and st.button(
+        return st.button(
             "Ask again",
-            key="chat_again",
+            key=f"again_{entry.id}",
             icon=":material/refresh:",
             type="tertiary",
             help="Answers the last question anew; this answer goes.",

@@ -12,12 +12,11 @@ from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall
 from lib.errors import NotFound
 from lib.services.assistant import AssistantStatus
 from lib.services.conversations import Entry
-from lib.ui import approval_view, evidence_card, refusal, state
-from lib.ui.text import ago, marks_once, plain, stamp
+from lib.ui import approval_view, chat_privacy, evidence_card, state
+from lib.ui.text import marks_once, plain, stamp
 
 IN_URL, QUESTION, ANOMALY = "conversation", "q", evidence_card.ANOMALY
 _ENGINES = {"offline": "Offline engine", "gemini": "Gemini", "openai": "OpenAI"}
-_MOST_LISTED = 30
 _MOST_CARDS = 8
 
 
@@ -85,7 +84,11 @@ def said(app: App, actor: Actor, entry: Entry, number: int) -> None:
         st.markdown(marks_once(entry.text))
         if entry.stopped:
             st.caption(":material/stop_circle: Stopped before it was complete.")
-        below(app, actor, entry.evidence, entry.provider, entry.unsupported, entry.notice, f"{number}")
+        below(app, actor, entry.evidence, entry.provider, entry.unsupported, entry.notice, f"{number}", entry.sent)
+
+
+def last_question(entries: Sequence[Entry]) -> str:
+    return next((entry.text for entry in reversed(entries) if entry.role == "user"), "")
 
 
 def stream(events: Iterator[Event], into: list[Event]) -> Iterator[str]:
@@ -110,7 +113,7 @@ def ended(app: App, actor: Actor, events: Sequence[Event], key: str) -> Done | N
     done = next((event for event in events if isinstance(event, Done)), None)
     cards = tuple(event for event in events if isinstance(event, Evidence))
     if done:
-        below(app, actor, cards, done.provider, done.unsupported, done.notice, key)
+        below(app, actor, cards, done.provider, done.unsupported, done.notice, key, done.sent)
     return done
 
 
@@ -122,6 +125,7 @@ def below(
     unsupported: Sequence[str],
     notice: str,
     key: str,
+    sent: Sequence[tuple[str, str]],
 ) -> None:
     """What belongs to an answer: numbers not to rely on, a card of evidence a mark, commands that wait."""
     if unsupported:
@@ -131,10 +135,11 @@ def below(
             title="Unsupported numbers",
         )
     name = _ENGINES.get(provider, provider)
-    where = f"{name}: nothing left this machine" if provider == "offline" else f"{name}: asked over the network"
+    where = f"{name}: asked over the network" if provider != "offline" or sent else f"{name}: nothing left this machine"
     told = f" {plain(notice)}" if notice else ""
     if not cards:
         st.caption(f":material/smart_toy: {where}.{told}")
+        chat_privacy.after(sent, key)
         return
     if told:
         st.caption(f":material/info:{told}")
@@ -143,43 +148,13 @@ def below(
         for card in cards[:_MOST_CARDS]:
             with st.popover(f"[{card.number}] Evidence", icon=":material/fact_check:", key=f"card_{key}_{card.number}"):
                 evidence_card.shown(app, actor, card, f"{key}_{card.number}")
+        chat_privacy.after(sent, key)
         st.caption(where)
     if len(cards) > _MOST_CARDS:
         st.caption(f"{len(cards) - _MOST_CARDS} more are not shown.")
     waiting = {int(card.links["proposal"]): str(card.links["digest"]) for card in cards if card.links.get("proposal")}
     if waiting:
         approval_view.waiting(app, actor, waiting, key)
-
-
-def history(app: App, actor: Actor, current: int | None) -> None:
-    """A person's conversations: open, rename, delete."""
-    found = app.assistant.conversations(actor)
-    with st.popover("History", icon=":material/history:", key="chat_history"):
-        if not found:
-            st.caption("Nothing asked yet. Conversations are kept here, for you alone, until you delete them.")
-        for row in found[:_MOST_LISTED]:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                label = plain(row.title, 60) or "Without a title"
-                when = ago(row.updated_at, app.clock())
-                icon = ":material/chat:" if row.id == current else None
-                if st.button(label, key=f"open_{row.id}", help=f"Last used {when}", icon=icon, width="stretch"):
-                    st.query_params.from_dict({IN_URL: str(row.id)})
-                    st.rerun()
-                if st.button(
-                    "", icon=":material/delete:", key=f"delete_{row.id}", help="Delete for good", type="tertiary"
-                ):
-                    with refusal.shown():
-                        app.assistant.delete(actor, int(row.id or 0))
-                        if row.id == current:
-                            st.query_params.clear()
-                        st.rerun()
-        named = next((row for row in found if row.id == current), None)
-        if named is not None and current is not None:
-            title = st.text_input("Title of this conversation", named.title, key=f"title_{current}", max_chars=60)
-            if title != named.title:
-                with refusal.shown():
-                    app.assistant.rename(actor, current, title)
-                    st.rerun()
 
 
 def as_of(app: App) -> str:
