@@ -75,7 +75,7 @@ def test_times_told_by_something_else(text: str, hosts: list[str], windows: list
     ],
 )
 def test_limit_in_base_units(text: str, value: float, side: str) -> None:
-    found = limits.find(text, ahead=False)
+    found = limits.find(text.lower(), ahead=False)
     assert found is not None and found.side == side
     assert limits.scaled(found.value, found.unit, ["cpu_busy"]) == pytest.approx(value)
 
