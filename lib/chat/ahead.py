@@ -99,11 +99,11 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
 
 
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
-    _rule(rf"{_LEAD}(?:day after tomorrow|tomorrow)(?: (?P<part>morning|afternoon|evening|night))?{_AT}", _tomorrow),
     _rule(
         rf"(?:at |by |around )?(?P<clock>{_CLOCK}) (?:on )?(?:the )?(?:day after )?tomorrow",
         _tomorrow,
     ),
+    _rule(rf"{_LEAD}(?:day after tomorrow|tomorrow)(?: (?P<part>morning|afternoon|evening|night))?{_AT}", _tomorrow),
     _rule(
         rf"(?:in|over|within|for|during)? ?(?:the )?(?:next|coming|following) (?P<n>{_N}) ?(?P<unit>{_UNIT})", _rolling
     ),

@@ -16,7 +16,8 @@ from lib.frames import Window
 BESIDE, BEFORE = timedelta(hours=1), timedelta(hours=24)
 KINDS = {"deploy": "deploy", "release": "deploy", "roll": "deploy", "maint": "maintenance", "upgrade": "deploy"}
 _MARK = re.compile(
-    r"\b(?P<how>since|after|before|during|around|until|at the time of|(?:before|after) and (?:before|after)|from) "
+    r"\b(?P<how>since|after|before|during|around|until|at the time of|did|has|(?:before|after) and (?:before"
+    r"|after)|from) "
     r"(?:(?:the|our|my|that|this|his|her) )?(?:(?:last|latest|most recent|newest|previous) )?"
     r"(?P<kind>deploy(?:ment|s)?|releases?|roll-?outs?|maintenance(?: window)?|upgrade|annotation|mark|note|event)\b"
     r"(?: (?:of|about|called|named) (?P<text>[\w.-]+(?: \d[\w.]*)?))?"
@@ -34,6 +35,9 @@ _EARLIER = re.compile(
 )
 _SPAN = rf"(?:{times.DAY}|(?:last|this|previous|the previous) (?:week|month|hour))"
 _BETWEEN = re.compile(rf"\b(?P<lead>from|between) {_SPAN}(?P<link> (?:to|and) ){_SPAN}")
+# What an event did is told by both its sides.
+_EFFECT = re.compile(r"\b(?:chang|differ|affect|impact|effect)")
+_GOES_ON = re.compile(r"^(?:and|what about|how about|same for|also)\b")
 _SHIFTS = {"day": timedelta(days=1), "week": timedelta(days=7), "hour": timedelta(hours=1)}
 _SUNDAY = timedelta(days=7)
 
@@ -46,14 +50,16 @@ def find_all(
     blanked = text
     beside: timedelta | None = None
     for match in list(_MARK.finditer(blanked)):
-        found += _marked(match, now, marks, hosts)
+        if match["how"] in ("did", "has") and not _EFFECT.search(text):
+            continue
+        found += _marked(match, now, marks, hosts, comparing and _EFFECT.search(text) is not None)
         blanked = _blank(blanked, match)
     if (both := _BOTH_SIDES.search(blanked)) is not None:
         beside = times.seconds(both["n"], both["unit"]) if both["n"] else BESIDE
         found.append(Found(TimeKind.EVER, both[0], both.start(), both.end()))
         blanked = _blank(blanked, both)
     earlier = None
-    if comparing and (earlier := _EARLIER.search(blanked)):
+    if (comparing or _GOES_ON.match(text)) and (earlier := _EARLIER.search(blanked)):
         blanked = _blank(blanked, earlier)
     if comparing:
         # Of "from yesterday to today" a comparison means the two days, not the span over both.
@@ -74,7 +80,7 @@ def _blank(text: str, match: re.Match[str]) -> str:
 
 
 def _marked(
-    match: re.Match[str], now: datetime, marks: Sequence[Mapping[str, Any]], hosts: Sequence[str]
+    match: re.Match[str], now: datetime, marks: Sequence[Mapping[str, Any]], hosts: Sequence[str], effect: bool
 ) -> list[Found]:
     kind = next((name for start, name in KINDS.items() if match["kind"].startswith(start)), "")
     wanted = [
@@ -90,7 +96,7 @@ def _marked(
     mark = max(wanted, key=lambda one: one["start"])
     start, end = mark["start"], mark["end"] or mark["start"]
     how = match["how"]
-    if " and " in how:
+    if " and " in how or (effect and how in ("after", "since", "at the time of", "did", "has")):
         windows = [Window(start - BESIDE, start), Window(end, min(end + BESIDE, now))]
     elif how in ("before", "until"):
         windows = [Window(start - BEFORE, start)]

@@ -31,7 +31,7 @@ _STATISTICS = {
     Sign.WORST,
 }
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
-_FLOWS = {"network_received", "network_sent", "disk_read", "disk_written"}
+_FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
     "- what was the worst anomaly yesterday?\n"
@@ -60,6 +60,7 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     if Sign.METRICS in parsed.signs and parsed.rest and not parsed.cannot and not parsed.things:
         # "is there a metric about temperature?" is a search, and finding nothing is its answer.
         parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
+    parsed = kinds.rebased(parsed, context)
     obstacle = _obstacle(parsed, known)
     # What is unknown on its own ("space") may be the answer to a question back.
     if (obstacle is None or parsed.rest) and (chosen := _chosen(parsed, context)):
@@ -196,15 +197,29 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
         and not (parsed.things and signs & _STATISTICS)
     ):
         return replace(
-            request, intent=Intent.METRICS, things=(), search=" ".join(parsed.words), counting=Sign.COUNT in signs
+            request,
+            intent=Intent.METRICS,
+            things=(),
+            search=" ".join(parsed.words),
+            counting=Sign.COUNT in signs,
+            label=_of_series(signs),
         )
     if not parsed.things:
         return _without_thing(replace(request, things=()), parsed, context)
-    if Sign.COUNT in signs and not signs & {Sign.SAMPLES, Sign.SERIES} and any(t in MEASURES for t in parsed.things):
+    if (
+        Sign.COUNT in signs
+        and not signs & {Sign.SAMPLES, Sign.SERIES, Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN}
+        and any(t in MEASURES and t not in _FLOWS for t in parsed.things)
+    ):
         return Reply(f"I cannot count that; of {title(parsed.things[0], known)} I know values, extremes and when.")
     if Sign.FOLLOW in signs and last is not None and last.intent is Intent.STATISTIC:
         request = _inherited(request, parsed, last)
     return _statistic(request, parsed, last if Sign.FOLLOW in signs else None, known)
+
+
+def _of_series(signs: frozenset[Sign]) -> str:
+    """Whether series, and not metrics, are what is counted."""
+    return "series" if Sign.SERIES in signs and Sign.METRICS not in signs else ""
 
 
 def _windows(parsed: Parsed, now: datetime) -> tuple[tuple[Window, ...], bool]:
@@ -287,7 +302,11 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic = "mean"
     elif Sign.MEAN in signs or (Sign.MIN in signs and signs & {Sign.MAX, Sign.WORST}) or len(request.windows) > 1:
         statistic = "summary"
-    elif Sign.LATEST in signs or moment or (which_host and not request.time_given):
+    elif (
+        (Sign.LATEST in signs and not (extremes and request.time_given))
+        or moment
+        or (which_host and not request.time_given)
+    ):
         statistic = "latest"
     elif extremes or when:
         statistic = "min" if lowest else "max"

@@ -53,6 +53,7 @@ _STATISTICS = (
     (Sign.MIN, "min"),
     (Sign.INCREASE, "increase"),
 )
+_YES_OR_NO = re.compile(r"(?:did|has|have|is|was|are|were|does)\b")
 _HOSTS = r"(?:of the )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
 _LABEL_OF = {
     "mountpoint": "node_filesystem_avail_bytes",
@@ -98,7 +99,10 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     last = context.request
     if len(request.windows) > 1 and not things and Sign.COMPARE in signs and last is not None and last.things:
         things = last.things
-        parsed, request = _as_before(parsed, request, last)
+        parsed, request = (
+            replace(parsed, things=things),
+            replace(request, things=things, hosts=request.hosts or last.hosts),
+        )
     if len(request.windows) > 1 and things and (Sign.COMPARE in signs or _both_sides(parsed)):
         return _compared(request, parsed, known)
     if parsed.limit is not None:
@@ -223,7 +227,7 @@ def _forecast(request: Request, parsed: Parsed, context: Context) -> Request | R
 
 
 def _runs_out(text: str) -> bool:
-    lowered = text.lower()
+    lowered = text.lower().replace("how full", "")
     return any(words in lowered for words in ("run out", "running out", "runs out", "full", "fill", "exhaust"))
 
 
@@ -282,15 +286,20 @@ def _pair(request: Request, parsed: Parsed) -> Request | Reply:
     return replace(request, intent=intent, things=parsed.things[:2])
 
 
-def _as_before(parsed: Parsed, request: Request, last: Request) -> tuple[Parsed, Request]:
-    """A comparison of what was asked before: its thing, its hosts, and its window where none is said."""
-    windows = request.windows
-    if any(found.begin == found.end for found in parsed.times) and last.windows:
-        shift = windows[0].start - windows[1].start
-        window = last.windows[-1]
-        windows = (Window(window.start - abs(shift), window.end - abs(shift)), window)
-    asked = replace(request, things=last.things, hosts=request.hosts or last.hosts, windows=windows)
-    return replace(parsed, things=last.things), asked
+def rebased(parsed: Parsed, context: Context) -> Parsed:
+    """ "The day before" is before what was asked about last; today stands in for it where nothing was."""
+    stands = next((found for found in parsed.times if found.begin == found.end and found.window is not None), None)
+    if stands is None or stands.window is None:
+        return parsed
+    other = next(found for found in parsed.times if found is not stands and found.window is not None)
+    last, earlier, base = context.request, other.window, stands.window
+    assert earlier is not None
+    if last is not None and last.windows and last.time_given:
+        shift = base.start - earlier.start
+        base = last.windows[-1]
+        earlier = Window(base.start - shift, base.end - shift)
+    kept = (replace(stands, window=base),) if Sign.COMPARE in parsed.signs else ()
+    return replace(parsed, times=(*kept, replace(other, window=earlier)))
 
 
 def _both_sides(parsed: Parsed) -> bool:
@@ -310,7 +319,8 @@ def _compared(request: Request, parsed: Parsed, known: Vocabulary) -> Request | 
         windows=tuple(sorted(request.windows, key=lambda one: one.start)),
         statistic=statistic,
         quantile=parsed.quantile or request.quantile,
-        by_how_much=Sign.BY_HOW_MUCH in parsed.signs,
+        by_how_much=Sign.BY_HOW_MUCH in parsed.signs and not _YES_OR_NO.match(parsed.text.lower()),
+        label="percent" if re.search(r"\b(?:percent|%|relative)", parsed.text.lower()) else "",
     )
     return _needing(request, parsed, known)
 

@@ -143,7 +143,8 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             r"is stored|do (?:you|we) have|have (?:you|we))))|"
             r"what (?:time )?(?:range|span|period)"
             r"|(?:oldest|earliest|first|newest|latest|most recent|last) (?:samples?|data ?points?|data)"
-            r"|when (?:did|does|do) (?:the )?(?:data|history|collection|recording) (?:start|begin|end)"
+            r"|when (?:did|does|do) (?:the |our )?(?:data|history|collection|recording"
+            r"|monitoring)(?: of (?:the )?(?:data|metrics|samples))? (?:start|begin|end)"
             r"|(?:start|beginning|end) of (?:the )?(?:data|history)|data range|how long (?:is|"
             r"has) (?:the )?(?:history|data)"
             r"|how long have you|history",
@@ -278,6 +279,21 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
 STOP = frozenset(
     """
     % 's a about watch watches watched watching working
+    expose exposes exposed provide provides provided offer offers serve serves served handle handles handled deliver
+    delivered produce produces produced generate generated
+    actual actually additional almost altogether anything anymore apart best certain closely complete completely
+    concerning
+    currently daily different distinct entire especially exact exactly existing fairly following further general
+    generally
+    given going gone highly hourly
+    individual instead interested item items entries entry elements lasting later mainly
+    maybe monitored moreover mostly namely necessary newly others overall particular particularly perhaps plus
+    precise precisely present previously prior probably rather recently regarding relevant
+    respect respective roughly seem seems seen several significantly simply single somehow something specific
+    specifically
+    still strongly suddenly supposed sure taken terms total truly upon various visible within wondering
+    believe check checked happen noticed notice observed saw think thought understand whatever everything
+    everyone somebody someone anybody nobody regard regards context case cases kinds sorts types way ways
     across actually again all also among amount an answer any anyone approx approximately are
     around as ask at be been being between both but by byte bytes came can case combined come consume consumed
     could curious currently data day detected did do does doesn't doing don't done during each either else ever

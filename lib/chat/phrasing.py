@@ -47,6 +47,33 @@ def quantity(value: float | None, unit: str = "") -> str:
     return amount(value, unit)
 
 
+def bold(value: float | None, unit: str, n: int) -> str:
+    """A value in bold with its mark: what was asked for."""
+    return f"**{quantity(value, unit)}** [{n}]"
+
+
+def on_hosts(asked: Request) -> str:
+    """` on web-01, web-02`, or nothing where no host was named."""
+    return f" on {', '.join(code(host) for host in asked.hosts[:5])}" if asked.hosts else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """A noun as its count needs it."""
+    if count == 1:
+        return noun
+    return noun if noun.endswith("series") else f"{noun}s"
+
+
+def tally(count: int, noun: str, n: int) -> str:
+    """A count in bold, its mark, and what was counted."""
+    return f"**{count:,}** [{n}] {plural(count, noun)}"
+
+
+def more(result: Result, shown: int, n: int) -> str:
+    """The line that says how many there are where not all are shown."""
+    return f"\n- … and more: {result.total:,} [{n}] in all" if result.total > shown else ""
+
+
 def failed(result: Result) -> str:
     """Why there is no number; names in the message are foreign text."""
     return inert(result.message.replace("`", "'")).replace("*", "\\*").replace("_", "\\_")
@@ -206,6 +233,9 @@ def metrics(request: Request, result: Result, n: int) -> str:
     on = f" on {code(request.hosts[0])}" if request.hosts else ""
     about = f" about {code(request.search)}" if request.search else ""
     head = f"{_counted(values['metrics'], 'metric', n)}{about} with {values['series']:,} series [{n}] stored{on}"
+    if request.label == "series":
+        head = f"{_counted(values['series'], 'series', n)} of {values['metrics']} metrics [{n}]{about} stored{on}"
+        head = head.replace("seriess", "series")
     head = head.replace("stored", "are stored" if values["metrics"] != 1 else "is stored")
     if request.counting:
         return f"{head}."

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lib.chat import anchors, orders
+from lib.chat import anchors, limits, orders
 from lib.chat.ahead import find_ahead
 from lib.chat.escape import UNSEEN
 from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
@@ -29,18 +29,6 @@ _HOST_LIKE = re.compile(r"[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*[-.]?\d+(?::\d+)?|\d{1
 _SQL = re.compile(
     r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
 )
-_LIMIT = re.compile(
-    r"(?P<side>(?:(?:is|are|was|were|be|get|gets|got|go|goes|went|stay(?:ed)?|rise[sn]?|rose|fall(?:s|en)?|fell"
-    r"|drop(?:s|ped)?)(?: ever)? )?"
-    r"(?:above|over|more than|greater than|higher than|larger than|at least|exceed(?:s|ed|ing)?|beyond|past"
-    r"|below|under|less than"
-    r"|lower than|smaller than|at most|reach(?:es|ed|ing)?|hits?|cross(?:es|ed|ing)?|>=?|<=?|to|of|at)) ?"
-    r"(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?(?P<unit>%|percent|pct|[kmgt]i?b(?:/s|ps)?|bytes?(?:/s)?|b/s"
-    r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
-    r"(?: full| used| capacity| utili[sz]ation)?(?![\w:/-])"
-)
-_SHARE = re.compile(r"(?<![\w.])(?P<n>\d{1,3}(?:\.\d+)?) ?(?:%|percent|pct)(?: full| used)?(?!\w)")
-_LIMIT_ONLY_BESIDE = ("to", "of", "at", "reach", "hit", "past", "beyond")
 _QUERY = re.compile(
     r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\(|\[\d+[smhdw]\]"
     r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b|\btable\b|\binto\b|;|\*)",
@@ -55,6 +43,8 @@ _QUANTILES = (
 )
 _TOP = re.compile(
     r"\b(?:top|first|worst|best|highest|lowest|busiest|biggest) (\d{1,2}|three|five|ten)\b"
+    r"|\b(?:the |name |list |show |which |what )(\d{1,2}|two|three|four|five|six|ten) (?:hosts|machines|servers|nodes)"
+    r"(?= (?:with|by|that|had|have|having|which|used?)\b)"
     r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
 )
 _ANOMALY_ID = re.compile(r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b")
@@ -66,16 +56,26 @@ _LABELS = (
     (r"\bcores?\b", "cpu"),
     (r"\bjobs?\b(?! completed)", "job"),
 )
-_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+# "Now for web-02" goes on; it is not about this moment.
+_NOW_FOR = re.compile(r"^(?:(?:and|ok|okay|so),? )*now(?=,? (?:for|on|about|with|do|show)\b)")
+_LABEL_NAMED = re.compile(
+    r"\b(?:label|tag|dimension)s? (?:called |named )?[\"'`]?(?!(?:does|do|has|have|of|on|are|is|for|in|values?"
+    r"|names?|anomaly)\b)"
+    r"(?P<name>[a-z_]\w*)"
+)
+# Disks as things to list; elsewhere the word is one of several measures.
+_DISKS = re.compile(
+    r"\b(?:which|what|how many|list|show|name)(?: me)?(?: the| all)* disks(?= (?:of|on|does|do|has|have"
+    r"|are there|exist))"
+)
 _AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
 _PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
-_DURATION = re.compile(r"\b(?:for|longer|lasted|lasting|last)\b[^,]{0,12}$")
 _MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
 _COMPARING = re.compile(
     r"\b(?:compare[ds]?|comparison|versus|vs|than|against|difference|change[ds]?|by how much|how much (?:more"
-    r"|less|higher|lower)|same (?:time|period))\b"
+    r"|less|higher|lower)|same (?:time|period)|affect(?:ed)?|impact(?:ed)?|effect)\b"
 )
-_WORDS = {"three": 3, "five": 5, "ten": 10}
+_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         return Parsed(clean, sql=found["sql"])
     if _QUERY.search(clean):
         return Parsed(clean, refusal=_NO_QUERY)
-    masked = _Masked(clean.lower())
+    masked = _Masked(_NOW_FOR.sub("and", clean.lower()))
     order = orders.find(masked.text)
     labels = _labels(masked)
     exact, unknown_metric = _names(masked, known)
@@ -164,10 +164,13 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     quantile = _quantile(masked)
     anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
-    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2]) else None
+    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3]) else None
     _correct(masked, known)
     ahead = _AHEAD.search(masked.text) is not None
-    limit, side, unit = _limit(masked, ahead)
+    limit = limits.find(masked.text, ahead)
+    if limit is not None:
+        masked.blank(limit.begin, limit.end)
+    listed = bool(masked.take(_DISKS))
     spoken, loose, thing_words = _things(masked)
     things = [thing for _, thing in sorted([*exact, *spoken])]
     times, coming = _times(masked, now, known, hosts, ahead)
@@ -176,11 +179,18 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     signs, severity, held = _signs(masked)
     if ahead or coming:
         signs.add(Sign.FORECAST)
-    if ranked:
+    if listed:
+        signs.add(Sign.LABELS)
+    if ranked and not ranked[2]:
         signs.add(Sign.MIN if ranked[0].startswith("lowest") else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
     rest = [word for word, _, _ in masked.tokens() if word not in STOP]
+    named = _LABEL_NAMED.search(clean.lower())
+    of_label = next((name for words, name in _LABELS if re.search(words, clean.lower())), "")
+    if named and Sign.LABELS in signs:
+        of_label = named["name"]
+        rest = [word for word in rest if word != of_label]
     unknown_host = _unknown_host(rest, known)
     parsed = Parsed(
         clean,
@@ -197,11 +207,11 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         severity,
         unknown_metric,
         unknown_host,
-        limit=_scaled(limit, unit, things),
-        side=side,
+        limit=limits.scaled(limit.value, limit.unit, things) if limit else None,
+        side=limit.side if limit else "",
         ahead=coming,
         order=order,
-        of_label=next((name for words, name in _LABELS if re.search(words, clean.lower())), ""),
+        of_label=of_label,
     )
     rest = [word for word in rest if word != unknown_host]
     parsed = _matched(parsed, loose, thing_words, rest, held, known)
@@ -335,48 +345,6 @@ def _times(
         masked.blank(one.begin, one.end)
     spans = [one for one in found if one.kind not in (TimeKind.EVER, TimeKind.NOW)]
     return tuple(spans or found), tuple(coming)
-
-
-def _limit(masked: _Masked, ahead: bool) -> tuple[float | None, str, str]:
-    """A limit with its side and unit as written: "above 80 %"; a bare "to 90" is one only where it has a unit."""
-    for match in _LIMIT.finditer(masked.text):
-        side = match["side"].split()[-1] if " than" not in match["side"] else match["side"]
-        unit = match["unit"] or ""
-        if any(side.startswith(word) for word in _LIMIT_ONLY_BESIDE) and not (
-            (ahead and side not in ("of", "at", "past", "beyond"))
-            or (unit not in ("", "s", "m", "seconds", "minutes", "second") and side not in ("of",))
-        ):
-            continue
-        if unit in ("minutes", "minute", "seconds", "second", "m", "s") and _DURATION.search(
-            masked.text[: match.start()]
-        ):
-            continue
-        masked.blank(match.start(), match.end())
-        below = re.match(r"(?:.* )?(?:below|under|less|lower|smaller|at most|<|fall|fell|drop)", match["side"])
-        told = "below" if below else "" if side.startswith(("to", "reach", "hit", "cross", "at", "of")) else "above"
-        return float(match["n"].replace(",", "")), told, unit
-    if ahead and (share := _SHARE.search(masked.text)):
-        masked.blank(share.start(), share.end())
-        return float(share["n"]), "", "%"
-    return None, "", ""
-
-
-def _scaled(limit: float | None, unit: str, things: Sequence[str]) -> float | None:
-    """A limit in the unit of what it is about: "2 GiB" in bytes, "200 ms" in seconds."""
-    if limit is None:
-        return None
-    if unit.startswith(("ms", "milli")):
-        return limit / 1000
-    if unit.startswith("min"):
-        return limit * 60
-    bare = unit.removesuffix("/s").removesuffix("ps")
-    if len(bare) >= 2 and bare.endswith("b") and bare[0] in _POWERS:
-        return float(limit * (1024.0 if "i" in bare else 1000.0) ** _POWERS[bare[0]])
-    if bare in ("k", "m"):
-        return limit * {"k": 1e3, "m": 1e6}[bare]
-    if unit in ("%", "percent", "pct") and things and not (things[0] in MEASURES and MEASURES[things[0]].unit == "%"):
-        return limit if things[0] in MEASURES else limit / 100
-    return limit
 
 
 def _correct(masked: _Masked, known: Vocabulary) -> None:

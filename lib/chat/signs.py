@@ -73,6 +73,15 @@ _H = r"(?:hosts?|machines?|servers?|nodes?|instances?|boxe?s?|ones?|systems?)"
 
 # Tried before all others; longer phrases first.
 CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
+    (r"(?:longest|greatest|largest) (?:duration|lasting)|longest[- ]running", Sign.LONGEST),
+    (r"affect(?:ed|s)?|impact(?:ed|s)?|(?:have|had) an? (?:effect|impact)(?: on)?|effect", Sign.COMPARE),
+    (r"(?:the )?(?:difference|change) (?:in|of|between)", (Sign.BY_HOW_MUCH, Sign.COMPARE)),
+    (r"(?:the )?(?:total|overall|exact) (?:number|count) of|how many in total", Sign.COUNT),
+    (
+        r"(?:from )?when to when|from when (?:until|till)|until when|how long (?:do|have) (?:we|you) (?:have|had|kept)",
+        Sign.SPAN,
+    ),
+    (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= (?:the|all|by))|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
     (
         r"(?:scrap(?:e|ing)|sampl(?:e|ing)|collection|polling|measurement) (?:interval|frequency|rate|period"
         r"|resolution|step)"
@@ -82,6 +91,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.INTERVAL,
     ),
     (
+        r"(?:for )?(?:what|which) (?:share|percent(?:age)?|fraction|part|proportion) of(?: the time)?|"
         r"how (?:often|frequently)|(?:what )?(?:share|percent(?:age)?|fraction|part|proportion|how much) of (?:the )?"
         r"(?:time|readings|samples)|how many (?:times|readings|samples) (?:was|were|did|is)",
         Sign.OFTEN,
@@ -94,7 +104,9 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.STALE,
     ),
     (
-        r"stale(?: series| data)?|(?:has |have |had )?stopped (?:reporting|sending|being reported)(?: data)?|silent"
+        r"not (?:sending|reporting|delivering|providing)(?: any)?(?: new)?(?: data| samples)?(?: any ?more"
+        r"| any longer)?"
+        r"|stale(?: series| data)?|(?:has |have |had )?stopped (?:reporting|sending|being reported)(?: data)?|silent"
         r"|no longer (?:reports?|reporting|reported|sends?|sending|updated)|not reporting|went (?:quiet|silent)"
         r"|gone quiet"
         r"|dead series|not (?:been )?updated|outdated|without (?:new|recent|fresh) (?:data|samples)|disappeared"
@@ -102,11 +114,13 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.STALE,
     ),
     (
+        r"(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?|incomplete|"
         r"gaps?(?: in (?:the )?(?:data|collection|series|history|monitoring))?|holes?(?: in (?:the )?(?:data|history))?"
         r"|missing (?:data|samples|values|points|scrapes|measurements|intervals)|interruptions?|pauses?|drop-?outs?"
         r"|(?:data|scrape|scraping|collection|monitoring) (?:outages?|loss|is missing|was missing|missing)"
         r"|not scraped|lost data"
-        r"|data (?:incomplete|complete)|incomplete data|(?:is|are|was) (?:any|some) data missing|data (?:go "
+        r"|(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?|"
+        r"data (?:incomplete|complete)|incomplete data|(?:is|are|was) (?:any|some) data missing|data (?:go "
         r"|went )?missing",
         Sign.GAPS,
     ),
@@ -196,7 +210,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (
         r"(?:labels?|dimensions?|tags?)(?: (?:values?|names?|keys?))?|(?:values|different values) of (?:the )?label"
-        r"|(?:which|what|how many)(?: different)? (?:devices?|mount ?points?|modes?|status codes?|codes?|disks"
+        r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: different"
+        r"| distinct)? (?:devices?|mount ?points?|modes?|status codes?|codes?|disks"
         r"|file ?systems|interfaces|nics|cores)"
         r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for))",
         Sign.LABELS,
@@ -228,12 +243,18 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (r"busier|higher|larger|slower|worse", Sign.COMPARE),
     (r"(?:less|lower|smaller|faster|better)(?= than)", (Sign.COMPARE, Sign.LESS)),
     (r"than", Sign.COMPARE),
+    (
+        r"(?:(?:do |that |which )?(?:we|you|they)|(?:is|are|being|get|gets)) (?:collect(?:ed|ing)?|monitor(?:ed"
+        r"|ing)?|store[d]?"
+        r"|gather(?:ed)?|track(?:ed)?|keep|kept|watch(?:ed)?|ha(?:ve|s))",
+        Sign.LIST,
+    ),
 ]
 
 # Any of these makes a question one about what is to come; times are then read as times ahead.
 AHEAD = (
     r"\bwill\b|\bforecast(?:s|ed|ing)?\b|\bpredict(?:s|ed|ion|ions|ing)?\b|\bgoing to\b"
-    r"|\bexpect(?:ed)?\b(?! value| range)|\brun(?:s|ning)? out\b"
+    r"|\bexpect(?:ed)?\b(?! value| range)|\brun(?:s|ning)? (?:out|full)\b"
     r"|\bwhen (?:does|do|is|are) .*\b(?:full|fill|reach|cross|hit|exceed|run|drop|fall|go|get|pass|below|above)"
     r"|\bprojected?\b|\bextrapolate\b|\bby when\b|\bhow soon\b"
     r"|\bwould .* be\b|\bprojection\b|\bshall .* be\b|\bhow long until\b|\bestimated?\b"
@@ -242,5 +263,5 @@ AHEAD_WORDS = (
     r"will|forecast(?:s|ed|ing)?|predict(?:s|ed|ion|ions|ing)?|going to|expect(?:ed)?|run(?:s"
     r"|ning)? out(?: of)?|extrapolate|future"
     r"|projection|project(?:ed)?|by when|how soon|how long until|would|be|estimate[ds]?|likely|outlook|upcoming"
-    r"|ahead|left"
+    r"|ahead|left|run(?:s|ning)?"
 )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lib.chat import telling_quality
 from lib.chat.escape import code, inert
-from lib.chat.phrasing import cited, moment, quantity, window
+from lib.chat.phrasing import bold, cited, moment, more, on_hosts, plural, quantity, tally, window
 from lib.chat.request import Intent, Request
 from lib.chat.tools.data import Result
 from lib.frames import Window
-from lib.profiling.words import duration
 
 _MOST = 8
 
@@ -19,28 +18,6 @@ _MOST = 8
 def tell(asked: Request, result: Result, name: str, n: int) -> str:
     """The answer to one call."""
     return _WORDS[asked.intent](asked, result, name, n)
-
-
-def _bold(value: float | None, unit: str, n: int) -> str:
-    return f"**{quantity(value, unit)}** [{n}]"
-
-
-def _on(asked: Request) -> str:
-    return f" on {', '.join(code(host) for host in asked.hosts[:5])}" if asked.hosts else ""
-
-
-def _plural(count: int, noun: str) -> str:
-    if count == 1:
-        return noun
-    return noun if noun.endswith("series") else f"{noun}s"
-
-
-def _counted(count: int, noun: str, n: int) -> str:
-    return f"**{count:,}** [{n}] {_plural(count, noun)}"
-
-
-def _more(result: Result, shown: int, n: int) -> str:
-    return f"\n- … and more: {result.total:,} [{n}] in all" if result.total > shown else ""
 
 
 def _points(unit: str, value: float, n: int) -> str:
@@ -57,16 +34,18 @@ def _compare(asked: Request, result: Result, name: str, n: int) -> str:
     second = Window(values["second_start"], values["second_end"])
     words = {"quantile": f"{100 * asked.quantile:g}th percentile", "min": "minimum", "max": "maximum"}
     words |= {"stddev": "standard deviation", "increase": "growth"}
-    what = f"The {words.get(asked.statistic, asked.statistic)} of {name}{_on(asked)}"
+    what = f"The {words.get(asked.statistic, asked.statistic)} of {name}{on_hosts(asked)}"
     change, percent = values["change"], values["change_percent"]
     way = "up" if change > 0 else "down"
     share = f" ({quantity(abs(percent), '%')} [{n}])" if percent is not None else ""
     if not change:
         told = "the same"
+    elif asked.label == "percent" and percent is not None:
+        told = f"{way} {bold(abs(percent), '%', n)}"
     elif asked.by_how_much and unit in ("%", "ratio"):
         told = f"{way} **{quantity(abs(change) * (100 if unit == 'ratio' else 1))}** [{n}] percentage points{share}"
     elif asked.by_how_much:
-        told = f"{way} {_bold(abs(change), unit, n)}{share}"
+        told = f"{way} {bold(abs(change), unit, n)}{share}"
     else:
         told = f"{way} {_points(unit, change, n)}{share}"
     now, then = quantity(values["second"], unit), quantity(values["first"], unit)
@@ -80,7 +59,7 @@ def _compare(asked: Request, result: Result, name: str, n: int) -> str:
         f"- {code(row['host'])}: {quantity(row['first'], unit)} [{n}], then {quantity(row['second'], unit)} [{n}]"
         for row in result.rows[:_MOST]
     ]
-    return "\n".join([f"{head} By host, what changed most first:", "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([f"{head} By host, what changed most first:", "", *lines]) + more(result, len(lines), n)
 
 
 def _odd(asked: Request, result: Result, name: str, n: int) -> str:
@@ -90,7 +69,7 @@ def _odd(asked: Request, result: Result, name: str, n: int) -> str:
     side = "above" if first["away"] > 0 else "below"
     head = (
         f"{code(first['host'])} differs most {window(result.window or asked.windows[0])}: its mean of {name} was "
-        f"{_bold(first['mean'], unit, n)}, {side} the middle of {result.values['hosts']} hosts [{n}], "
+        f"{bold(first['mean'], unit, n)}, {side} the middle of {result.values['hosts']} hosts [{n}], "
         f"{quantity(middle, unit)} [{n}]{usual}. The next are:"
     )
     lines = [f"- {code(row['host'])}: {quantity(row['mean'], unit)} [{n}]" for row in result.rows[1:4]]
@@ -116,17 +95,17 @@ def _correlation(asked: Request, result: Result, name: str, n: int) -> str:
         f"[{n}] {span}. The strongest first:"
     )
     lines = [f"- {code(row['host'])}: r = {row['r']:.3f} [{n}], {strength(row['r'])}" for row in result.rows[:_MOST]]
-    return "\n".join([head, "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([head, "", *lines]) + more(result, len(lines), n)
 
 
 def _ratio(asked: Request, result: Result, name: str, n: int) -> str:
     span, value = window(result.window or asked.windows[0]), result.values["ratio"]
-    where = f" on {code(result.rows[0]['host'])}" if result.total == 1 else _on(asked)
-    head = f"The ratio of {name.replace(' and ', ' to ', 1)}{where} was {_bold(value, '', n)} {span}"
+    where = f" on {code(result.rows[0]['host'])}" if result.total == 1 else on_hosts(asked)
+    head = f"The ratio of {name.replace(' and ', ' to ', 1)}{where} was {bold(value, '', n)} {span}"
     if result.total == 1:
         return f"{head}: the mean of the one divided by the mean of the other."
     lines = [f"- {code(row['host'])}: {quantity(row['ratio'])} [{n}]" for row in result.rows[:_MOST]]
-    return "\n".join([f"{head} over {result.total} hosts [{n}]. By host:", "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([f"{head} over {result.total} hosts [{n}]. By host:", "", *lines]) + more(result, len(lines), n)
 
 
 def _beyond(asked: Request, result: Result, name: str, n: int) -> str:
@@ -138,7 +117,7 @@ def _beyond(asked: Request, result: Result, name: str, n: int) -> str:
         if not reached:
             return f"**0** [{n}] hosts had {name} {asked.side} {limit} {span}."
         lines = [f"- {code(row['host'])}: {quantity(row['share'], '%')} [{n}] of the readings" for row in reached[:25]]
-        head = f"{_counted(values['hosts'], 'host', n)} had {name} {asked.side} {limit} {span}:"
+        head = f"{tally(values['hosts'], 'host', n)} had {name} {asked.side} {limit} {span}:"
         return "\n".join([head, "", *lines])
     if asked.when and reached:
         first = min(row["first_at"] for row in reached)
@@ -150,7 +129,7 @@ def _beyond(asked: Request, result: Result, name: str, n: int) -> str:
         )
     of = sum(row["of"] for row in result.rows)
     head = (
-        f"{name}{_on(asked)} was {asked.side} {limit} for {_bold(values['share'], '%', n)} of the readings {span}: "
+        f"{name}{on_hosts(asked)} was {asked.side} {limit} for {bold(values['share'], '%', n)} of the readings {span}: "
         f"{values['count']:,} [{n}] of {of:,} [{n}]"
     )
     if len(reached) < 2 or len(asked.hosts) == 1:
@@ -158,128 +137,6 @@ def _beyond(asked: Request, result: Result, name: str, n: int) -> str:
         return f"{head}{only}."
     lines = [f"- {code(row['host'])}: {quantity(row['share'], '%')} [{n}]" for row in reached[:_MOST]]
     return "\n".join([f"{head}. By host:", "", *lines])
-
-
-def _quality(asked: Request, result: Result, name: str, n: int) -> str:
-    check = re.search(r'check="(\w+)"', result.query)
-    return _QUALITY[check[1] if check else "gaps"](asked, result, n)
-
-
-def _about(asked: Request) -> str:
-    return (f" of {code(asked.things[0])}" if asked.things else "") + _on(asked)
-
-
-def _gaps(asked: Request, result: Result, n: int) -> str:
-    span, count = window(result.window or asked.windows[0]), result.values["count"]
-    if not count:
-        return f"**0** [{n}] gaps{_about(asked)} {span}, in {result.values['series_checked']} series [{n}]."
-    longest = result.rows[0]
-    hosts = "" if asked.hosts else f" on {result.values['hosts']} {_plural(result.values['hosts'], 'host')} [{n}]"
-    head = (
-        f"{_counted(count, 'gap', n)}{_about(asked)}{hosts} {span}. The longest lasted "
-        f"{duration(longest['seconds'])} [{n}], on {code(longest['host'])} from "
-        f"{moment(longest['start'])} to {moment(longest['end'])}."
-    )
-    if count == 1:
-        return head
-    lines = [
-        f"- {code(row['host'])}: {duration(row['seconds'])} [{n}] from {moment(row['start'])}, in "
-        f"{row['series']} series "
-        f"[{n}]"
-        for row in result.rows[:_MOST]
-    ]
-    return "\n".join([head, "", *lines]) + _more(result, len(lines), n)
-
-
-def _resets(asked: Request, result: Result, n: int) -> str:
-    span, resets = window(result.window or asked.windows[0]), result.values["resets"]
-    if not resets:
-        return f"**0** [{n}] counter resets{_about(asked)} {span}."
-    head = (
-        f"{_counted(resets, 'counter reset', n)}{_about(asked)} {span}, in {result.total} series [{n}] on "
-        f"{result.values['hosts']} {_plural(result.values['hosts'], 'host')} [{n}]:"
-    )
-    lines = [
-        f"- {code(row['host'])} {code(row['series'])}: {row['resets']} [{n}], the last at {moment(row['last_at'])}"
-        for row in result.rows[:_MOST]
-    ]
-    return "\n".join([head, "", *lines]) + _more(result, len(lines), n)
-
-
-def _constant(asked: Request, result: Result, n: int) -> str:
-    span, count = window(result.window or asked.windows[0]), result.values["count"]
-    head = (
-        f"{_counted(count, 'series', n)}{_about(asked)} never changed {span}, of "
-        f"{result.values['series_checked']} [{n}]"
-    )
-    if not count:
-        return f"{head}."
-    metrics = result.values["by_metric"]
-    if len(asked.hosts) != 1 or len(metrics) > _MOST:
-        lines = [f"- {code(metric)}: {found} [{n}] series" for metric, found in list(metrics.items())[:_MOST]]
-        return "\n".join([f"{head}:", "", *lines])
-    lines = [f"- {code(row['series'])}" for row in result.rows[:_MOST]]
-    return "\n".join([f"{head}:", "", *lines]) + _more(result, len(lines), n)
-
-
-def _stale(asked: Request, result: Result, n: int) -> str:
-    count, end = result.values["count"], (result.window or asked.windows[0]).end
-    at = f"at {moment(end.replace(microsecond=0))}"
-    hosts = asked.which_host or re.search(r"\bhosts?\b", asked.label)
-    if hosts and not asked.things:
-        gone = [one for one in str(result.values["silent_hosts"]).split(", ") if one]
-        named = f": {', '.join(map(code, gone))}" if gone else ""
-        return (
-            f"{_counted(result.values['hosts'], 'host', n)} had stopped reporting altogether {at}{named}. "
-            f"{count} [{n}] of "
-            f"{result.values['series_checked']} series [{n}] were silent."
-        )
-    head = (
-        f"{_counted(count, 'series', n)}{_about(asked)} had stopped reporting {at}, of "
-        f"{result.values['series_checked']} [{n}]"
-    )
-    if not count:
-        return f"{head}."
-    lines = [
-        f"- {code(row['host'])} {code(row['series'])}: last at {moment(row['last'])}, "
-        f"{duration(row['silent_s'])} [{n}] before"
-        for row in result.rows[:_MOST]
-    ]
-    return "\n".join([f"{head}:", "", *lines]) + _more(result, len(lines), n)
-
-
-def _duplicates(asked: Request, result: Result, n: int) -> str:
-    span, repeated = window(result.window or asked.windows[0]), result.values["repeated"]
-    head = f"{_counted(repeated, 'sample', n)}{_about(asked)} {'is' if repeated == 1 else 'are'} stored twice {span}"
-    return f"{head}, in {result.values['series_checked']} series [{n}] looked at."
-
-
-def _interval(asked: Request, result: Result, n: int) -> str:
-    typical = result.values["interval_s"]
-    if typical is None:
-        return f"One sample a series is too little to tell an interval [{n}]."
-    about = _about(asked) or " of all series"
-    head = (
-        f"The typical interval between samples{about} is {_bold(typical, 's', n)} "
-        f"{window(result.window or asked.windows[0])}"
-    )
-    longest, shortest = result.rows[0]["interval_s"], min(row["interval_s"] for row in result.rows)
-    if abs(longest - shortest) < 0.001:
-        return f"{head}, in {result.total} series [{n}]."
-    return (
-        f"{head}; over {result.total} series [{n}] it is {quantity(shortest, 's')} [{n}] to "
-        f"{quantity(longest, 's')} [{n}]."
-    )
-
-
-_QUALITY = {
-    "gaps": _gaps,
-    "resets": _resets,
-    "constant": _constant,
-    "stale": _stale,
-    "duplicates": _duplicates,
-    "interval": _interval,
-}
 
 
 def _forecast(asked: Request, result: Result, name: str, n: int) -> str:
@@ -291,7 +148,7 @@ def _forecast(asked: Request, result: Result, name: str, n: int) -> str:
         first, key = rows[0], asked.statistic
         head = (
             f"The {'highest' if key == 'max' else 'lowest'} expected value of {name}{_series(first)} is "
-            f"{_bold(first[key], unit, n)} at {moment(first[f'{key}_at'])}"
+            f"{bold(first[key], unit, n)} at {moment(first[f'{key}_at'])}"
         )
         return f"{head}, between {_low_high(first, unit, n)} with 95 % [{n}] confidence.{_made(first, n)}"
     when = f" at {moment(first['at'])}" if "at" in first else f" on average from {moment(first['start'])} on"
@@ -299,7 +156,7 @@ def _forecast(asked: Request, result: Result, name: str, n: int) -> str:
         when = f" on average {window(asked.ahead)}"
     if result.total == 1:
         return (
-            f"{name}{_series(first)} is expected to be {_bold(first['middle'], unit, n)}{when}, between "
+            f"{name}{_series(first)} is expected to be {bold(first['middle'], unit, n)}{when}, between "
             f"{_low_high(first, unit, n)} with 95 % [{n}] confidence.{_made(first, n)}"
         )
     lines = [
@@ -308,10 +165,10 @@ def _forecast(asked: Request, result: Result, name: str, n: int) -> str:
         for row in result.rows[:_MOST]
     ]
     head = (
-        f"{name}{_series(first)} is expected to be the highest{when}: {_bold(first['middle'], unit, n)}, of "
+        f"{name}{_series(first)} is expected to be the highest{when}: {bold(first['middle'], unit, n)}, of "
         f"{result.total} forecasts [{n}]:"
     )
-    return "\n".join([head, "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([head, "", *lines]) + more(result, len(lines), n)
 
 
 def _series(row: Mapping[str, Any]) -> str:
@@ -359,7 +216,7 @@ def _crosses(row: Mapping[str, Any], name: str, limit: str, unit: str, n: int) -
 def _changed(asked: Request, result: Result, name: str, n: int) -> str:
     span = window(result.window or asked.windows[0])
     head = (
-        f"{_counted(result.total, 'series', n)}{_on(asked)} changed {span}, of {result.values['compared']:,} "
+        f"{tally(result.total, 'series', n)}{on_hosts(asked)} changed {span}, of {result.values['compared']:,} "
         f"[{n}] that were "
         "compared with the time before. The strongest first:"
     )
@@ -367,11 +224,11 @@ def _changed(asked: Request, result: Result, name: str, n: int) -> str:
     for row in result.rows[: asked.top or _MOST]:
         before, now = (quantity(row[key], row["unit"]) for key in ("before", "now"))
         lines.append(f"- {code(row['host'])} {code(row['metric'])}: {before} [{n}] before, {now} [{n}] now")
-    return "\n".join([head, "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([head, "", *lines]) + more(result, len(lines), n)
 
 
 def _models(asked: Request, result: Result, name: str, n: int) -> str:
-    head = f"{_counted(result.values['detectors'], 'detector', n)}{_on(asked)} at work"
+    head = f"{tally(result.values['detectors'], 'detector', n)}{on_hosts(asked)} at work"
     if asked.counting:
         return f"{head}."
     lines = []
@@ -382,7 +239,7 @@ def _models(asked: Request, result: Result, name: str, n: int) -> str:
         lines.append(
             f"- {code(row['host'])}: version {row['version']} [{n}], trained {moment(row['trained_at'])}{span}"
         )
-    return "\n".join([f"{head}:", "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([f"{head}:", "", *lines]) + more(result, len(lines), n)
 
 
 def _at_once(asked: Request, result: Result, name: str, n: int) -> str:
@@ -394,14 +251,14 @@ def _at_once(asked: Request, result: Result, name: str, n: int) -> str:
             f"No two hosts had anomalies at the same time {span}: **{most}** [{n}] at once is the most, of "
             f"{values['count']} [{n}] anomalies."
         )
-    head = f"{_counted(most, 'host', n)} had anomalies at the same time at {moment(values['at_once_at'])}: {hosts}."
+    head = f"{tally(most, 'host', n)} had anomalies at the same time at {moment(values['at_once_at'])}: {hosts}."
     return f"{head} That is the most at once {span}, of {values['count']} [{n}] anomalies."
 
 
 def _marks(asked: Request, result: Result, name: str, n: int) -> str:
     count, span = result.values["count"], window(result.window or asked.windows[0])
     what = asked.label or "mark"
-    head = f"{_counted(count, what, n)} on the time line{_on(asked)} {span}"
+    head = f"{tally(count, what, n)} on the time line{on_hosts(asked)} {span}"
     if asked.counting:
         return f"{head}."
     lines = []
@@ -410,37 +267,37 @@ def _marks(asked: Request, result: Result, name: str, n: int) -> str:
         until = f" to {moment(row['end'])}" if row["end"] else ""
         text = f": {code(row['text'])}" if row["text"] else ""
         lines.append(f"- {row['kind']}{where} at {moment(row['start'])}{until}{text}")
-    return "\n".join([f"{head}, the newest first:", "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([f"{head}, the newest first:", "", *lines]) + more(result, len(lines), n)
 
 
 def _metric(asked: Request, result: Result, name: str, n: int) -> str:
     values, metric = result.values, code(asked.things[0])
-    on = _on(asked)
+    on = on_hosts(asked)
     what = asked.checks[0] if asked.checks else "series"
     if what == "hosts":
         hosts = ", ".join(code(host) for host in str(values["host_names"]).split(", "))
-        return f"{_counted(values['hosts'], 'host', n)} {'has' if values['hosts'] == 1 else 'have'} {metric}: {hosts}."
+        return f"{tally(values['hosts'], 'host', n)} {'has' if values['hosts'] == 1 else 'have'} {metric}: {hosts}."
     if what == "kind":
-        return f"{metric} is a {values['kind']} with {_counted(values['series'], 'series', n)}{on}."
+        return f"{metric} is a {values['kind']} with {tally(values['series'], 'series', n)}{on}."
     if what == "labels" and asked.label:
         if not result.rows:
             return f"{metric}{on} has no label {code(asked.label)} [{n}]."
         row = result.rows[0]
         shown = ", ".join(code(value) for value in str(row["values"]).split(", "))
-        return f"{metric}{on} has {_counted(row['count'], 'value', n)} of {code(asked.label)}: {shown}."
+        return f"{metric}{on} has {tally(row['count'], 'value', n)} of {code(asked.label)}: {shown}."
     if what == "labels":
         lines = [
-            f"- {code(row['label'])}: {row['count']} [{n}] {_plural(row['count'], 'value')}" for row in result.rows[:25]
+            f"- {code(row['label'])}: {row['count']} [{n}] {plural(row['count'], 'value')}" for row in result.rows[:25]
         ]
-        return "\n".join([f"{metric}{on} has {_counted(values['labels'], 'label', n)}:", "", *lines])
+        return "\n".join([f"{metric}{on} has {tally(values['labels'], 'label', n)}:", "", *lines])
     return (
-        f"{metric}{on} has {_counted(values['series'], 'series', n)} on {values['hosts']} "
-        f"{_plural(values['hosts'], 'host')} [{n}]."
+        f"{metric}{on} has {tally(values['series'], 'series', n)} on {values['hosts']} "
+        f"{plural(values['hosts'], 'host')} [{n}]."
     )
 
 
 def _sources(asked: Request, result: Result, name: str, n: int) -> str:
-    head = _counted(result.total, "source", n)
+    head = tally(result.total, "source", n)
     lines = [f"- {code(row['source'])} ({code(row['kind'])}, {code(row['state'])})" for row in result.rows[:25]]
     return f"{head}." if asked.counting else "\n".join([f"{head}:", "", *lines])
 
@@ -450,7 +307,7 @@ def _sql(asked: Request, result: Result, name: str, n: int) -> str:
     if result.total == 1 and len(row) == 1:
         ((column, value),) = row.items()
         return f"{code(column)} is **{_cell(value)}** [{n}]."
-    head = f"The query gave {_counted(result.total, 'row', n)}"
+    head = f"The query gave {tally(result.total, 'row', n)}"
     lines = [
         "- "
         + ", ".join(
@@ -458,7 +315,7 @@ def _sql(asked: Request, result: Result, name: str, n: int) -> str:
         )
         for row in result.rows[:_MOST]
     ]
-    return "\n".join([f"{head}; the first:", "", *lines]) + _more(result, len(lines), n)
+    return "\n".join([f"{head}; the first:", "", *lines]) + more(result, len(lines), n)
 
 
 def _number(value: Any) -> bool:
@@ -485,7 +342,7 @@ _WORDS: dict[Intent, Callable[[Request, Result, str, int], str]] = {
     Intent.CORRELATION: _correlation,
     Intent.RATIO: _ratio,
     Intent.BEYOND: _beyond,
-    Intent.QUALITY: _quality,
+    Intent.QUALITY: telling_quality.tell,
     Intent.FORECAST: _forecast,
     Intent.CROSSING: _crossing,
     Intent.CHANGED: _changed,

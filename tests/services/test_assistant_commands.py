@@ -46,7 +46,7 @@ def test_asking_changes_nothing_and_is_audited(world: World) -> None:
     card = proposed(world, actor)
     assert labels(world) == 0 and card.tool == "command"
     (entry,) = world.app.audit.entries(Filter(action="command.propose"))
-    assert entry.username == actor.name
+    assert entry.actor == actor.name
 
 
 def test_approved_command_is_done_once(world: World) -> None:
