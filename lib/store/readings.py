@@ -126,17 +126,18 @@ class Readings:
 
     def quantile(self, ids: Sequence[int], window: Window, share: float) -> pd.DataFrame:
         """series_id, value: the quantile (0 to 1, interpolated) of each gauge's finite values; one row a series."""
-        return self._frame(
-            # FILTER takes three quarters of the time WHERE does.
-            """SELECT * FROM (
-                SELECT series_id, quantile_cont(value, $share::DOUBLE) FILTER (isfinite(value)) AS value FROM samples
-                WHERE series_id IN (SELECT unnest($ids::INTEGER[]))
-                    AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS GROUP BY series_id)
-            WHERE value IS NOT NULL ORDER BY series_id""",
-            ids,
-            window,
-            share=share,
-        )
+        edges = {"start": naive(window.start), "end": naive(window.end)}
+        with self.store.read(window) as cursor:
+            values = self.store.archive.values(cursor, window)
+            return to_frame(
+                cursor,
+                # FILTER takes three quarters of the time WHERE does.
+                f"""SELECT * FROM (
+                    SELECT series_id, quantile_cont(value, $share::DOUBLE) FILTER (isfinite(value)) AS value
+                    FROM ({values}) GROUP BY series_id)
+                WHERE value IS NOT NULL ORDER BY series_id""",  # noqa: S608 (names)
+                {"ids": list(ids), **edges, "share": share},  # type: ignore[arg-type]
+            )
 
     def missing(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """series_id, missing: values that are no number, and samples the gaps would have held."""
