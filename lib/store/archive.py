@@ -117,18 +117,18 @@ class Archive:
             self._seen = View(version, parts, forgotten)
         return self._seen
 
-    def join(self, cursor: duckdb.DuckDBPyConnection, window: Window | None = None) -> bool:
+    def join(self, cursor: duckdb.DuckDBPyConnection, window: Window | None = None, named: bool = True) -> bool:
         """Let `samples` mean hot and archived ones on this cursor, as of now: a transaction is begun. False when
         nothing of the window is archived or about to be.
 
-        window: what will be asked for at most; files beside it are not opened.
+        window: what will be asked for at most; files beside it are not opened. named False: only the transaction.
         """
         if not self.reach_ms or (window is not None and frames.to_ms(window.start) >= self.reach_ms):
             return False
         cursor.execute("BEGIN")
         view = self.look(cursor)
         parts = view.of(RAW, window)
-        if parts:
+        if parts and named:
             cursor.execute(f"CREATE TEMP VIEW samples AS {self.union(view, parts)}")
         return True
 

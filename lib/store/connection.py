@@ -106,18 +106,21 @@ class Store:
         return size
 
     @contextmanager
-    def read(self, window: Window | None = None, *, archived: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    def read(
+        self, window: Window | None = None, *, archived: bool = True, named: bool = True
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of one's own: a shared one silently returns None under load.
 
         On it `samples` are all there are, hot and archived, as of now. window: what will be asked for at most, which
         spares opening the files of other days. archived False: for who reads other tables, or the hot samples alone.
+        named False: `samples` are the hot ones, for a query that asks the archive for its files; the name takes 1 ms.
         """
         generation = self._generation
         try:
             with self._lend() as cursor:
                 if archived:
                     self._beside.add(cursor)
-                    if self.archive.join(cursor, window):
+                    if self.archive.join(cursor, window, named):
                         self._beside.discard(cursor)
                 yield cursor
         except duckdb.Error as error:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from lib import frames
 from lib.frames import Window
 from lib.store.connection import Store
+from lib.store.samples import NAMED, Samples
 from lib.store.schema import naive, to_frame
 
 _WANTED = """wanted AS (
@@ -59,6 +60,7 @@ class Readings:
 
     def __init__(self, store: Store, gap_factor: float) -> None:
         self.store, self.gap_factor = store, gap_factor
+        self._samples = Samples(store)
 
     def extent(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """series_id, count, first, last, min, max (finite values), non_finite, interval_s (mean): one row a series
@@ -76,6 +78,8 @@ class Readings:
 
     def few(self, ids: Sequence[int], window: Window, limit: int) -> pd.DataFrame | None:
         """series_id, ts, value as stored, sorted, when there are at most `limit`; else None. One quick look."""
+        if len(ids) <= NAMED:
+            return self._samples.few(ids, window, limit)
         frame = self._frame(
             """SELECT series_id, ts, value FROM samples WHERE series_id IN (SELECT unnest($ids::INTEGER[]))
                 AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS LIMIT $limit""",
@@ -127,7 +131,7 @@ class Readings:
     def quantile(self, ids: Sequence[int], window: Window, share: float) -> pd.DataFrame:
         """series_id, value: the quantile (0 to 1, interpolated) of each gauge's finite values; one row a series."""
         edges = {"start": naive(window.start), "end": naive(window.end)}
-        with self.store.read(window) as cursor:
+        with self.store.read(window, named=False) as cursor:
             values = self.store.archive.values(cursor, window)
             return to_frame(
                 cursor,
