@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -62,9 +63,11 @@ class Readings:
         self.store, self.gap_factor = store, gap_factor
         self._samples = Samples(store)
 
-    def extent(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+    def extent(
+        self, ids: Sequence[int], window: Window, cursor: duckdb.DuckDBPyConnection | None = None
+    ) -> pd.DataFrame:
         """series_id, count, first, last, min, max (finite values), non_finite, interval_s (mean): one row a series
-        with samples in the window."""
+        with samples in the window. cursor: to be asked as of its transaction, with what `samples` means there."""
         return self._frame(
             f"""WITH {_WANTED}
             SELECT series_id, count(*) AS count, make_timestamp_ms(min(t)) AS first, make_timestamp_ms(max(t)) AS last,
@@ -74,6 +77,7 @@ class Readings:
             FROM wanted GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)
             ids,
             window,
+            cursor,
         )
 
     def few(self, ids: Sequence[int], window: Window, limit: int) -> pd.DataFrame | None:
@@ -113,6 +117,21 @@ class Readings:
             FROM slotted GROUP BY series_id, slot ORDER BY series_id, slot""",  # noqa: S608 (numbers and constants)
             ids,
             window,
+        )
+
+    def weighed(
+        self, cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], window: Window, step_ms: int, *, counters: bool
+    ) -> pd.DataFrame:
+        """`buckets` to be joined with others, on a cursor of one's own: series_id, slot (start by step), min, max,
+        count, weight, total (of values times weight)."""
+        return self._frame(
+            f"""WITH {_COUNTERS if counters else _GAUGES}
+            SELECT series_id, t // {int(step_ms)} AS slot, min(value) AS min, max(value) AS max, count(*) AS count,
+                sum(weight)::DOUBLE AS weight, sum(value * weight) AS total
+            FROM readings GROUP BY series_id, slot ORDER BY series_id, slot""",  # noqa: S608 (numbers and constants)
+            ids,
+            window,
+            cursor,
         )
 
     def statistics(self, ids: Sequence[int], window: Window, *, counters: bool) -> pd.DataFrame:
@@ -222,10 +241,19 @@ class Readings:
         with self.store.read(window) as cursor:
             return cursor.sql(query, params={**parameters, **edges}).to_arrow_table()
 
-    def _frame(self, query: str, ids: Sequence[int], window: Window, **more: Any) -> pd.DataFrame:
+    def _frame(
+        self,
+        query: str,
+        ids: Sequence[int],
+        window: Window,
+        cursor: duckdb.DuckDBPyConnection | None = None,
+        **more: Any,
+    ) -> pd.DataFrame:
         edges = {"start": naive(window.start), "end": naive(window.end)}
         parameters: dict[str, Any] = {"ids": list(ids), **edges, **more}
         if "$factor" in query:
             parameters["factor"] = self.gap_factor
+        if cursor is not None:
+            return to_frame(cursor, query, parameters)  # type: ignore[arg-type]
         with self.store.read(window) as cursor:
             return to_frame(cursor, query, parameters)  # type: ignore[arg-type]

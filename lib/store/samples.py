@@ -136,6 +136,14 @@ class Samples:
             stats.append(SeriesStats(series, count, _moment(first), _moment(last), value))
         return stats
 
+    def span(self, ids: Sequence[int]) -> Window | None:
+        """From the first to the last sample of these, as memory knows it; samples that have expired do not count."""
+        known = self._catalog().spans
+        spans = [known[one] for one in ids if one in known]
+        if not spans:
+            return None
+        return Window(frames.from_ms(min(one[0] for one in spans)), frames.from_ms(max(one[1] for one in spans)))
+
     def read(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """Raw samples: series_id, ts, value. NaN (stale markers too) and Inf come as stored."""
         frame = self.few(ids, window) if 0 < len(ids) <= NAMED else None
