@@ -198,14 +198,17 @@ class Exploration:
     def statistics(self, actor: Actor, series_ids: Sequence[int], window: Window) -> pd.DataFrame:
         """series_id, count, min, mean, max, last, p50, p95, peak_ts, missing, unit: one row a series, in the order
         asked. Counters as rate per second. missing: NaN, Inf, and samples the gaps would have held. A series without
-        readings has a count of 0 and NaN elsewhere."""
+        readings has a count of 0 and NaN elsewhere. Where samples have expired p50 and p95 are NaN: sums do not know
+        them."""
         actor.require(Permission.VIEW)
         series = {one.id: one for one in self.samples.find(ids=list(series_ids))}
         ids = [series_id for series_id in dict.fromkeys(series_ids) if series_id in series]
+        kinds = _by_kind([series[i] for i in ids])
+        gone = expired_until(self.samples.store, window) is not None
         few = self.readings.few(ids, window, FEW_SAMPLES)
         if few is not None:
-            return _statistics([series[i] for i in ids], few)
-        kinds = {counters: [i for i in ids if (series[i].kind == "counter") is counters] for counters in (False, True)}
+            table = _statistics([series[i] for i in ids], few)
+            return self._with_sums(table, kinds, window) if gone else table
         parts = [
             self.readings.statistics(of_kind, window, counters=counters)
             for counters, of_kind in kinds.items()
@@ -218,7 +221,24 @@ class Exploration:
         table["count"] = table["count"].fillna(0).astype("int64")
         table["missing"] = table["missing"].fillna(0).astype("int64")
         table["unit"] = pd.Series([unit_of(series[i].metric, series[i].kind) for i in ids], dtype="str")
-        return table
+        return self._with_sums(table, kinds, window) if gone else table
+
+    def _with_sums(self, table: pd.DataFrame, kinds: dict[bool, list[int]], window: Window) -> pd.DataFrame:
+        """What is said of samples, said of expired days' sums as well."""
+        summed = self.summaries.buckets(kinds[False], kinds[True], window, lambda _first: 300_000)
+        if summed is None or summed.buckets.empty:
+            return table
+        buckets = summed.buckets.assign(total=summed.buckets["mean"] * summed.buckets["count"])
+        grouped = buckets.groupby("series_id")
+        found = grouped.agg(count=("count", "sum"), min=("min", "min"), max=("max", "max"), total=("total", "sum"))
+        found["mean"] = (found["total"] / found["count"]).clip(found["min"], found["max"])
+        found["peak_ts"] = buckets.loc[grouped["max"].idxmax(), ["series_id", "ts"]].set_index("series_id")["ts"]
+        found = found.reindex(table["series_id"]).reset_index()
+        known = found["count"].notna()
+        for name in ("min", "mean", "max", "peak_ts"):
+            table[name] = table[name].where(~known, found[name])
+        table["count"] = table["count"].where(~known, found["count"]).astype("int64")
+        return table.assign(p50=np.nan, p95=np.nan)
 
     # --- profiles ----------------------------------------------------------------------------
 
@@ -286,6 +306,10 @@ class Exploration:
                 f"{rows:,} samples are more than one download takes ({MAX_EXPORT_ROWS:,}); "
                 "choose a shorter range or fewer series.",
                 rows=rows,
+            )
+        if not rows and (until := expired_until(self.samples.store, window)):
+            raise Invalid(
+                f"The samples before {until:%Y-%m-%d} UTC have expired; only their sums are kept, which charts show."
             )
         return write(self.samples.read(ids, window), series, Format(format))
 
