@@ -11,12 +11,15 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
+from s3fs import S3FileSystem
 
 from lib import cli
 from lib.app import App, build
@@ -299,3 +302,49 @@ def test_a_damaged_store_can_be_replaced(made: Path, other: Settings) -> None:
     restores.restore(other, made / "backup", force=True)
     assert said(other) == WITH_1
     assert StoreCorrupt.code == "store_corrupt"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a real S3 server of this machine, with an empty bucket."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    S3FileSystem(key="k", secret="s", client_kwargs={"endpoint_url": address}, skip_instance_cache=True).mkdir("keep")
+    yield address
+    server.stop()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_archived_days_in_a_bucket_are_referred_to_or_copied(s3: str, tmp_path: Path, copied: bool) -> None:
+    def at(name: str, **more: object) -> Settings:
+        plain = settings_at(tmp_path / name)
+        return plain.model_copy(update={"archive_key": SecretStr("k"), "archive_secret": SecretStr("s"), **more})
+
+    far = {"archive_url": f"s3://keep/{copied}", "archive_endpoint": s3}
+    app = build(at("one", **far))
+    fill(app, 1)
+    made = app.backups.make(ADMIN, tmp_path / "b", copy_bucket=copied)
+    place = app.store.archive.place
+    app.stop()
+    assert len(made.manifest.referred) == (0 if copied else 52)
+    assert copied or "only referred to" in made.manifest.missing[0]
+    if copied:  # whole without the bucket
+        for name in place.names():
+            place.remove(name)
+        with pytest.raises(Invalid, match="names a bucket"):
+            restores.restore(at("two", **far), tmp_path / "b")
+        settings = at("two")
+        restores.restore(settings, tmp_path / "b")
+    else:
+        with pytest.raises(Invalid, match="AUTOOPS_ARCHIVE_URL"):
+            restores.restore(at("two"), tmp_path / "b")
+        settings = at("two", **far)
+        assert restores.restore(settings, tmp_path / "b").gone == ()
+        place.remove(min(made.manifest.referred))
+        assert restores.check(settings, tmp_path / "b").gone == (min(made.manifest.referred),)
+    if copied:
+        assert said(settings) == WITH_1
