@@ -38,6 +38,6 @@ def show(app: App, actor: Actor) -> None:
     else:
         st.caption(f"No backup yet in {plain(str(app.backups.folder))}.")
     st.caption(
-        "To bring one back, stop the app and run `python -m lib restore FOLDER --force`. It holds the key of stored "
-        "passwords: keep it where only you can read it."
+        "To bring one back, stop the app and run `python -m lib restore FOLDER --force`. A backup holds the key of "
+        "stored passwords: keep it where only you can read it."
     )
