@@ -104,7 +104,9 @@ class Backups:
             raise Conflict("A backup is being made already; wait until it is done.")
         staging = target.with_name(f".{target.name}.part")
         try:
-            shutil.rmtree(staging, ignore_errors=True)
+            # What was begun under any name by a process that was killed; only one at a time has the store open.
+            for left in [staging, *self.folder.glob(".autoops-*.part")]:
+                shutil.rmtree(left, ignore_errors=True)
             staging.mkdir(parents=True, mode=0o700)
             manifest = self._fill(staging, copy_bucket, said)
             staging.rename(target)

@@ -244,7 +244,10 @@ def test_a_damaged_archive_is_not_backed_up_as_if_it_were_whole(app: App, tmp_pa
 def test_only_administrators_make_one_and_it_is_audited(app: App, tmp_path: Path) -> None:
     with pytest.raises(Forbidden):
         app.backups.make(Actor("olga", Role.OPERATOR), tmp_path / "b")
+    left = app.backups.folder / ".autoops-20260101T000000Z.part"
+    left.mkdir(parents=True)
     made = app.backups.make(ADMIN)
+    assert not left.exists(), "a killed one's half is taken away"
     assert app.audit.entries(Filter(), limit=1)[0].action == "backup.make"
     assert [one.path for one in app.backups.known(ADMIN)] == [made.path]
     with pytest.raises(Conflict):
