@@ -12,10 +12,11 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
-from lib.services import archiving_jobs
+from lib.services import archiving_jobs, restores
 from lib.services.administration import Administration
 from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
+from lib.services.backups import Backups
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
@@ -65,6 +66,7 @@ class App:
     assistant: Assistant
     texts: Texts
     archiving: Archiving
+    backups: Backups
     jobs: Jobs
     querying: Querying
     health: Health
@@ -118,6 +120,7 @@ def build(
             f"The data directory {settings.data_dir} cannot be made ({error.strerror or error}). Choose another with "
             "AUTOOPS_DATA_DIR, or make it for the user this runs as."
         ) from error
+    restores.settle(settings)
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
     store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
@@ -155,6 +158,7 @@ def build(
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
+        backups=Backups(settings, store, database, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
         health=Health(
