@@ -144,7 +144,7 @@ class Samples:
 
     def span(self, ids: Sequence[int]) -> Window | None:
         """From the first to the last sample of these, as memory knows it; samples that have expired do not count."""
-        known = self._catalog().spans
+        known = self.known().spans
         spans = [known[one] for one in ids if one in known]
         if not spans:
             return None
@@ -165,7 +165,7 @@ class Samples:
     def few(self, ids: Sequence[int], window: Window, limit: int | None = None) -> pd.DataFrame | None:
         """`read` of a handful of series, from memory where they were read before and the window reaches to now; None
         when there are more samples than `limit`."""
-        known = self._catalog()
+        known = self.known()
         ids = sorted(dict.fromkeys(int(one) for one in ids))
         start_ms, end_ms = frames.to_ms(window.start), frames.to_ms(window.end)
         runs = known.recent.get(ids, start_ms, end_ms)
