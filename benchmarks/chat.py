@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import chat_guard
 from benchmarks.report import Figure, note
 
 SETS = Path(__file__).parent.parent / "tests" / "evals"
@@ -64,12 +65,8 @@ def run(quick: bool, options: list[str]) -> Iterator[Figure]:
     yield Figure("chat", "invented", made_up, "answers")
     yield Figure("chat", "p95_ms", round(1000 * float(np.quantile(took, 0.95)), 1), "ms")
     yield Figure("chat", "first_words_p95_ms", round(1000 * float(np.quantile(first, 0.95)), 1), "ms")
-    yield from _guarded(quick)
-
-
-def _guarded(quick: bool) -> Iterator[Figure]:
-    """Figures of models instead of questions: unauthorised, leaks, faults_survived. Each part measures its own."""
-    yield from ()
+    yield from chat_guard.injection()
+    yield from chat_guard.faults(quick)
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

@@ -12,22 +12,27 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
-from lib.services import archiving_jobs
+from lib.services import archiving_jobs, restores
 from lib.services.administration import Administration
 from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
 from lib.services.assistant_commands import Commands
 from lib.services.assistant_data import Sight
+from lib.services.backups import Backups
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
+from lib.services.evaluation import Evaluation
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
+from lib.services.importing import Importing
 from lib.services.jobs import Jobs
+from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
+from lib.services.views import Views
 from lib.settings import Settings
 from lib.store.connection import Store
 from lib.store.samples import Samples
@@ -51,7 +56,11 @@ class App:
     audit: Audit
     administration: Administration
     collection: Collection
+    importing: Importing
     exploration: Exploration
+    evaluation: Evaluation
+    promql: PromQL
+    views: Views
     changes: Changes
     tables: TableProfiles
     detection: Detection
@@ -59,6 +68,7 @@ class App:
     assistant: Assistant
     texts: Texts
     archiving: Archiving
+    backups: Backups
     jobs: Jobs
     querying: Querying
     health: Health
@@ -77,6 +87,7 @@ class App:
         self.schedule.every(1, "give memory back", self.give_back)
         self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
+        self.schedule.every(3600, "tidy imports", self.importing.tidy)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
         self.schedule.start()
 
@@ -111,6 +122,7 @@ def build(
             f"The data directory {settings.data_dir} cannot be made ({error.strerror or error}). Choose another with "
             "AUTOOPS_DATA_DIR, or make it for the user this runs as."
         ) from error
+    restores.settle(settings)
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
     store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
@@ -140,14 +152,19 @@ def build(
         audit=audit,
         administration=administration,
         collection=collection,
+        importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
         changes=changes,
+        evaluation=Evaluation(settings, samples, clock),
+        promql=PromQL(collection, clock),
+        views=Views(database, audit, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
+        backups=Backups(settings, store, database, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=querying,
         health=Health(

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib import cli_export, cli_forecast
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.frames import Window
 from lib.log import redact
@@ -23,11 +24,13 @@ from lib.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from lib.app import App
+    from lib.services.backups import Manifest
 
 SECRETS = ROOT / ".streamlit" / "secrets.toml"
 EPILOG = """\
 Settings come from the environment (AUTOOPS_...) and .streamlit/secrets.toml; README lists them. Only one process can
-hold the metrics file: while the app runs, use its pages or its API instead of collect and detect.
+hold the metrics file: while the app runs, a command ends with the app's process number; use its pages or its API
+(/api/docs) then.
 
 exit status: 0 done, 1 it did not work (the message says why), 2 the command line is wrong
 """
@@ -59,7 +62,13 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m lib", description=__doc__, epilog=EPILOG, **shown)
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", parents=[shared], help="start the app", description="Start the app.")
+    serve = commands.add_parser(
+        "serve",
+        parents=[shared],
+        help="start the app",
+        description="Start the app.",
+        epilog="example: python -m lib serve --port 8080 --address 127.0.0.1",
+    )
     serve.add_argument("--port", type=_port, help="where to listen (default: 8501)")
     serve.add_argument("--address", help="which address to listen on (default: all of this machine's)")
     serve.set_defaults(run=_serve)
@@ -69,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
         help="collect from the configured sources",
         description="Collect from the configured sources, again and again until interrupted.",
+        epilog="example: python -m lib collect --once --source Prometheus --json",
     )
     collect.add_argument("--once", action="store_true", help="collect each enabled source once and leave")
     collect.add_argument("--source", help="only this source, by name or number (with --once)")
@@ -79,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[shared],
         help="train detectors where there are none, score, and list anomalies",
         description="Score what is stored and list the anomalies found; hosts without a detector get one first.",
+        epilog="example: python -m lib detect --host db-01 --last 24h --json",
     )
     detect.add_argument("--source", help="only this source, by name or number")
     detect.add_argument("--host", help="only this host")
@@ -86,22 +97,49 @@ def parser() -> argparse.ArgumentParser:
     detect.add_argument("--train", action="store_true", help="train anew even where there is a detector")
     detect.set_defaults(run=_detect)
 
+    cli_forecast.add_to(commands, shared).set_defaults(run=_forecast)
+    cli_export.add_to(commands, shared).set_defaults(run=_export)
+
     archive = commands.add_parser(
         "archive",
         parents=[shared],
         help="archive closed days, check the archive, bring it back",
         description="run: archive the days that have closed. verify: check every file and decode every sample; what is "
         "damaged is set aside. restore: bring back samples of archived files the store does not know of, or of a copy.",
+        epilog="example: python -m lib archive restore --from /mnt/copy/archive",
     )
     archive.add_argument("action", choices=("run", "verify", "restore"))
     archive.add_argument("--from", dest="folder", help="a copy of an archive, or a folder of quarantine (with restore)")
     archive.set_defaults(run=_archive)
+
+    backup = commands.add_parser(
+        "backup",
+        parents=[shared],
+        help="copy everything into a new folder",
+        description="Copy samples, archived days, users and settings, the key of stored passwords and models into a "
+        "new folder, with the checksum of each file. While the app runs, use the button on its Settings page.",
+    )
+    backup.add_argument("folder", nargs="?", help="a folder that is not there yet (default: below data/backups)")
+    backup.add_argument("--copy-bucket", action="store_true", help="fetch archived days from the bucket, too")
+    backup.set_defaults(run=_backup)
+
+    restore = commands.add_parser(
+        "restore",
+        parents=[shared],
+        help="put a backup in the place of what is there",
+        description="Check a backup, then put it in the place of what is there, in one step. The app must be stopped.",
+    )
+    restore.add_argument("folder", help="the backup")
+    restore.add_argument("--force", action="store_true", help="replace what is there")
+    restore.add_argument("--check", action="store_true", help="only compare each file with its checksum")
+    restore.set_defaults(run=_restore)
 
     bench = commands.add_parser(
         "bench",
         parents=[shared],
         help="run benchmarks (they print JSON as it is)",
         description="Run benchmarks one after the other; each prints one JSON line a figure.",
+        epilog="example: python -m lib bench ingest query --quick",
     )
     bench.add_argument("name", nargs="*", help="which ones; none lists them")
     bench.add_argument("--quick", action="store_true", help="within a minute, for a first impression")
@@ -132,6 +170,9 @@ def load_secrets() -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from lib.services import restores
+
+    restores.settle(Settings())
     _refuse_if_held(Settings())
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "Home.py")]
     if options.port:
@@ -238,6 +279,16 @@ def _detect(options: argparse.Namespace) -> int:
         return 0
 
 
+def _forecast(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_forecast.run(app, options, _say, _follow)
+
+
+def _export(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_export.run(app, options, _say)
+
+
 def _archive(options: argparse.Namespace) -> int:
     from lib.auth.actor import SYSTEM
 
@@ -276,6 +327,37 @@ def _archive(options: argparse.Namespace) -> int:
             for name, reason in restored.unreadable.items():
                 print(f"Not readable: {name}: {reason}")
         return int(bool(restored.unreadable))
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from lib.auth.actor import SYSTEM
+
+    with _app() as app:
+        target = Path(options.folder).absolute() if options.folder else None
+        made = app.backups.make(SYSTEM, target, copy_bucket=options.copy_bucket, said=_progress)
+    _say_backup(options.json, made.path, made.manifest, "Backed up to")
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from lib.services import restores
+
+    folder, settings = Path(options.folder).absolute(), Settings()
+    if options.check:
+        found = restores.check(settings, folder, _progress)
+    else:
+        found = restores.restore(settings, folder, force=options.force, said=_progress)
+    _say_backup(options.json, folder, found.manifest, "As it was written:" if options.check else "Restored from")
+    for name in found.gone if not options.json else ():
+        print(f"Not in the bucket any more: {name}")
+    return int(bool(found.gone))
+
+
+def _say_backup(as_json: bool, path: Path, manifest: Manifest, did: str) -> None:
+    row = {"path": str(path), "files": len(manifest.files), "size_bytes": manifest.size_bytes}
+    row |= {"samples": manifest.samples, "archived_days": manifest.archived_days, "made_at": manifest.made_at}
+    told = f"{did} {path}: {len(manifest.files):,} files, {manifest.size_bytes:,} bytes, {manifest.samples:,} samples"
+    _say(as_json, row | {"missing": manifest.missing}, "\n".join([told, *manifest.missing]))
 
 
 def _progress(share: float, words: str) -> None:

@@ -18,6 +18,8 @@ _COUNTER = re.compile(r"(_total|_count|_sum|_bucket)$|^node_(netstat|vmstat)_|^n
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=366)
+# How far ahead of ours a clock may be before its samples count as from the future.
+AHEAD_S = 300.0
 # Prometheus marks a series that ended with this exact NaN.
 STALE_NAN_BITS = 0x7FF0000000000002
 
@@ -115,7 +117,7 @@ class Rejected:
         return sum(self.reasons.values())
 
 
-def validate(block: Block, now: datetime, ahead_s: float = 300.0) -> tuple[Block, Rejected]:
+def validate(block: Block, now: datetime, ahead_s: float = AHEAD_S) -> tuple[Block, Rejected]:
     """Bring a block into order once, on entry: sorted, one value a timestamp, nothing from the future.
 
     Of two samples with one timestamp the later in arrival order wins. Timestamps beyond `now` plus

@@ -87,11 +87,16 @@ class Settings(BaseSettings):
     source_timeout_s: float = Field(30, gt=0, description="Total time one request to a source may take.")
     source_max_mb: float = Field(256, gt=0, description="Largest body read from a source in one request.")
     source_max_series: int = Field(2000, ge=1, description="Series a collected metric may have before it is refused.")
+    promql_release: int = Field(
+        3, ge=2, le=3, description="Prometheus release whose rules rate and its like follow on Explore: 2 or 3."
+    )
     collect_interval_s: float = Field(
         15, ge=1, description="How often sources are collected unless a source says otherwise."
     )
 
-    upload_max_mb: float = Field(200, gt=0, description="Largest file that can be uploaded to be profiled.")
+    upload_max_mb: float = Field(
+        200, gt=0, description="Largest file that can be uploaded, to be profiled or imported."
+    )
 
     store_memory_mb: int = Field(512, ge=64, description="Memory DuckDB may use before it spills to disk.")
     archive_hot_days: int = Field(
@@ -109,10 +114,15 @@ class Settings(BaseSettings):
     archive_url: str = Field(
         "", pattern=r"^(s3://\S+)?$", description="Where archived days go: s3://bucket/prefix. Empty: data/archive."
     )
-    archive_endpoint: str = Field("", description="Address of an S3-compatible server. Empty: Amazon's.")
+    archive_endpoint: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Address of an S3-compatible server. Empty: Amazon's."
+    )
     archive_key: SecretStr = Field(SecretStr(""), description="Access key for the bucket. Empty: as boto finds it.")
     archive_secret: SecretStr = Field(SecretStr(""), description="Secret key for the bucket.")
     archive_cache_mb: int = Field(1024, ge=1, description="Archived files of a bucket kept on this machine.")
+    archive_timeout_s: float = Field(
+        15, gt=0, description="How long a bucket's server may be silent; it is asked twice."
+    )
     task_mode: TaskMode = Field(
         TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
     )

@@ -65,14 +65,17 @@ def test_help_names_every_command_and_the_exit_status(capsys: pytest.CaptureFixt
         cli.main(["--help"])
     told = capsys.readouterr().out
     assert left.value.code == 0
-    assert all(word in told for word in ("serve", "collect", "detect", "archive", "bench", "exit status"))
+    assert all(
+        word in told for word in ("serve", "collect", "detect", "forecast", "export", "archive", "bench", "exit status")
+    )
 
 
-@pytest.mark.parametrize("command", ["serve", "collect", "detect", "archive", "bench"])
-def test_each_command_has_help_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["serve", "collect", "detect", "forecast", "export", "archive", "bench"])
+def test_each_command_has_help_an_example_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])
-    assert left.value.code == 0 and "--json" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert left.value.code == 0 and "--json" in told and f"python -m lib {command} " in told
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_collecting_goes_on_until_it_is_told_to_stop(environment: dict[str, str]
         process.communicate()
 
 
-@pytest.mark.parametrize("command", [["collect", "--once"], ["detect"], ["serve"]])
+@pytest.mark.parametrize("command", [["collect", "--once"], ["detect"], ["serve"], ["forecast", "list"]])
 def test_a_held_file_is_told_with_the_process_that_holds_it(environment: dict[str, str], command: list[str]) -> None:
     store = Store(Settings().store_path)
     try:
@@ -223,3 +226,79 @@ def test_archive_runs_verifies_and_restores(environment: dict[str, str], tmp_pat
     assert again.returncode == 1 and "Not readable" in again.stdout
     wrong = run(environment, "archive", "run", "--from", "x")
     assert wrong.returncode == 1 and "goes with restore" in wrong.stderr
+
+
+def test_a_forecast_is_made_listed_and_asked_about_a_limit(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_host(Settings(), days=6)
+    assert cli.main(["forecast", "list"]) == 0 and "forecast run" in capsys.readouterr().out
+    asked = ["--metric", "load_1", "--host", "lab", "--horizon", "6h", "--no-prophet"]
+    assert cli.main(["forecast", "run", *asked, "--limit", "1000"]) == 0
+    told = capsys.readouterr()
+    assert "error against naive" in told.out and "Not within the horizon" in told.out
+    assert cli.main(["forecast", "list", "--host", "lab", "--json"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["metric"] == "load_1" and row["model"] in told.out and row["made_by"] == "system"
+    assert cli.main(["forecast", "show", str(row["id"]), "--json", "--points", "--limit", "0", "--side", "above"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert len(shown["points"]) == shown["steps"] and shown["crossing"]["state"] == "already beyond"
+    assert shown["card"]["reasons"] and shown["points"][0]["low95"] <= shown["points"][0]["middle"]
+    assert cli.main(["forecast", "show", str(row["id"])]) == 0
+    assert row["model"] in capsys.readouterr().out
+
+
+def test_what_a_forecast_cannot_do_is_said(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    add_host(Settings(), days=0.004)  # one sample of each series
+    for arguments, words in (
+        (["run", "--metric", "load_1"], "one sample"),
+        (["run"], "Name the series"),
+        (["run", "--metric", "nothing"], "Nothing is stored"),
+        (["run", "--metric", "load_1", "--horizon", "1s"], "horizon"),
+        (["run", "--metric", "load_1", "--country", "XX"], "XX"),
+        (["show", "77"], "no forecast 77"),
+        (["show"], "by its number"),
+        (["list", "--most", "0"], "--most"),
+        (["list", "--side", "above"], "--limit"),
+    ):
+        assert cli.main(["forecast", *arguments]) == 1, arguments
+        told = capsys.readouterr()
+        assert words in told.err and not told.out, arguments
+
+
+def test_samples_are_exported_day_by_day(
+    environment: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    from lib.services import exploration
+
+    add_host(Settings(), days=3)
+    assert cli.main(["export", "--metric", "load_1", "--last", "366d"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert "metric" in lines[0] and len(lines) == 1 + 3 * 288 and lines[1:] == sorted(lines[1:])
+    monkeypatch.setattr(exploration, "MAX_EXPORT_ROWS", 100)  # so that parts of a day are needed
+    for kind, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        file = tmp_path / f"lab.{kind}"
+        assert (
+            cli.main(["export", "--host", "lab", "--last", "366d", "--format", kind, "--to", str(file), "--json"]) == 0
+        )
+        told = json.loads(capfd.readouterr().out)
+        frame = read(file)
+        assert told["samples"] == len(frame) == 4 * 3 * 288 and frame.groupby("series_id")["ts"].nunique().eq(864).all()
+    assert sorted(path.name for path in tmp_path.glob("lab*")) == ["lab.csv", "lab.parquet"]
+
+
+def test_what_cannot_be_exported_is_said(
+    environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_host(Settings(), days=0.1)
+    for arguments, words in (
+        ([], "--metric"),
+        (["--metric", "nothing"], "Nothing is stored"),
+        (["--metric", "load_1", "--format", "parquet"], "--to"),
+        (["--metric", "load_1", "--to", str(tmp_path / "no" / "where.csv")], "cannot be written"),
+        (["--metric", "load_1", "--last", "soon"], "24h"),
+    ):
+        assert cli.main(["export", *arguments]) == 1, arguments
+        assert words in capsys.readouterr().err, arguments

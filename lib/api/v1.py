@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, docs, feedback, language
+from lib.api import credentials, docs, feedback, forecasts, imports, language
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -224,6 +224,8 @@ def build(get_app: Callable[[], App]) -> FastAPI:
 
     feedback.add_routes(router, get_app, caller)
     language.add_routes(router, get_app, caller)
+    imports.add_routes(router, get_app, caller)
+    forecasts.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))

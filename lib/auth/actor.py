@@ -21,11 +21,13 @@ class Permission(StrEnum):
     """What a service asks for; the value reads well in 'to …' ."""
 
     VIEW = "look at metrics and anomalies"
+    SAVE_VIEWS = "save views"
     CHAT = "ask in chat"
     CHAT_REMOTE = "send a question to a language model provider"
     TABLES = "look at profiles of files"
     DETECT = "train and run detectors"
     LABEL = "label anomalies"
+    ASK_SOURCES = "ask a source in PromQL"
     RUN_TASKS = "start and cancel their own tasks"
     MANAGE_TASKS = "cancel tasks of others"
     COLLECT = "collect from sources"
@@ -37,11 +39,13 @@ class Permission(StrEnum):
 
 MINIMUM_ROLE: dict[Permission, Role] = {
     Permission.VIEW: Role.VIEWER,
+    Permission.SAVE_VIEWS: Role.VIEWER,
     Permission.CHAT: Role.VIEWER,
     Permission.CHAT_REMOTE: Role.VIEWER,
     Permission.TABLES: Role.VIEWER,
     Permission.DETECT: Role.ANALYST,
     Permission.LABEL: Role.ANALYST,
+    Permission.ASK_SOURCES: Role.ANALYST,
     Permission.RUN_TASKS: Role.ANALYST,
     Permission.MANAGE_TASKS: Role.OPERATOR,
     Permission.COLLECT: Role.OPERATOR,

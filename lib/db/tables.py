@@ -131,6 +131,7 @@ class SourceKind(StrEnum):
     DEMO = "demo"  # the bundled history, simulated and recorded
     MACHINE = "machine"  # this machine, by psutil
     SCRAPE = "scrape"  # one exporter's /metrics page, without a server
+    IMPORT = "import"  # files people brought; nothing is collected, so it is never switched on
 
 
 class Source(SQLModel, table=True):
@@ -349,3 +350,18 @@ class Proposal(SQLModel, table=True):
     created_at: datetime = _utc(default_factory=_now)
     expires_at: datetime = _utc()
     decided_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class View(SQLModel, table=True):
+    """What somebody chose to look at on Explore, by name: every choice of the page. Shared ones everybody may open."""
+
+    __tablename__ = "views"
+    __table_args__ = (UniqueConstraint("owner_id", "name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    owner_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    name: str = Field(max_length=80)
+    description: str = _text()
+    shared: bool = False
+    choices: dict[str, Any] = _json()
+    created_at: datetime = _utc(default_factory=_now)
+    changed_at: datetime = _utc(default_factory=_now)

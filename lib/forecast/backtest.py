@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lib.errors import NotEnoughData
-from lib.forecast.history import WEEKS_NEEDED, History
+from lib.forecast.history import WEEKS_NEEDED, WEEKS_TO_TRY, History
 from lib.forecast.models import Drift, Model, Naive, RecentLevel, SeasonalNaive
 from lib.forecast.pattern import Pattern
 from lib.forecast.smoothing import Smoothing, Trend
 
+WEEKLY = Pattern("week").name
 SIMPLE: tuple[Model, ...] = (
     Naive(),
     SeasonalNaive(),
@@ -35,6 +36,8 @@ FADING = 0.9
 # All are also tried together, two and three at a time: what errs in different ways errs less as one. With one that is
 # this much worse than the best alone it must be clearly better: such a middle looks odd, as if cut off.
 NEAR, FAR_MARGIN = 1.5, 0.97
+# A week is tried early when it repeats by so much better than a day.
+REPEATS = 0.95
 # Origins stand over so many horizons at least.
 LATER = 3
 # A quarter of the history is the longest stretch that leaves enough to learn from before it.
@@ -89,13 +92,28 @@ def origins_of(history: History, tested: int) -> np.ndarray:
     first = max(int(0.4 * n), 2 * tested + (2 * history.day if history.has_day else 0), 12)
     last = n - tested
     # Later, where that lets a week take part that the end of the history carries.
-    seen = int(WEEKS_NEEDED * history.week)
-    if history.has_week and last - seen >= LATER * tested:
-        first = max(first, seen)
+    for weeks, carried in ((WEEKS_NEEDED, history.has_week), (WEEKS_TO_TRY, repeats_weekly(history))):
+        seen = int(weeks * history.week)
+        if carried and last - seen >= LATER * tested:
+            first = max(first, seen)
+            break
     found = np.unique(np.linspace(min(first, max(last - 2, 12)), last, ORIGINS).astype(int))
     # After a hole nothing was known at that very moment; and where nothing came there is nothing to compare with.
     came = [np.isfinite(history.values[o : o + tested]).mean() >= 0.2 for o in found]
     return found[np.array(came, dtype=bool)]
+
+
+def repeats_weekly(history: History) -> bool:
+    """Whether a week that was seen twice is worth trying: trying it moves the origins behind it, closer together, which
+    makes every choice a little worse."""
+    if not history.may_have_week:
+        return False
+    values = history.values
+    week, day = (
+        np.abs(values[history.week :] - values[history.week - lag : -lag]) for lag in (history.week, history.day)
+    )
+    both = np.isfinite(week) & np.isfinite(day)
+    return bool(both.any() and week[both].mean() < REPEATS * day[both].mean())
 
 
 def choose(
@@ -236,8 +254,8 @@ def _middle(paths: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _why_not(model: Model, history: History) -> str:
-    if model.name == "weekly pattern" and not history.has_week:
-        return "a week must have been seen three times before it is believed"
+    if model.name == WEEKLY and not history.has_week:
+        return "a week must have been seen three times before it is believed, or twice where it clearly repeats"
     if model.name in ("daily pattern", "seasonal naive") and not history.has_day:
         return "a day must have been seen twice before it is believed"
     return "the history is too short for it"

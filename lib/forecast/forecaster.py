@@ -11,7 +11,7 @@ import numpy as np
 from lib.errors import Invalid
 from lib.forecast import backtest, intervals
 from lib.forecast.backtest import Candidate, Trial
-from lib.forecast.history import DAY_S, WEEK_S, History
+from lib.forecast.history import DAY_S, WEEK_S, WEEKS_TO_TRY, History
 from lib.forecast.models import Model
 from lib.profiling.words import duration
 
@@ -185,10 +185,12 @@ def _cautions(history: History, steps: int, trial: Trial, covered: tuple[float, 
     if not history.has_day:
         said.append("Too short a history for the pattern of a day." if span < 2 * DAY_S else "No pattern of a day: the "
                     "steps are too long for one.")  # fmt: skip
+    elif backtest.WEEKLY in trial.chosen.members and not history.has_week:
+        said.append(f"The pattern of a week was seen {span / WEEK_S:.1f} times only; some of it may be chance.")
     elif not history.has_week:
         said.append(
             f"Weekends are not told from weekdays: that takes {3 * WEEK_S // DAY_S} days of history, there are "
-            f"{span / DAY_S:.0f}."
+            f"{span / DAY_S:.1f}; {WEEKS_TO_TRY * WEEK_S / DAY_S:.0f} where each week is clearly like the one before."
         )
     holes = float(np.isnan(history.values).mean())
     if holes > 0.1:

@@ -19,6 +19,8 @@ MOST_STEPS = 200
 MOST_ROWS = 6000
 # A season must have been seen this often before it is believed.
 DAYS_NEEDED, WEEKS_NEEDED = 2.0, 3.0
+# Before it is believed it may be tried: the pattern of a week is the median of what it saw, or its only one.
+WEEKS_TO_TRY = 2.0
 # What is larger has a square that no number holds, and is none that was measured.
 LARGEST = 1e140
 # Fewer bins say nothing about the next one.
@@ -58,6 +60,11 @@ class History:
     @property
     def has_week(self) -> bool:
         return bool(self.week) and self.has_day and len(self) >= WEEKS_NEEDED * self.week
+
+    @property
+    def may_have_week(self) -> bool:
+        """Whether a pattern of a week can be tried on it, though it may have been chance."""
+        return bool(self.week) and self.has_day and len(self) >= WEEKS_TO_TRY * self.week
 
     @property
     def end_ms(self) -> int:

@@ -31,7 +31,7 @@ class Pattern:
         return "daily pattern" if self.unit == "day" else "weekly pattern"
 
     def fits(self, history: History, tested: int) -> bool:
-        ready = history.has_day if self.unit == "day" else history.has_week
+        ready = history.has_day if self.unit == "day" else history.may_have_week
         return ready and len(history) >= self._lag(history) + 2 * tested
 
     def path(self, history: History, steps: int, tested: int) -> np.ndarray:

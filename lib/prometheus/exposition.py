@@ -66,7 +66,7 @@ def _samples(text: bytes, openmetrics: bool) -> Iterator[tuple[str, dict[str, st
             if openmetrics and ended:
                 raise SourceAnswer(f"The page goes on after its end (line {number}).")
             try:
-                yield _sample(line, openmetrics)
+                yield sample(line, openmetrics)
             except (ValueError, OverflowError) as error:
                 raise SourceAnswer(
                     f"Line {number} of the page cannot be read ({error}): “{printable(line, 80)}”. Nothing was kept."
@@ -75,7 +75,8 @@ def _samples(text: bytes, openmetrics: bool) -> Iterator[tuple[str, dict[str, st
         raise SourceAnswer("The page breaks off before its end (# EOF). Nothing of it was kept.")
 
 
-def _sample(line: str, openmetrics: bool) -> tuple[str, dict[str, str], float, int | None]:
+def sample(line: str, openmetrics: bool) -> tuple[str, dict[str, str], float, int | None]:
+    """One line as name, labels, value and milliseconds (None: it has no time). Raises ValueError that says why not."""
     found = _NAME.match(line)
     name, rest = (found[0], line[found.end() :].lstrip()) if found else ("", line)
     labels: dict[str, str] = {}

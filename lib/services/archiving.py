@@ -13,13 +13,14 @@ from pathlib import Path
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM, Actor, Permission
 from lib.db.tables import Task, TaskStatus
-from lib.errors import AppError
+from lib.errors import AppError, StoreError
 from lib.log import redact
 from lib.services import archiving_jobs
 from lib.settings import Settings
 from lib.store import closing, restoring
 from lib.store.archive import RAW
 from lib.store.connection import State
+from lib.store.places import trial
 from lib.store.restoring import Restored, Verified
 from lib.store.samples import Samples
 from lib.store.schema import naive
@@ -121,6 +122,17 @@ class Archiving:
         self.audit.record(actor, "archive.verify", files=found.files, damaged=len(found.damaged))
         return found
 
+    def test(self, actor: Actor) -> float:
+        """Store, read and remove a small file where the archive lies; seconds it took. Raises StoreError, which says
+        what to change."""
+        actor.require(Permission.MANAGE_SETTINGS)
+        try:
+            took_s = trial(self.store.archive.place)
+        except OSError as error:
+            raise StoreError(f"{self._place()} cannot be used: {error.strerror or error}.") from error
+        self.audit.record(actor, "archive.test", self._place())
+        return took_s
+
     def restore(
         self,
         actor: Actor,
@@ -200,4 +212,6 @@ class Archiving:
             )
 
     def _place(self) -> str:
-        return self.settings.archive_url or str(self.settings.data_dir / "archive")
+        if not self.settings.archive_url:
+            return str(self.settings.data_dir / "archive")
+        return f"{self.settings.archive_url} at {redact(self.settings.archive_endpoint or 'Amazon')}"

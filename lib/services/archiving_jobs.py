@@ -115,6 +115,7 @@ def _place_values(settings: Settings) -> dict[str, Any]:
         "secret": settings.archive_secret.get_secret_value(),
         "folder": str(settings.data_dir / "archive"),
         "cache_mb": settings.archive_cache_mb,
+        "timeout_s": settings.archive_timeout_s,
     }
 
 
@@ -122,5 +123,13 @@ def _place(values: dict[str, Any]) -> Place:
     folder = Path(values["folder"])
     if not values["url"]:
         return LocalPlace(folder)
-    cache_bytes = int(values["cache_mb"]) * 2**20
-    return bucket(values["url"], values["endpoint"], values["key"], values["secret"], folder, cache_bytes)
+    return bucket(
+        values["url"],
+        values["endpoint"],
+        values["key"],
+        values["secret"],
+        folder.with_name("archive-cache"),
+        int(values["cache_mb"]) * 2**20,
+        earlier=folder,
+        timeout_s=values["timeout_s"],
+    )

@@ -16,10 +16,11 @@ from lib import frames, memory
 from lib.auth.actor import Actor, Permission
 from lib.errors import Invalid
 from lib.frames import Series, Window
-from lib.profiling import changes
+from lib.profiling import changes, together
 from lib.profiling.changes import ORDER, Compared, Slots, Test
 from lib.profiling.gaps import GAP_FACTOR
 from lib.profiling.titles import spoken
+from lib.profiling.together import Together
 from lib.profiling.units import unit_of
 from lib.profiling.words import amount, duration, spelt
 from lib.services.export import neutral
@@ -39,6 +40,8 @@ DAYS = (1, 2, 7)
 SLOTS, LEAST_SLOTS = 24, 4
 LONGEST = timedelta(days=31)
 MOST_ROWS = 1000
+# What an event lists of its series.
+MOST_MEMBERS = 100
 DAY = timedelta(days=1)
 COLUMNS = (
     *("rank", "score", "test", "also", "metric", "host", "labels"),
@@ -69,9 +72,29 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Changes that are one: of the same host (or label), of the same kind, at the same moment; or one by itself.
+
+    owner: (name of the label, value), ('', host) for a host; None for a change by itself. at: None where it is not
+    known. changes: the strongest first, at most `MOST_MEMBERS` of `series`; the first has its course.
+    """
+
+    owner: tuple[str, str] | None
+    test: Test
+    at: datetime | None
+    series: int
+    changes: tuple[Change, ...]
+
+    @property
+    def score(self) -> float:
+        return self.changes[0].score
+
+
+@dataclass(frozen=True)
 class Changed:
     """What was compared and what was found, the strongest first.
 
+    changes: by series; events: the foremost by what happened, each with its series.
     series: match the choice and have samples in these times; compared: of those, how many could be compared; left_out:
     how many were too many; chance: the strongest score of the control (the last stretch before the window against
     what lies before that), when nothing is supposed to have happened; above: how many are stronger; earlier: days back
@@ -79,6 +102,7 @@ class Changed:
     """
 
     changes: tuple[Change, ...]
+    events: tuple[Event, ...]
     window: Window
     before: Window
     earlier: tuple[int, ...]
@@ -130,7 +154,7 @@ class Changes:
         limit: int = 100,
         drawn: int = 12,
     ) -> Changed:
-        """The `limit` series that changed most, the foremost `drawn` with their course.
+        """The `limit` series that changed most, and the foremost `drawn` events with the course of their strongest.
 
         times: how many times as long as the window the time before it is. Raises Invalid.
         """
@@ -180,25 +204,40 @@ class Changes:
         # Gauges and counters are read by different queries; mixed chunks would take both.
         chosen = sorted(_affordable(series, having), key=lambda one: one.kind)
         plan = self._plan(window, times, [having[one.id] for one in chosen], whole)
-        results, present = [], []
+        results, present, slots = [], [], []
         for first in range(0, len(chosen), CHUNK):
             part = chosen[first : first + CHUNK]
-            compared, control, seen = self._part(part, plan)
+            compared, control, seen, began = self._part(part, plan)
             results.append((compared, control))
             present.append(seen)
+            slots.append(began)
         statistic, control = _joined(results, 0), _joined(results, 1)
         _add_presence(statistic, control, present, chosen, plan)
         limits = changes.limits(control)
         ranked, by_chance = changes.rank(statistic, limits), changes.rank(control, limits)
         chance = float(by_chance.score.max(initial=0.0))
         # The stable sort keeps equal ones in the order of their names.
-        order = np.argsort(-ranked.score, kind="stable")[:limit]
+        order = np.argsort(-ranked.score, kind="stable")
         order = order[ranked.score[order] > 1]
+        grouped = self._grouped(chosen, ranked, order, np.concatenate(slots) if slots else np.empty((0, 2)), plan)
+        grouped = grouped[:drawn]
         numbers = _Numbers([compared for compared, _ in results])
-        courses = self._courses([chosen[i] for i in order[:drawn]], plan)
+        courses = self._courses([chosen[order[one.rows[0]]] for one in grouped], plan)
+
+        def change(row: int) -> Change:
+            return self._change(chosen[row], ranked, row, numbers, plan, courses.get(chosen[row].id))
+
         return Changed(
-            changes=tuple(
-                self._change(chosen[i], ranked, i, numbers, plan, courses.get(chosen[i].id)) for i in order.tolist()
+            changes=tuple(change(row) for row in order[:limit].tolist()),
+            events=tuple(
+                Event(
+                    owner=together.owner(*_named(chosen[order[one.rows[0]]])) if len(one.rows) > 1 else None,
+                    test=one.kind if len(one.rows) > 1 else ORDER[ranked.strongest[order[one.rows[0]]]],
+                    at=frames.from_ms(int(one.at_ms)) if math.isfinite(one.at_ms) else None,
+                    series=len(one.rows),
+                    changes=tuple(change(int(order[row])) for row in one.rows[:MOST_MEMBERS]),
+                )
+                for one in grouped
             ),
             window=window,
             before=Window(plan.start, window.start),
@@ -213,6 +252,30 @@ class Changes:
             as_of=self.clock(),
         )
 
+    def _grouped(
+        self, series: Sequence[Series], ranked: changes.Ranked, order: np.ndarray, slots: np.ndarray, plan: _Plan
+    ) -> list[Together]:
+        """Which of the changes are one event. slots: when each series' level changed and when it stood still."""
+        # A level that steps in the middle of the window may well be found as a rise.
+        kinds = [Test.LEVEL if one is Test.TREND else one for one in map(ORDER.__getitem__, ranked.strongest[order])]
+        at_ms = np.full(len(order), np.nan)
+        for column, test in enumerate((Test.LEVEL, Test.FLAT)):
+            mine = np.array([one is test for one in kinds], dtype=bool)
+            at_ms[mine] = frames.to_ms(plan.window.start) + slots[order[mine], column] * plan.step_ms
+        tolerance_ms = np.full(len(order), float(plan.step_ms))
+        # Of those that came or went the very sample is known; as far apart as two of them they are one event.
+        apart = [row for row, one in enumerate(kinds) if one in (Test.APPEARED, Test.DISAPPEARED)]
+        ids = [series[order[row]].id for row in apart]
+        extent = self.readings.extent(ids, Window(plan.start, plan.window.end)).set_index("series_id")
+        for row, series_id in zip(apart, ids, strict=True):
+            if series_id in extent.index:
+                edge = extent.at[series_id, "last" if kinds[row] is Test.DISAPPEARED else "first"]
+                at_ms[row] = edge.timestamp() * 1000
+                tolerance_ms[row] = max(1500.0 * extent.at[series_id, "interval_s"], 1000.0)
+        owners = [(series[row].source_id, together.owner(*_named(series[row]))) for row in order.tolist()]
+        known = [one if one[1] is not None else None for one in owners]
+        return together.together(known, kinds, at_ms, np.nan_to_num(tolerance_ms, nan=1000.0))
+
     def _plan(self, window: Window, times: int, counts: Sequence[int], whole: Window) -> _Plan:
         """Slots that hold a sample or more of most series, and the earlier days that are stored."""
         span_s = window.span.total_seconds()
@@ -226,15 +289,18 @@ class Changes:
         first = frames.from_ms(oldest) if oldest is not None else whole.start
         return _Plan(window, step_ms, slots, times, tuple(day for day in days if window.start - day * DAY >= first))
 
-    def _part(self, series: Sequence[Series], plan: _Plan) -> tuple[Compared, np.ndarray, list[np.ndarray]]:
-        """Some series: the comparison, the control's statistics, and in which slots they were there."""
+    def _part(self, series: Sequence[Series], plan: _Plan) -> tuple[Compared, np.ndarray, list[np.ndarray], np.ndarray]:
+        """Some series: the comparison, the control's statistics, in which slots they were there, and from which slot of
+        the window on their level was another and they stood still: shape (n, 2)."""
         s, b = plan.slots, plan.slots * plan.times
         main = self._slots(series, plan.start, plan, b + s)
         # A stretch more, for the control.
         days = [self._slots(series, plan.window.start - d * DAY - plan.unit, plan, 2 * s) for d in plan.earlier]
         compared = changes.compare(main.part(0, b), main.part(b), [one.part(s) for one in days])
         control = changes.compare(main.part(0, b - s), main.part(b - s, b), [one.part(0, s) for one in days])
-        return compared, control.statistic, [np.isfinite(one.mean) for one in (main, *days)]
+        now = main.part(b).mean
+        began = np.column_stack([together.onsets(main.part(0, b).mean, now), together.stills(now)])
+        return compared, control.statistic, [np.isfinite(one.mean) for one in (main, *days)], began
 
     def _slots(self, series: Sequence[Series], start: datetime, plan: _Plan, count: int) -> Slots:
         mean, low, high = (np.full((len(series), count), np.nan) for _ in range(3))
@@ -304,6 +370,10 @@ class Changes:
             value=value,
             earlier=earlier,
         )
+
+
+def _named(series: Series) -> tuple[str, dict[str, str]]:
+    return series.host, dict(series.labels)
 
 
 class _Numbers:

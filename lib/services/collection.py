@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from lib.services import collection_jobs
 from lib.services.collection_demo import DEFAULT_METRICS
 from lib.services.collection_run import WHOLE_PAGE, Collector, Holds, Outcome
 from lib.services.collection_sources import METRIC_NAME, REMOTE, SourceDraft, Sources
-from lib.services.collection_status import SourceStatus, TargetStatus, state_of
+from lib.services.collection_status import SourceState, SourceStatus, TargetStatus, state_of
 from lib.settings import Settings
 from lib.store.samples import Samples
 from lib.tasks.runner import Runner
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lib.prometheus.probe import Found, Probe
+    from lib.prometheus.read import Reader
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Collection:
         self._due: dict[int, float] = {}
         self._failures: dict[int, int] = {}
         self._begun = False
-        runner.register(collection_jobs.kind_for(self._collector, self._held, self._tell))
+        runner.register(collection_jobs.kind_for(self._collector, self._held, self.tell))
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -123,6 +124,14 @@ class Collection:
             raise Invalid("Enter a PromQL expression of at most 4,000 characters.")
         with self._collector.reader(self._collector.endpoint(self._prometheus(source_id))) as reader:
             return reader.count_expression(expression)
+
+    def opened(self, source: Source, timeout_s: float, max_bytes: int) -> Reader:
+        """A source for one question of a person: tried once, within tighter bounds than a collection."""
+        limits = self._collector.limits()
+        limits = replace(
+            limits, attempts=1, timeout_s=min(timeout_s, limits.timeout_s), max_bytes=min(max_bytes, limits.max_bytes)
+        )
+        return self._collector.reader(self._collector.endpoint(source), limits)
 
     def gaps(self, actor: Actor, source_id: int) -> pd.DataFrame:
         """Spans that were missed, newest first: target, start, end, reason, filled_at (NaT: still open)."""
@@ -420,10 +429,15 @@ class Collection:
         if outcome.error and failures == 1 and not self._stopping.is_set():
             log.warning("source failing", extra={"source": source.name, "reason": outcome.error.message})
         for window in outcome.windows:
-            self._tell(source_id, window)
+            self.tell(source_id, window)
         return outcome
 
-    def _tell(self, source_id: int, window: Window) -> None:
+    def held(self, source_id: int) -> AbstractContextManager[None]:
+        """Keeps a source from being removed while something is stored into it."""
+        return self._held(source_id)
+
+    def tell(self, source_id: int, window: Window) -> None:
+        """Word to whoever listens that samples of this window are new."""
         for listener in self.on_collected:
             try:
                 listener(source_id, window)
@@ -442,12 +456,15 @@ class Collection:
         lag = max(lags) if lags else None
         with self._guard:
             busy = source_id in self._busy
+        imported = source.kind == SourceKind.IMPORT
         missing = [(min(g.end, now) - g.start).total_seconds() for g in gaps.itertuples()]
         return SourceStatus(
             id=source_id,
             name=source.name,
             kind=SourceKind(source.kind),
-            state=state_of(source.enabled, active, source.interval_s, lag, len(gaps), error),
+            state=SourceState.OK
+            if imported
+            else state_of(source.enabled, active, source.interval_s, lag, len(gaps), error),
             enabled=source.enabled,
             interval_s=source.interval_s,
             url=source.url if actor.may(Permission.MANAGE_SOURCES) and source.kind in REMOTE else "",
@@ -456,7 +473,7 @@ class Collection:
             last_error=error or next((t.last_error for t in active if t.last_error), ""),
             open_gaps=len(gaps),
             missing_s=max([0.0, *missing]),
-            series=sum(t.series for t in known),
+            series=len(self.samples.find(source_id=source_id)) if imported else sum(t.series for t in known),
             busy=busy,
             targets=tuple(known),
         )

@@ -79,7 +79,7 @@ class TableProfiles:
         self.incoming.mkdir(parents=True, exist_ok=True)
         path = self.incoming / table_id
         try:
-            size = self._stream(stream, path, shown)
+            size = take_in(stream, path, shown, self.settings, self.files)
             task = self._submit(actor, {"id": table_id, "name": shown, "format": format_, "file": None})
         except BaseException:
             path.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ class TableProfiles:
         actor.require(Permission.TABLES)
         if not self.files.is_dir():
             return []
-        found = (one.name for one in self.files.iterdir() if one.suffix.lower() in FORMATS and _inside(one, self.files))
+        found = (one.name for one in self.files.iterdir() if one.suffix.lower() in FORMATS and inside(one, self.files))
         return sorted(found)[:MOST_LISTED]
 
     def pick(self, actor: Actor, name: str) -> Task:
@@ -184,27 +184,6 @@ class TableProfiles:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def _stream(self, stream: BinaryIO, path: Path, shown: str) -> int:
-        """Copy piece by piece, whatever size the sender claimed. Raises Invalid, or Unavailable without room."""
-        cap, size = int(self.settings.upload_max_mb * 1024 * 1024), 0
-        try:
-            with path.open("wb") as out:
-                while piece := stream.read(PIECE_BYTES):
-                    size += len(piece)
-                    if size > cap:
-                        raise Invalid(
-                            f"{shown} is larger than the {self.settings.upload_max_mb:g} MB an upload may have. Put it "
-                            f"into {self.files} on the server and pick it, or raise AUTOOPS_UPLOAD_MAX_MB."
-                        )
-                    out.write(piece)
-        except OSError as error:
-            raise Unavailable(
-                f"{shown} could not be stored ({error.strerror or error}); make room in {self.settings.data_dir}."
-            ) from error
-        if not size:
-            raise Invalid(f"{shown} is empty; check the export that made it.")
-        return size
-
     def _path(self, table_id: str) -> Path:
         found = [*self.kept.glob(f"{table_id}.*.json")] if _ID.fullmatch(table_id) else []
         if not found:
@@ -219,9 +198,37 @@ class TableProfiles:
         return re.sub(r"\\(.)", r"\1", match[1]) if match else path.stem
 
 
+def take_in(stream: BinaryIO, path: Path, shown: str, settings: Settings, files: Path) -> int:
+    """Store an upload piece by piece, whatever size the sender claimed; its size. files: where larger ones may be put.
+    Raises Invalid above the cap or for an empty one, Unavailable without room."""
+    cap, size = int(settings.upload_max_mb * 1024 * 1024), 0
+    try:
+        with path.open("wb") as out:
+            while piece := stream.read(PIECE_BYTES):
+                size += len(piece)
+                if size > cap:
+                    raise Invalid(
+                        f"{shown} is larger than the {settings.upload_max_mb:g} MB an upload may have. Put it "
+                        f"into {files} on the server and pick it, or raise AUTOOPS_UPLOAD_MAX_MB."
+                    )
+                out.write(piece)
+    except OSError as error:
+        raise Unavailable(
+            f"{shown} could not be stored ({error.strerror or error}); make room in {settings.data_dir}."
+        ) from error
+    if not size:
+        raise Invalid(f"{shown} is empty; check the export that made it.")
+    return size
+
+
+def last_part(name: str) -> str:
+    """A file's own name, without what any system would read as a folder."""
+    return PureWindowsPath(PurePosixPath(storable(name, 1000)).name).name
+
+
 def _named(name: str) -> tuple[str, str]:
     """What a file is shown as, and its format. Raises Invalid for a kind that cannot be read."""
-    last = PureWindowsPath(PurePosixPath(storable(name, 1000)).name).name
+    last = last_part(name)
     suffix = PurePosixPath(last).suffix.lower()
     if suffix not in FORMATS:
         raise Invalid(f"{last[:80] or 'The file'} is no {', '.join(FORMATS)} file; save it as one of these.")
@@ -234,6 +241,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w-]", "_", name)[:64]
 
 
-def _inside(path: Path, folder: Path) -> bool:
+def inside(path: Path, folder: Path) -> bool:
     """A file that lies in the folder itself, not one a link leads out to."""
     return path.is_file() and path.resolve().parent == folder.resolve()

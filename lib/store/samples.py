@@ -32,8 +32,9 @@ _RANGE = (
 )
 
 # Up to so many series by name in the query, in no order: half the time of the above, most of which is planning.
-_NAMED = 8
+NAMED = 12
 _NAMED_RANGE = _RANGE.replace("(SELECT unnest(?::INTEGER[]))", "({})")
+_UTC_MS = pd.DatetimeTZDtype("ms", "UTC")
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class Samples:
         """
         blocks = list(blocks)
         with self.store.lock:
-            known = self._catalog()
+            known = self.known()
             with self.store.write() as cursor:
-                ids, made = self._identify(cursor, source_id, blocks)
+                ids, made = self.identify(cursor, source_id, blocks)
                 batch = _Batch(ids, blocks)
                 written = batch.insert(cursor, known.spans, self.store.archive)
                 if watermark:
@@ -82,6 +83,7 @@ class Samples:
             known.add(made)
             for series_id, (first, last) in batch.spans.items():
                 known.widen(series_id, first, last)
+            known.recent.grow(batch.ids, batch.starts, batch.ends, batch.ts, batch.value)
         return Appended(written, sum(block.ts_ms.size for block in blocks) - written)
 
     def find(
@@ -94,7 +96,13 @@ class Samples:
         ids: Sequence[int] | None = None,
     ) -> list[Series]:
         """Series that match all that is given, sorted by metric, host and labels."""
-        return self._catalog().matching(source_id, metric, host, labels, ids)
+        return self.known().matching(source_id, metric, host, labels, ids)
+
+    def meeting(self, ids: Sequence[int], window: Window) -> set[int]:
+        """Those whose first to last sample meet the window; there may be a gap all the same. Asks no file."""
+        start, end = frames.to_ms(window.start), frames.to_ms(window.end)
+        spans = self.known().spans
+        return {one for one in ids if (span := spans.get(one)) is not None and span[0] < end and span[1] >= start}
 
     def metrics(self, source_id: int | None = None) -> pd.DataFrame:
         """metric, kind, series (how many), hosts (how many), first, last: one row a metric."""
@@ -117,7 +125,7 @@ class Samples:
 
     def stats(self, ids: Sequence[int]) -> list[SeriesStats]:
         """Count, span and latest value of each, in the order asked; ids nobody has are left out."""
-        known = self._catalog()
+        known = self.known()
         with self.store.read() as cursor:
             rows = cursor.execute(
                 "SELECT series_id, count(*), epoch_ms(min(ts)), epoch_ms(max(ts)), arg_max(value, ts) FROM samples "
@@ -134,20 +142,53 @@ class Samples:
             stats.append(SeriesStats(series, count, _moment(first), _moment(last), value))
         return stats
 
+    def span(self, ids: Sequence[int]) -> Window | None:
+        """From the first to the last sample of these, as memory knows it; samples that have expired do not count."""
+        known = self.known().spans
+        spans = [known[one] for one in ids if one in known]
+        if not spans:
+            return None
+        return Window(frames.from_ms(min(one[0] for one in spans)), frames.from_ms(max(one[1] for one in spans)))
+
     def read(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """Raw samples: series_id, ts, value. NaN (stale markers too) and Inf come as stored."""
-        edges = [naive(window.start), naive(window.end)]
+        frame = self.few(ids, window) if 0 < len(ids) <= NAMED else None
+        if frame is not None:
+            return frame
         with self.store.read(window) as cursor:
-            if 0 < len(ids) <= _NAMED:
-                named = ",".join(str(int(one)) for one in ids)
-                return _sorted(
-                    cursor.execute(f"SELECT series_id, ts, value {_NAMED_RANGE.format(named)}", edges).fetchnumpy()
-                )
             return to_frame(
                 cursor,
                 f"SELECT series_id, ts, value {_RANGE} ORDER BY series_id, ts",  # noqa: S608 (constant)
-                [list(ids), *edges],
+                [list(ids), naive(window.start), naive(window.end)],
             )
+
+    def few(self, ids: Sequence[int], window: Window, limit: int | None = None) -> pd.DataFrame | None:
+        """`read` of a handful of series, from memory where they were read before and the window reaches to now; None
+        when there are more samples than `limit`."""
+        known = self.known()
+        ids = sorted(dict.fromkeys(int(one) for one in ids))
+        start_ms, end_ms = frames.to_ms(window.start), frames.to_ms(window.end)
+        runs = known.recent.get(ids, start_ms, end_ms)
+        if runs is not None:
+            return _joined(ids, runs, limit)
+        mark = known.recent.mark()
+        newest = [known.spans.get(one, _NO_SPAN)[1] < end_ms for one in ids]
+        most = "" if limit is None else f" LIMIT {limit + 1}"
+        named = ",".join(str(one) for one in ids) or "NULL"
+        with self.store.read(window) as cursor:
+            rows = cursor.execute(
+                f"SELECT series_id, ts, value {_NAMED_RANGE.format(named)}{most}",
+                [naive(window.start), naive(window.end)],
+            ).fetchnumpy()
+        if limit is not None and rows["value"].size > limit:
+            return None
+        series_id, ts_ms, value = _in_order(rows)
+        edges = np.searchsorted(series_id, [*ids, 2**31])
+        for number, one in enumerate(ids):
+            if newest[number]:
+                part = slice(edges[number], edges[number + 1])
+                known.recent.keep(mark, one, start_ms, ts_ms[part], value[part])
+        return _framed(series_id, ts_ms, value)
 
     def buckets(self, ids: Sequence[int], window: Window, step_s: float) -> pd.DataFrame:
         """series_id, ts (bucket start), min, mean, max, last, count. Empty buckets have no row.
@@ -193,7 +234,7 @@ class Samples:
     def forget_source(self, source_id: int) -> None:
         """Remove a source's series, samples, watermarks, gaps, anomalies and forecasts in one transaction."""
         with self.store.lock:
-            known = self._catalog()
+            known = self.known()
             ids = [series.id for series in known.matching(source_id)]
             with self.store.write() as cursor:
                 for table in ("samples", "expectations"):
@@ -210,7 +251,9 @@ class Samples:
                 self.store.archive.forget(cursor, ids)
             known.drop(ids)
 
-    def _catalog(self) -> catalog.Catalog:
+    def known(self) -> catalog.Catalog:
+        """What the store knows of its series, loaded. Who writes beside `append` holds the store's lock and adds to it
+        after the commit."""
         known = self.store.catalog
         if not known.loaded:
             with self.store.lock:
@@ -219,10 +262,19 @@ class Samples:
                         known.load(cursor)
         return known
 
-    def _identify(
+    def identified(self, source_id: int, keys: Sequence[tuple[str, dict[str, str]]]) -> list[int]:
+        """The id of each (metric, labels); 0 where there is no such series yet."""
+        known = self.known().ids
+        return [
+            known.get(catalog.key_of(source_id, catalog.storable(metric), catalog.normal(labels)), 0)
+            for metric, labels in keys
+        ]
+
+    def identify(
         self, cursor: duckdb.DuckDBPyConnection, source_id: int, blocks: list[Block]
     ) -> tuple[list[int], list[Series]]:
-        """The id of each block's series, and the series that had to be made for it."""
+        """The id of each block's series, and those that had to be made for it: written in the cursor's transaction,
+        to be added to the catalog once that is committed."""
         known = self.store.catalog.ids
         ids = [known.get((source_id, block.metric, frozenset(block.labels.items())), 0) for block in blocks]
         # What was not found as it came may be known, or come twice, in its normal form.
@@ -245,7 +297,7 @@ class Samples:
         return ids, made
 
     def _overview(self, source_id: int | None) -> pd.DataFrame:
-        known = self._catalog()
+        known = self.known()
         matching = known.matching(source_id)
         spans = [known.spans.get(series.id) for series in matching]
         return pd.DataFrame(
@@ -376,13 +428,29 @@ def _parts(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[da
         yield part
 
 
-def _sorted(rows: dict[str, np.ndarray]) -> pd.DataFrame:
-    """series_id, ts, value as DuckDB gave them, in order."""
-    series_id, ts, value = rows["series_id"], rows["ts"].astype("datetime64[ms]", copy=False), rows["value"]
-    if not ((np.diff(series_id) > 0) | ((np.diff(series_id) == 0) & (np.diff(ts).view(np.int64) > 0))).all():
-        order = np.lexsort((ts, series_id))
-        series_id, ts, value = series_id[order], ts[order], value[order]
-    zoned = pd.array(ts, dtype=pd.DatetimeTZDtype("ms", "UTC"))
+def _in_order(rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """series_id, ts_ms, value as DuckDB gave them, sorted by both."""
+    series_id, value = rows["series_id"], rows["value"]
+    ts_ms = rows["ts"].astype("datetime64[ms]", copy=False).view(np.int64)
+    if not ((series_id[1:] > series_id[:-1]) | ((series_id[1:] == series_id[:-1]) & (ts_ms[1:] > ts_ms[:-1]))).all():
+        order = np.lexsort((ts_ms, series_id))
+        series_id, ts_ms, value = series_id[order], ts_ms[order], value[order]
+    return series_id, ts_ms, value
+
+
+def _joined(ids: Sequence[int], runs: list[tuple[np.ndarray, np.ndarray]], limit: int | None) -> pd.DataFrame | None:
+    sizes = [ts_ms.size for ts_ms, _ in runs]
+    if limit is not None and sum(sizes) > limit:
+        return None
+    if len(runs) == 1:
+        return _framed(np.full(sizes[0], ids[0], np.int32), *runs[0])
+    series_id = np.repeat(np.array(ids, np.int32), sizes)
+    ts_ms = np.concatenate([run[0] for run in runs]) if runs else np.empty(0, np.int64)
+    return _framed(series_id, ts_ms, np.concatenate([run[1] for run in runs]) if runs else np.empty(0))
+
+
+def _framed(series_id: np.ndarray, ts_ms: np.ndarray, value: np.ndarray) -> pd.DataFrame:
+    zoned = pd.array(ts_ms.view("datetime64[ms]"), dtype=_UTC_MS)
     return pd.DataFrame({"series_id": series_id, "ts": zoned, "value": value}, copy=False)
 
 

@@ -37,7 +37,7 @@ def show(app: App, actor: Actor) -> None:
             "Check files",
             icon=":material/verified:",
             key="archive_verify",
-            help="Reads every file and compares its hash.",
+            help="Reads every file and compares its hash; of a bucket, names and sizes as it lists them.",
         ):
             with refusal.shown(), st.spinner("Reading every file …"):
                 found = app.archiving.verify(actor)
@@ -45,6 +45,15 @@ def show(app: App, actor: Actor) -> None:
                     st.error("\n\n".join(plain(told, 400) for told in found.damaged), icon=":material/error:")
                 else:
                     st.success(f"{found.files:,} files are as they were written.", icon=":material/check:")
+        if status.place and st.button(
+            "Test",
+            icon=":material/network_check:",
+            key="archive_test",
+            help="Stores a small file where the archive lies, reads it and removes it.",
+        ):
+            with refusal.shown(), st.spinner("Storing, reading and removing a small file …"):
+                took_s = app.archiving.test(actor)
+                st.success(f"Stored, read and removed a small file in {took_s:.2f} s.", icon=":material/check:")
 
 
 def _figures(status: ArchiveStatus) -> None:

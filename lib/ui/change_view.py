@@ -1,4 +1,4 @@
-"""The page of changes: a card a series with its course, the table of all, and words for what was compared."""
+"""The page of changes: a card an event with its course, the table of all, and words for what was compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 
 from lib.profiling.changes import Test
 from lib.profiling.words import spelt
-from lib.services.changes import MOST_SERIES, Change, Changed
+from lib.services.changes import MOST_SERIES, Change, Changed, Event
 from lib.ui import charts, links
 from lib.ui.text import amount, duration, plain, stamp
 
@@ -27,6 +27,13 @@ SIGNS: dict[Test, tuple[str, str, str]] = {
     Test.FLAT: ("─", ":material/horizontal_rule:", "stands still"),
     Test.APPEARED: ("＋", ":material/new_label:", "appeared"),  # noqa: RUF001
     Test.DISAPPEARED: ("✕", ":material/label_off:", "disappeared"),
+}
+# What several series of a host did at one moment.
+TOGETHER = {
+    Test.LEVEL: "changed level",
+    Test.FLAT: "came to stand still",
+    Test.APPEARED: "appeared",
+    Test.DISAPPEARED: "stopped",
 }
 _BEFORE, _EARLIER = "#808c99", "#8a7560"
 
@@ -92,27 +99,69 @@ def nothing(found: Changed) -> None:
 
 
 def cards(found: Changed) -> None:
-    """The foremost, two beside each other."""
-    drawn = [one for one in found.changes if one.ts_ms.size]
-    for first in range(0, len(drawn), 2):
+    """The foremost events, two beside each other."""
+    for first in range(0, len(found.events), 2):
         columns = st.columns(2, gap="small")
-        for number, (column, one) in enumerate(zip(columns, drawn[first : first + 2], strict=False), first + 1):
+        for number, (column, one) in enumerate(zip(columns, found.events[first : first + 2], strict=False), first + 1):
             with column, st.container(border=True, key=f"change_{number}"):
                 _card(number, one, found)
 
 
-def _card(number: int, one: Change, found: Changed) -> None:
-    sign, icon, words = SIGNS[one.test]
+def _card(number: int, event: Event, found: Changed) -> None:
+    one = event.changes[0]
+    _, icon, words = SIGNS[event.test]
+    alone = event.series == 1
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(words, icon=icon, color="orange" if one.score > found.chance else "gray")
-        st.markdown(f"**{plain(one.title, 60)}** {plain(one.series.host, 40)}", width="stretch")
-    st.markdown(plain(one.reason))
+        st.badge(words, icon=icon, color="orange" if event.score > found.chance else "gray")
+        who = f"**{plain(one.title, 60)}** {plain(one.series.host, 40)}" if alone else f"**{plain(headline(event))}**"
+        st.markdown(who, width="stretch")
+    st.markdown(plain(one.reason) if alone else f"Foremost {plain(one.title, 60)}: {plain(one.reason)}")
     charts.show(course(one, found), key=f"change_chart_{number}")
     also = f"; also {', '.join(SIGNS[other][2] for other in one.also)}" if one.also else ""
     with st.container(horizontal=True, vertical_alignment="center"):
-        mark = "◆ " if one.score > found.chance else ""
-        st.caption(f"{mark}Score {one.score:.1f}{also}. {plain(_labels(one), 140)}", width="stretch")
+        mark = "◆ " if event.score > found.chance else ""
+        st.caption(f"{mark}Score {event.score:.1f}{also}. {plain(_labels(one), 140)}", width="stretch")
         links.to("pages/observe/explore.py", "Explore", icon=":material/monitoring:", query=explore(one, found))
+    if not alone:
+        with st.expander(f"{event.series:,} series", key=f"change_series_{number}"):
+            if event.series > len(event.changes):
+                st.caption(f"The first {len(event.changes):,} of {event.series:,}.")
+            _members(number, event)
+
+
+def headline(event: Event) -> str:
+    """`web-03: 19 series stopped at 10:32:15 UTC`."""
+    name, value = event.owner or ("", "")
+    at = f" at {event.at:%H:%M:%S} UTC" if event.at else ""
+    who = f"{name}={value}" if name else value
+    return f"{who}: {event.series:,} series {TOGETHER[event.test]}{at}"
+
+
+def _members(number: int, event: Event) -> None:
+    rows = [
+        {
+            "metric": one.series.metric,
+            "labels": _labels(one),
+            "before": amount(one.before, one.unit),
+            "now": amount(one.now, one.unit),
+            "score": one.score,
+        }
+        for one in event.changes
+    ]
+    st.dataframe(
+        pd.DataFrame(rows),
+        key=f"change_members_{number}",
+        hide_index=True,
+        height=38 + 35 * min(len(rows), 8),
+        column_config={
+            "metric": st.column_config.TextColumn("Metric", width="medium"),
+            "labels": st.column_config.TextColumn("Labels"),
+            "before": st.column_config.TextColumn("Before", width=90, help="Median before the window."),
+            "now": st.column_config.TextColumn("Now", width=90, help="Median in the window."),
+            "score": st.column_config.NumberColumn("Score", format="%.1f", width=70),
+        },
+        alt=f"Series of one event: {headline(event)}",
+    )
 
 
 def course(one: Change, found: Changed) -> Figure:

@@ -6,7 +6,8 @@ plotly is imported inside the functions: a page without a chart never pays for i
 from __future__ import annotations
 
 import html
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,8 @@ _CONFIG = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
     "toImageButtonOptions": {"format": "png", "scale": 2},
 }
+# A box is drawn without choosing a tool for it first.
+_BRUSHED_CONFIG = {**_CONFIG, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]}
 
 
 def label(text: object, limit: int = 120) -> str:
@@ -114,6 +117,21 @@ def _ticks(unit: str) -> dict[str, Any]:
 def value_axis(figure: Figure, unit: str, axis: str = "y") -> Figure:
     """Write the numbers of an axis in this unit."""
     _put(figure.layout.xaxis if axis == "x" else figure.layout.yaxis, **_ticks(unit))
+    return figure
+
+
+def calm(figure: Figure) -> Figure:
+    """Keep rounding from being drawn as movement: values that differ in the tenth digit at most are a flat line."""
+    parts = [
+        np.asarray(one.y, dtype=np.float64) for one in figure.data if one.y is not None and one.yaxis in (None, "y")
+    ]
+    drawn = np.concatenate(parts) if parts else np.empty(0)
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size:
+        low, high = float(drawn.min()), float(drawn.max())
+        level = max(abs(low), abs(high))
+        if 0 < high - low <= 1e-9 * level:
+            figure.layout.yaxis.range = [low - level / 10, high + level / 10]
     return figure
 
 
@@ -328,7 +346,24 @@ def add_notes(figure: Figure, notes: list[tuple[datetime, datetime | None, str, 
     ]
 
 
-def show(figure: Figure, *, key: str, alt: str = "") -> None:
-    """Draw a figure that went through `layout`."""
+def show(figure: Figure, *, key: str, alt: str = "", brush: Callable[[datetime, datetime], None] | None = None) -> None:
+    """Draw a figure that went through `layout`. brush: called with the span somebody draws a box over."""
     meta = figure.layout.meta or {}
-    st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt or meta.get("alt") or None)
+    words = alt or meta.get("alt") or None
+    if brush is None:
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=words)
+        return
+
+    def brushed() -> None:
+        boxes = st.session_state[key].selection.box
+        edges = boxes[-1].get("x") if boxes else None
+        if edges and len(edges) > 1:
+            brush(*sorted(_moment(edge) for edge in (edges[0], edges[-1])))
+
+    _put(figure.layout, dragmode="select", selectdirection="h", newselection={"line": {"color": _AXIS, "width": 1}})
+    st.plotly_chart(figure, key=key, config=_BRUSHED_CONFIG, alt=words, on_select=brushed, selection_mode="box")
+
+
+def _moment(edge: Any) -> datetime:
+    """An edge of a box on a time axis: plotly writes `2026-03-14 12:00:00.1234` in the axis' time, UTC."""
+    return pd.Timestamp(edge, unit="ms" if isinstance(edge, int | float) else None).tz_localize(UTC).to_pydatetime()

@@ -56,6 +56,7 @@ def window_picker(now: datetime, *, key: str = "range", default: str = "24h") ->
             return Window.last(SPANS[chosen], now)
         if chosen != CUSTOM:
             return Window.last(SPANS[default], now)
+        _into_address(start_key, end_key)
         start = st.datetime_input("From (UTC)", None, key=start_key, bind="query-params", step=60, width=210)
         end = st.datetime_input("To (UTC)", None, key=end_key, bind="query-params", step=60, width=210)
     return _custom(start, end, now, SPANS[default])
@@ -64,10 +65,28 @@ def window_picker(now: datetime, *, key: str = "range", default: str = "24h") ->
 def focus(host: str, start: datetime, end: datetime, *, key: str = "range", host_key: str = "host") -> None:
     """In a callback: set the pickers to one host and one span, as a click on a picture of them means it."""
     st.session_state[host_key] = host or None
+    zoom(Window(start, end), key=key)
+
+
+def _into_address(*keys: str) -> None:
+    """What code set before these inputs are drawn for the first time: Streamlit writes only later changes."""
+    for key in keys:
+        moment = st.session_state.get(key)
+        if moment is not None and key not in st.query_params:
+            st.query_params[key] = f"{moment:%Y-%m-%dT%H:%M}"
+
+
+def revision(*, key: str = "range") -> str:
+    """What names the span chosen: while it stays, a reader's zoom in a chart survives new data."""
+    return "|".join(str(st.session_state.get(name) or "") for name in (key, f"{key}_from", f"{key}_to"))
+
+
+def zoom(window: Window, *, key: str = "range") -> None:
+    """In a callback: look at exactly this span, in whole minutes."""
     st.session_state[key] = CUSTOM
-    st.session_state[f"{key}_from"] = start.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
-    whole = end.astimezone(UTC) + timedelta(seconds=59)
-    st.session_state[f"{key}_to"] = whole.replace(second=0, microsecond=0, tzinfo=None)
+    start = window.start.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
+    end = (window.end.astimezone(UTC) + timedelta(seconds=59)).replace(second=0, microsecond=0, tzinfo=None)
+    st.session_state[f"{key}_from"], st.session_state[f"{key}_to"] = start, max(end, start + timedelta(minutes=1))
 
 
 def unfocus(default: str, *, key: str = "range", host_key: str = "host") -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,8 +18,10 @@ from lib.frames import Series, Window
 from lib.profiling.titles import spoken
 from lib.profiling.units import unit_of
 from lib.services.annotations import Mark
+from lib.services.evaluation import Asked
 from lib.services.exploration import MAX_EXPORT_ROWS, ChartData
-from lib.ui import cached, charts, controls, links, mark_view, series_charts, tables
+from lib.ui import cached, charts, controls, functions_view, links, mark_view, series_charts, tables
+from lib.ui.functions_view import Shown
 from lib.ui.text import plain, stamp
 
 if TYPE_CHECKING:
@@ -86,25 +89,42 @@ def beside_picker(
     return Beside(EARLIER.get(chosen or "", 0), tuple(others), label, host, source_id)
 
 
-def below(app: App, actor: Actor, series: Sequence[Series], beside: Beside, window: Window, revision: str) -> None:
+def below(
+    app: App,
+    actor: Actor,
+    series: Sequence[Series],
+    beside: Beside,
+    window: Window,
+    asked: Asked | None,
+    revision: str,
+) -> None:
     """Under the chart: its series split by a label, then the other metrics."""
     try:
         if beside.label:
-            split(app, actor, series, beside.label, window, revision)
+            split(app, actor, series, beside.label, window, asked, revision)
         if beside.metrics:
             more(app, actor, beside, window, revision)
     except AppError as error:
         st.error(plain(error.message))
 
 
-def split(app: App, actor: Actor, series: Sequence[Series], label: str, window: Window, revision: str) -> None:
+def split(
+    app: App,
+    actor: Actor,
+    series: Sequence[Series],
+    label: str,
+    window: Window,
+    asked: Asked | None,
+    revision: str,
+) -> None:
     """Small multiples: a panel for each value of a label, the first eight."""
     groups: dict[str, list[int]] = {}
     for one in series:
         groups.setdefault(one.labels.get(label, ""), []).append(one.id)
     parts = []
     for value, ids in list(groups.items())[:MOST_MULTIPLES]:
-        data = app.exploration.chart(actor, ids[:MOST_LINES], window, max_points=300)
+        taken = ids if functions_view.is_histogram(asked) else ids[:MOST_LINES]
+        data = functions_view.read(app, actor, taken, window, asked, max_points=300).data
         if data.lines:
             parts.append((f"{label}={value}" if value else f"without {label}", data))
     _panels(parts, window, revision, "explore_split")
@@ -132,6 +152,31 @@ def _panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: st
         charts.show(series_charts.panels(parts, window, revision), key=key)
     else:
         st.caption("No samples of these in this range.")
+
+
+def brush(window: Window) -> Callable[[datetime, datetime], None]:
+    """Look closer at what somebody drew a box over: read anew, so that detail comes that the wider chart left out."""
+
+    def closer(start: datetime, end: datetime) -> None:
+        controls.zoom(Window(max(start, window.start), max(min(end, window.end), window.start)))
+
+    return closer
+
+
+def wider_button(app: App, window: Window) -> None:
+    """The way back from a box: twice the span around what is shown, up to now. Only while a span is chosen."""
+    if st.session_state.get("range") != controls.CUSTOM:
+        return
+    now = app.clock()
+    end = min(window.end + window.span / 2, max(now, window.end))
+    st.button(
+        "Wider",
+        icon=":material/zoom_out:",
+        key="explore_wider",
+        on_click=controls.zoom,
+        args=(Window(end - 2 * window.span, end),),
+        help="Twice as long. A box drawn over the chart looks closer.",
+    )
 
 
 def said_of(earlier: ChartData | None) -> str:
@@ -188,32 +233,44 @@ def statistics(data: ChartData, table: pd.DataFrame) -> None:
     )
 
 
-def exports(app: App, actor: Actor, metric: str, ids: Sequence[int], data: ChartData, figure: Figure) -> None:
-    """The samples as CSV or Parquet, the chart as a page that works anywhere, and where to go on."""
-    too_many = data.samples > MAX_EXPORT_ROWS
+def exports(app: App, actor: Actor, metric: str, ids: Sequence[int], shown: Shown, figure: Figure) -> None:
+    """The samples, or what was computed of them, as CSV or Parquet; the chart as a page; and where to go on."""
+    data, evaluated = shown.data, shown.evaluated
+    too_many = evaluated is None and data.samples > MAX_EXPORT_ROWS
     help_ = f"More than {MAX_EXPORT_ROWS:,} samples: choose a shorter range." if too_many else "Samples as stored."
+
+    def file(kind: str) -> bytes:
+        if evaluated is not None:
+            return app.evaluation.export(actor, evaluated, kind)
+        return app.exploration.export(actor, ids, data.window, kind)
+
     with st.container(horizontal=True, vertical_alignment="center"):
-        for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-            st.download_button(
-                kind.upper() if kind == "csv" else "Parquet",
-                lambda kind=kind: app.exploration.export(actor, ids, data.window, kind),  # type: ignore[misc]
-                f"{metric}.{kind}",
-                mime,
-                key=f"explore_export_{kind}",
-                icon=":material/download:",
-                on_click="ignore",
-                disabled=too_many,
-                help=help_,
-            )
-        st.download_button(
-            "Chart",
-            lambda: figure.to_html(include_plotlyjs=True, full_html=True).encode(),
-            f"{metric}.html",
-            "text/html",
-            key="explore_export_html",
-            icon=":material/area_chart:",
-            on_click="ignore",
-            help="As a page of its own that needs no network (5 MB). As PNG: the camera at the top of the chart.",
-        )
+        downloads(metric, file, figure, too_many, help_ if evaluated is None else "The values drawn.")
         links.to("pages/observe/profile.py", "Profile", icon=":material/query_stats:", query={"metric": metric})
         links.to("pages/observe/changes.py", "What changed?", icon=":material/difference:")
+
+
+def downloads(name: str, file: Callable[[str], bytes], figure: Figure, too_many: bool, help_: str) -> None:
+    """Buttons for the numbers as CSV and Parquet, and for the chart as a page that works anywhere."""
+    for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
+        st.download_button(
+            kind.upper() if kind == "csv" else "Parquet",
+            partial(file, kind),
+            f"{name}.{kind}",
+            mime,
+            key=f"explore_export_{kind}",
+            icon=":material/download:",
+            on_click="ignore",
+            disabled=too_many,
+            help=help_,
+        )
+    st.download_button(
+        "Chart",
+        lambda: figure.to_html(include_plotlyjs=True, full_html=True).encode(),
+        f"{name}.html",
+        "text/html",
+        key="explore_export_html",
+        icon=":material/area_chart:",
+        on_click="ignore",
+        help="As a page of its own that needs no network (5 MB). As PNG: the camera at the top of the chart.",
+    )

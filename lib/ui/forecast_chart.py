@@ -27,6 +27,8 @@ MARKS = {
     "latest": ("triangle-right", "top right"),
 }
 MOST_PAST = 600
+# A limit so many times as far off as all else reaches is left out of the picture.
+FAR = 8.0
 
 
 def figure(view: View, crossing: Crossing | None, title: str) -> Figure:
@@ -61,7 +63,19 @@ def figure(view: View, crossing: Crossing | None, title: str) -> Figure:
         f"{stamp(view.made.end_at)} with its 80% and 95% intervals{', and a limit' if crossing else ''}."
     )
     charts.layout(drawn, unit=unit, alt=alt, height=420, legend=True)
+    if crossing is not None:
+        shown = np.concatenate([past, came, columns["low95"], columns["high95"]])
+        drawn.layout.yaxis.range = _reach(shown[np.isfinite(shown)], crossing.limit)
     return charts.time_axis(drawn, start, view.made.end_at + step, f"forecast-{view.made.id}")
+
+
+def _reach(shown: np.ndarray, limit: float) -> list[float] | None:
+    """The value axis when the limit is so far off that all else would be a line; None: as wide as all there is."""
+    low, high = float(shown.min()), float(shown.max())
+    size = (high - low) or abs(high) or 1.0
+    if low - FAR * size <= limit <= high + FAR * size:
+        return None
+    return [low - 0.1 * size, high + 0.1 * size]
 
 
 def _span(low: float, high: float, unit: str) -> str:

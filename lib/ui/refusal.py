@@ -18,3 +18,13 @@ def shown() -> Iterator[None]:
         yield
     except AppError as error:
         st.error(plain(error.message), icon=":material/error:")
+
+
+def caret(text: str, line: object, column: object) -> None:
+    """The line somebody wrote with a caret under the place (both from 1) that is meant; nothing when unknown."""
+    lines = text.split("\n")
+    if isinstance(line, int) and isinstance(column, int) and line <= len(lines):
+        # Far along a long line: what is around the place, with the caret still under it.
+        start = max(0, column - 60)
+        shown = lines[line - 1][start : start + 120].replace("\t", " ")
+        st.code(f"{shown}\n{' ' * (column - 1 - start)}^", language=None)

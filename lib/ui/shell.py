@@ -38,6 +38,7 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
     ],
     "Operate": [
         ("pages/operate/sources.py", "Sources", ":material/database:", "sources", Permission.VIEW),
+        ("pages/operate/imports.py", "Import", ":material/upload_file:", "imports", Permission.MANAGE_SOURCES),
         ("pages/operate/tasks.py", "Tasks", ":material/task:", "tasks", Permission.VIEW),
         ("pages/operate/users.py", "Users", ":material/group:", "users", Permission.MANAGE_USERS),
         ("pages/operate/audit.py", "Audit log", ":material/history:", "audit", Permission.READ_AUDIT),

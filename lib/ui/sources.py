@@ -37,6 +37,7 @@ KINDS = {
     SourceKind.SCRAPE: "Metrics page",
     SourceKind.DEMO: "Demo history",
     SourceKind.MACHINE: "This machine",
+    SourceKind.IMPORT: "Imported files",
 }
 AUTHS = {Auth.NONE: "None", Auth.BASIC: "User and password", Auth.BEARER: "Bearer token"}
 _EDIT = {"Edit": ":material/edit:"}
@@ -100,6 +101,10 @@ def table(statuses: Sequence[SourceStatus]) -> None:
 
 def targets(status: SourceStatus) -> None:
     """What is collected from a source, one row a target."""
+    if status.kind is SourceKind.IMPORT:
+        st.info(f"Its {status.series:,} series came from files; nothing is collected.", icon=":material/upload_file:")
+        links.to("pages/operate/imports.py", "Import another file", icon=":material/upload_file:")
+        return
     if not status.targets:
         st.info("Nothing is collected from this source yet. Choose metrics to begin.", icon=":material/checklist:")
         return

@@ -187,12 +187,7 @@ def error(problem: AppError, sql: str) -> None:
     place = f" Line {line}, column {column}." if line else ""
     hint = plain(problem.values.get("hint") or "", 600)
     st.error(f"{plain(problem.message, 600)}{place} {hint}".strip(), icon=":material/error:")
-    lines = sql.split("\n")
-    if isinstance(line, int) and isinstance(column, int) and line <= len(lines):
-        # Far along a long line: what is around the place, with the caret still under it.
-        start = max(0, column - 60)
-        shown = lines[line - 1][start : start + 120].replace("\t", " ")
-        st.code(f"{shown}\n{' ' * (column - 1 - start)}^", language=None)
+    refusal.caret(sql, line, column)
 
 
 def shown(found: Result, app: App, actor: Actor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -112,3 +113,34 @@ def hold_question(question: str) -> None:
 def held_question() -> str:
     """The waiting question, once; empty when none waits."""
     return st.session_state.pop(_WAITING, "")
+
+
+def promql() -> tuple[int, str] | None:
+    """Which source this tab asked last, and what; None before the first. A link fills the editor and asks nothing."""
+    return st.session_state.get("promql_asked")
+
+
+def promql_asked(source_id: int, expression: str) -> None:
+    st.session_state["promql_asked"] = (source_id, expression)
+
+
+def opened_view() -> int | None:
+    """The saved view whose choices are on the page already."""
+    return st.session_state.get("view_opened")
+
+
+def view_opened(view_id: int | None) -> None:
+    st.session_state["view_opened"] = view_id
+
+
+def choices(keys: tuple[str, ...]) -> dict[str, Any]:
+    """What the widgets of these keys hold, those that were drawn or set."""
+    return {key: st.session_state[key] for key in keys if key in st.session_state}
+
+
+def choose(values: dict[str, Any], forget: Iterable[str] = ()) -> None:
+    """Make widgets hold these, before they are drawn. forget: keys whose widgets begin anew."""
+    for key in forget:
+        st.session_state.pop(key, None)
+    for key, value in values.items():
+        st.session_state[key] = value

@@ -207,7 +207,7 @@ def one_column(profile: TableProfile) -> None:
 
 def _bars(column: ColumnProfile):  # type: ignore[no-untyped-def] # plotly is not imported here
     figure = charts.empty_figure()
-    if column.top or column.kind is not Kind.NUMBER:
+    if column.top or not column.counts:
         pairs = column.top[::-1]
         figure.add_bar(
             y=[charts.label(value, 40) for value, _ in pairs],
@@ -226,10 +226,14 @@ def _bars(column: ColumnProfile):  # type: ignore[no-untyped-def] # plotly is no
             y=list(column.counts),
             width=np.diff(edges) if len(column.counts) > 1 else None,
             marker={"color": charts.PALETTE[0], "line": {"width": 0}},
-            hovertemplate="%{y:,} sampled rows around %{x:.4~s}<extra></extra>",
+            hovertemplate="%{y:,} sampled rows around "
+            + ("%{x|%Y-%m-%d %H:%M}" if column.kind is Kind.MOMENT else "%{x:.4~s}")
+            + "<extra></extra>",
             showlegend=False,
         )
         charts.layout(figure, height=300, alt=f"Histogram of {column.name}")
+        if column.kind is Kind.MOMENT:
+            figure.layout.xaxis.type = "date"
     figure.update_layout(bargap=0.05, hovermode="closest")
     return figure
 

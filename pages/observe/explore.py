@@ -4,7 +4,19 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import cached, charts, controls, explore_view, guard, links, runtime, series_charts
+from lib.ui import (
+    cached,
+    charts,
+    controls,
+    explore_view,
+    functions_view,
+    guard,
+    links,
+    promql_view,
+    runtime,
+    series_charts,
+    views_view,
+)
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
@@ -30,51 +42,66 @@ def choose() -> tuple[str, list, dict]:
 def view() -> None:
     """Everything below the title: redrawn alone when a control changes or the refresh interval has passed."""
     guard.require(Permission.VIEW)
+    views_view.follow()
+    if live:
+        promql_view.draw(app, actor)
+    elif cached.metrics(app, actor):
+        stored()
+    else:
+        st.info(
+            "Connect your Prometheus, or load the demo history; its samples show here within two collection intervals.",
+            title="Nothing collected yet",
+            icon=":material/database:",
+        )
+        links.to("pages/operate/sources.py", "Open sources", icon=":material/add_link:")
+
+
+def stored() -> None:
     metric, found, choices = choose()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         window = controls.window_picker(app.clock())
+        explore_view.wider_button(app, window)
         beside = explore_view.beside_picker(**choices)
+        asked = functions_view.picker(metric, choices["labels"])
         explore_view.mark_button(app, actor, window)
-    series = found[: explore_view.MOST_LINES]
+    found = app.exploration.living_first(actor, found, window)
+    series = found if functions_view.is_histogram(asked) else found[: explore_view.MOST_LINES]
     ids = [one.id for one in series]
     try:
-        data = app.exploration.chart(actor, ids, window)
-        before = app.exploration.chart(actor, ids, beside.earlier(window)) if beside.days else None
+        shown = functions_view.read(app, actor, ids, window, asked)
+        earlier = functions_view.read(app, actor, ids, beside.earlier(window), asked) if beside.days else None
         anomalies = app.detection.anomalies(actor, window)
         notes = explore_view.notes_of(app.detection.annotations.marks(actor, window), series)
     except AppError as error:
         st.error(plain(error.message))
         return
+    data, before = shown.data, earlier.data if earlier else None
     if len(found) > len(series):
         st.info(f"Showing {len(series)} of {len(found):,} series. Narrow them by host or label to see others.")
     if not data.lines:
-        st.info(series_charts.nothing_drawn(data), icon=":material/search_off:")
+        st.info(functions_view.nothing(shown), icon=":material/search_off:")
         return
     marks = series_charts.marks_of(anomalies, set(ids), window)
-    figure = series_charts.lines(
-        data, title=metric, marks=marks, revision=st.session_state.get("range", ""), earlier=before, notes=notes
-    )
-    charts.show(figure, key="explore_chart")
+    revision = controls.revision()
+    figure = series_charts.lines(data, title=metric, marks=marks, revision=revision, earlier=before, notes=notes)
+    charts.show(figure, key="explore_chart", brush=explore_view.brush(window))
     faint = explore_view.said_of(before)
-    st.caption(f"{series_charts.describe(data)} {faint}As of {stamp(data.as_of, seconds=True)}.")
-    explore_view.below(app, actor, series, beside, window, st.session_state.get("range", ""))
+    st.caption(f"{functions_view.describe(shown)} {faint}As of {stamp(data.as_of, seconds=True)}.")
+    explore_view.below(app, actor, series, beside, window, asked, revision)
     if marks:
         noun = "anomaly" if len(marks) == 1 else "anomalies"
         links.to("pages/observe/anomalies.py", f"{len(marks)} {noun} marked ▼", icon=":material/warning:")
     # The browser draws the chart while the numbers are computed.
-    explore_view.statistics(data, app.exploration.statistics(actor, ids, window))
-    explore_view.exports(app, actor, metric, ids, data, figure)
+    explore_view.statistics(data, functions_view.numbers(app, actor, ids, shown))
+    explore_view.exports(app, actor, metric, ids, shown, figure)
 
 
+opened = views_view.opened(app, actor)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Explore", icon=":material/monitoring:", width="stretch")
+    live = promql_view.mode_picker()
+    views_view.menu(app, actor, opened)
     refresh = controls.refresh_picker()
-if cached.metrics(app, actor):
-    st.fragment(view, run_every=refresh)()
-else:
-    st.info(
-        "Connect your Prometheus, or load the demo history; its samples show here within two collection intervals.",
-        title="Nothing collected yet",
-        icon=":material/database:",
-    )
-    links.to("pages/operate/sources.py", "Open sources", icon=":material/add_link:")
+if opened:
+    views_view.gone(app, actor, opened)
+st.fragment(view, run_every=refresh)()

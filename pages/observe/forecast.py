@@ -26,7 +26,10 @@ def draw(forecast_id: int, limit_text: str, side: str | None, horizon_s: float) 
         crossing = None if limit is None else app.forecasting.crossing(actor, view, limit, side)
     if crossing is not None:
         forecast_view.answer(crossing, view)
-    charts.show(forecast_chart.figure(view, crossing, view.series.title), key="forecast_chart")
+    figure = forecast_chart.figure(view, crossing, view.series.title)
+    charts.show(figure, key="forecast_chart")
+    if figure.layout.yaxis.range:
+        st.caption("The limit lies far beyond the picture.")
     span = duration(made.asked["horizon_s"])
     other = "" if made.asked["horizon_s"] == horizon_s else " Another horizon is chosen above: make a forecast of it."
     rate = " Counter shown as rate per second." if view.series.kind == "counter" else ""

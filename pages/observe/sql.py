@@ -14,9 +14,8 @@ st.title("SQL", icon=":material/code:")
 toolbar = st.container()
 sql = sql_view.editor()
 with st.container(horizontal=True, vertical_alignment="center"):
-    pressed = st.button(
-        "Run", type="primary", icon=":material/play_arrow:", key="sql_run", shortcut="Ctrl+Enter", disabled=not sql
-    )
+    # Never disabled: the click that leaves the editor is what brings its text here, and would be lost.
+    pressed = st.button("Run", type="primary", icon=":material/play_arrow:", key="sql_run", shortcut="Ctrl+Enter")
     st.caption(f"At most {app.settings.sql_seconds:g} s and {app.settings.sql_memory_mb} MB; reads only.")
 if pressed:
     sql_view.ask(app, actor, sql)

@@ -5,7 +5,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.settings import LlmMode
-from lib.ui import archive_view, guard, refusal, runtime
+from lib.ui import archive_view, backup_view, guard, refusal, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MANAGE_SETTINGS)
@@ -64,6 +64,9 @@ elif st.button("Test all providers", icon=":material/network_check:", key="test_
 
 st.subheader("Archive", anchor=False)
 archive_view.show(app, actor)
+
+st.subheader("Backup", anchor=False)
+backup_view.show(app, actor)
 
 st.subheader("Everything", anchor=False)
 search = st.text_input("Search", key="settings_search", placeholder="name or meaning", live=True)

@@ -6,7 +6,7 @@ from lib.auth.actor import Permission
 from lib.db.tables import SourceKind
 from lib.services.collection_sources import REMOTE, SourceDraft
 from lib.services.collection_status import SourceStatus
-from lib.ui import guard, runtime, sources
+from lib.ui import guard, links, runtime, sources
 from lib.ui.text import ago, plain, stamp
 
 actor = guard.require(Permission.VIEW)
@@ -41,22 +41,26 @@ def updated(source_id: int, draft: SourceDraft) -> None:
 
 
 def detail(status: SourceStatus) -> None:
+    collects = status.kind != SourceKind.IMPORT
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(status.name), width="stretch")
         if manages:
             icon = ":material/pause:" if status.enabled else ":material/play_arrow:"
-            if st.button(f"Switch {'off' if status.enabled else 'on'}", key=f"switch_{status.id}", icon=icon):
+            if status.kind != SourceKind.IMPORT and st.button(
+                f"Switch {'off' if status.enabled else 'on'}", key=f"switch_{status.id}", icon=icon
+            ):
                 app.collection.enable(actor, status.id, not status.enabled)
                 st.rerun()
             sources.remove(app, actor, status)
-    facts = [sources.KINDS[status.kind], f"every {status.interval_s:g} s", f"{status.series:,} series"]
-    facts.append(f"last success {ago(status.last_success, app.clock())}")
+    facts = [sources.KINDS[status.kind], f"{status.series:,} series"]
+    if collects:
+        facts += [f"every {status.interval_s:g} s", f"last success {ago(status.last_success, app.clock())}"]
     st.caption(" · ".join([plain(status.url), *facts] if status.url else facts))
     if status.last_error:
         show = st.error if status.state == "failing" else st.warning
         show(plain(status.last_error, 800), icon=":material/error:")
     parts = {**PARTS, **(sources.MANAGED.get(status.kind, {}) if manages else {})}
-    first = "Collected" if status.targets or not manages else "Choose metrics"
+    first = "Choose metrics" if "Choose metrics" in parts and not status.targets else "Collected"
     part = st.segmented_control(
         "Show", list(parts), default=first, required=True, key=f"part_{status.id}", label_visibility="collapsed",
         format_func=lambda one: f"{parts.get(one, '')} {one}", wrap=True,
@@ -94,6 +98,7 @@ if manages:
             if st.button("Remove the demo data", key="remove_demo", type="primary", icon=":material/delete_forever:"):
                 app.collection.remove_demo(actor)
                 st.rerun()
+    links.to("pages/operate/imports.py", "Import history from files", icon=":material/upload_file:")
 if not statuses:
     st.info(
         "No source is connected. Enter the URL of a Prometheus-compatible server, or of a metrics page, above."
@@ -105,12 +110,8 @@ if not statuses:
     st.stop()
 known = {s.id: s for s in statuses}
 chosen = st.selectbox(
-    "Source",
-    list(known),
-    key="source",
-    bind="query-params",
-    filter_mode="contains",
+    "Source", list(known), key="source", bind="query-params", filter_mode="contains",
     format_func=lambda i: known[i].name,
-)
+)  # fmt: skip
 if chosen in known:
     detail(known[chosen])

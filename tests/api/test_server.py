@@ -74,7 +74,7 @@ def test_description_documents_the_endpoints_and_their_errors(client: TestClient
     assert {"/v1/status", "/v1/anomalies", "/v1/metrics"} <= set(described["paths"])
     for method in (method for path in described["paths"].values() for method in path.values()):
         assert {"401", "403", "422", "429"} <= set(method["responses"])
-        assert set(method["responses"]) & {"200", "201", "204"}
+        assert set(method["responses"]) & {"200", "201", "202", "204"}
         assert method["security"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lib.errors import NotEnoughData
 from lib.forecast import backtest, history
-from lib.forecast.backtest import BY_MARGIN, LEAST_ORIGINS, choose
+from lib.forecast.backtest import BY_MARGIN, LEAST_ORIGINS, choose, repeats_weekly
 from lib.forecast.history import History
 
 DAY = 48
@@ -96,7 +96,17 @@ def test_a_week_the_history_carries_takes_part(daily: Callable[..., History]) ->
     trial = choose(daily(30, weekend=30), DAY)
     assert trial.origins[0] >= 21 * DAY
     assert "weekly pattern" in trial.chosen.members
-    assert "weekly pattern" not in {one.name for one in choose(daily(20, weekend=30), DAY).candidates if one.error}
+
+
+def test_a_week_seen_twice_takes_part_where_it_repeats_and_moves_no_origin_where_it_does_not(
+    daily: Callable[..., History],
+) -> None:
+    trial = choose(daily(20, weekend=30), DAY)
+    assert trial.origins[0] >= 14 * DAY and "weekly pattern" in trial.chosen.members
+    plain = choose(daily(20), DAY)
+    assert plain.origins[0] < 14 * DAY
+    assert "weekly pattern" not in {one.name for one in plain.candidates if one.error}
+    assert not repeats_weekly(daily(13, weekend=30))
 
 
 def test_short_history_is_tried_as_far_as_it_goes(daily: Callable[..., History]) -> None:

@@ -54,6 +54,23 @@ def test_guest_sees_what_changed_with_the_reason_and_how_many_were_compared(app:
     assert "As of 2026-03-14 12:00:00 UTC" in captions
 
 
+def test_a_host_that_went_down_is_one_card_that_opens_to_its_series(app: App, open_page: Callable) -> None:
+    rng = np.random.default_rng(3)
+    ts_ms = to_ms(app.clock()) - np.arange(600)[::-1] * 60_000 - 1000
+    blocks = [Block("calm", {"instance": f"h{n}"}, ts_ms, rng.normal(5, 1, 600)) for n in range(9)]
+    blocks += [Block(f"gone_{n}", {"instance": "<b>web-3"}, ts_ms[:-28], rng.normal(5, 1, 572)) for n in range(19)]
+    app.samples.append(1, blocks)
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    # As `plain` wrote them, without what keeps Markdown from reading them.
+    words = [one.value.replace("\\", "").replace("\u2060", "") for one in page.markdown]
+    (card,) = [one for one in words if "19 series stopped at 11:31:59 UTC" in one]
+    assert card.startswith("**<b>web-3:")
+    (opens,) = [one for one in page.expander if one.label == "19 series"]
+    assert sorted(opens.dataframe[0].value["metric"]) == sorted(f"gone_{n}" for n in range(19))
+    assert sum("Gone silent" in one for one in words) == 1
+
+
 def test_quiet_hours_say_so(app: App, open_page: Callable) -> None:
     fill(app, changed=False)
     page = open_page(PAGE, Role.VIEWER)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -79,6 +80,15 @@ def test_forecast_comes_with_card_candidates_and_history(made: int, open_page: C
     assert candidates["model"].str.startswith("★").sum() == 1
     assert (candidates["reason"].str.contains("seen three times")).any()
     assert page.dataframe[1].value["horizon"].tolist() == ["1 d"]
+
+
+def test_a_limit_far_beyond_leaves_the_picture_readable(made: int, open_page: Callable) -> None:
+    for limit, far in (("9000k", True), ("90", False)):
+        page = open_page(PAGE, Role.VIEWER, {"limit": limit})
+        spec = json.loads(page.get("plotly_chart")[0].proto.spec)
+        assert ("The limit lies far beyond the picture" in words(page)) is far
+        assert ("range" in spec["layout"]["yaxis"]) is far
+        assert not far or spec["layout"]["yaxis"]["range"][1] < 1000
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,18 @@ def test_the_archive_is_run_checked_and_told_of(app: App, open_page: Callable) -
     assert (told["Days archived"], told["Days waiting"], told["Samples"]) == ("13", "0", "299")
     page.button(key="archive_verify").click().run()
     assert "52 files are as they were written" in page.success[0].value
+    page.button(key="archive_test").click().run()
+    assert "Stored, read and removed" in page.success[0].value
     raw = next((app.settings.data_dir / "archive").glob("2026-03-01/raw-*.parquet"))
     raw.write_bytes(bytes(raw.stat().st_size))
     page.button(key="archive_verify").click().run()
     assert "24 rows of raw" in page.error[0].value and not page.exception
+
+
+def test_a_backup_is_made_and_told_of(app: App, open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.ADMIN)
+    assert any("No backup yet" in one.value for one in page.caption)
+    page.button(key="backup_make").click().run()
+    assert not page.exception and "files" in page.success[0].value
+    assert any("1 backup in" in one.value for one in page.caption)
+    assert len(list((app.settings.data_dir / "backups").glob("autoops-*/manifest.json"))) == 1

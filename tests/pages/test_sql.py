@@ -50,6 +50,16 @@ def chart(page) -> dict:
     return json.loads(page.get("plotly_chart")[0].proto.spec)
 
 
+def test_run_is_never_disabled_since_the_click_that_leaves_the_editor_would_be_lost(
+    filled: App, open_page: Callable
+) -> None:
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.button(key="sql_run").disabled
+    page.button(key="sql_run").click().run()
+    assert page.session_state["sql_asked"].wait(20)
+    assert "There is no query yet" in page.run().error[0].value
+
+
 def test_stranger_is_sent_to_sign_in(open_page: Callable) -> None:
     page = open_page(PAGE)
     assert "Sign in" in page.error[0].value

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from sqlmodel import select
 
 from lib.app import App, build
 from lib.auth.actor import SYSTEM, Actor, Role
 from lib.db.tables import AuditEntry, TaskStatus
-from lib.errors import Forbidden
+from lib.errors import Forbidden, StoreError
 from lib.frames import Block, Window, from_ms, to_ms
 from lib.services import archiving_jobs
 from lib.settings import Settings, TaskMode
+from tests.conftest import FakeClock
+from tests.s3 import Bucket
 
 ADMIN, OPERATOR = Actor("ada", Role.ADMIN, id=1), Actor("olga", Role.OPERATOR, id=2)
 
@@ -128,3 +132,60 @@ def test_a_bucket_in_the_settings_becomes_the_place(settings: Settings) -> None:
     assert getattr(place, "root", "") == "metrics/home"
     values = archiving_jobs._place_values(settings)
     assert values["endpoint"] == "http://127.0.0.1:9" and "archive" in values["folder"]
+
+
+def in_bucket(settings: Settings, s3: Bucket) -> None:
+    settings.archive_url, settings.archive_endpoint = s3.url, s3.endpoint
+    settings.archive_key, settings.archive_secret = SecretStr(s3.key), SecretStr(s3.secret)
+
+
+@pytest.mark.parametrize("mode", list(TaskMode))
+def test_tasks_archive_to_a_bucket_and_leave_no_secret_anywhere(
+    settings: Settings, clock: FakeClock, s3: Bucket, mode: TaskMode
+) -> None:
+    in_bucket(settings, s3)
+    settings.task_mode = mode
+    app = build(settings, clock)
+    fill(app)
+    before = everything(app)
+    app.runner.start()
+    app.archiving.tick()
+    status = app.archiving.status(ADMIN)
+    assert (status.days, status.due) == (13, 0) and len(s3.stored()) == 52
+    assert status.place == f"{s3.url} at {s3.endpoint}"
+    assert status.last_verify and status.last_verify.words == "52 files as they were written"
+    assert everything(app) == before
+    assert app.archiving.test(ADMIN) < 60 and len(s3.stored()) == 52
+    app.stop()
+    secrets = [s3.secret.encode(), s3.key.encode()]
+    files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
+    assert files and not [path for path in files if any(secret in path.read_bytes() for secret in secrets)]
+
+
+@pytest.mark.parametrize("mode", list(TaskMode))
+def test_a_key_that_is_refused_is_said_by_the_task_without_telling_it(
+    settings: Settings, clock: FakeClock, s3: Bucket, mode: TaskMode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    in_bucket(settings, replace(s3, secret="wr0ng-secret-value"))
+    settings.task_mode = mode
+    app = build(settings, clock)
+    fill(app)
+    before = everything(app)
+    app.runner.start()
+    task = app.runner.wait(app.archiving.run(ADMIN).id or 0, 60)
+    with pytest.raises(StoreError, match="the server refuses the key"):
+        app.archiving.test(ADMIN)
+    assert task.status == TaskStatus.FAILED and "the server refuses the key" in task.error
+    log = "".join(path.read_text() for path in settings.data_dir.rglob("log.jsonl"))
+    told = capfd.readouterr()
+    assert log and not [one for one in (task.error, log, told.out, told.err) if "wr0ng" in one or s3.key in one]
+    assert everything(app) == before
+    app.stop()
+
+
+def test_a_place_that_cannot_be_used_is_said(app: App) -> None:
+    (app.settings.data_dir / "archive").write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match="archive cannot be used"):
+        app.archiving.test(ADMIN)
+    with pytest.raises(Forbidden):
+        app.archiving.test(OPERATOR)

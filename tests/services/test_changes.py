@@ -95,6 +95,47 @@ def test_the_foremost_carry_their_course_and_that_of_the_day_before(app: App) ->
     assert [change.ts_ms.size > 0 for change in found.changes[:3]] == [True, True, False]
 
 
+def down(app: App, host: str, at: timedelta, many: int = 150, alive: int = 40) -> None:
+    """A host whose series all end so long before now, each a second later than the one before, and one that goes on."""
+    rng = np.random.default_rng(8)
+    ts_ms = to_ms(app.clock()) - np.arange(900)[::-1] * 60_000 - 1000
+    stopped = ts_ms[ts_ms <= to_ms(app.clock() - at)]
+    blocks = [
+        Block(f"gone_{n:03}", {"instance": host}, stopped + n * 50, rng.normal(5, 1, stopped.size)) for n in range(many)
+    ]
+    blocks += [Block(f"calm_{n}", {"instance": "alive"}, ts_ms, rng.normal(5, 1, ts_ms.size)) for n in range(alive)]
+    app.samples.append(1, blocks)
+
+
+def test_a_host_that_goes_down_is_one_event_with_its_moment_and_all_its_series(app: App) -> None:
+    down(app, "web-03", timedelta(minutes=28))
+    found = app.changes.compare(VIEWER, last_hour(app), limit=20, drawn=3)
+    event = found.events[0]
+    assert (event.owner, event.test, event.series) == (("", "web-03"), Test.DISAPPEARED, 150)
+    assert event.at and abs(event.at - (app.clock() - timedelta(minutes=28))) < timedelta(minutes=1.1)
+    assert len(event.changes) == service.MOST_MEMBERS and event.changes[0].ts_ms.size and event.score > found.chance
+    assert len(found.changes) == 20  # the table keeps to series
+    assert not any(one.series.host == "web-03" for other in found.events[1:] for one in other.changes)
+
+
+def test_levels_of_a_host_that_jump_together_are_one_event_and_others_stay_apart(app: App) -> None:
+    rng = np.random.default_rng(8)
+    ts_ms = to_ms(app.clock()) - np.arange(900)[::-1] * 60_000 - 1000
+    blocks = []
+    for n in range(30):
+        value = rng.normal(5, 1, ts_ms.size)
+        value[-30:] += 40 if n < 6 else 0
+        value[-52:] += 40 if n == 29 else 0
+        blocks.append(Block(f"load_{n:02}", {"instance": "db-1" if n < 6 or n == 29 else f"h{n}"}, ts_ms, value))
+    app.samples.append(1, blocks)
+    found = app.changes.compare(VIEWER, last_hour(app), drawn=4)
+    whole = next(one for one in found.events if one.series > 1)
+    assert (whole.owner, whole.test) == (("", "db-1"), Test.LEVEL)
+    assert {one.series.metric for one in whole.changes} == {f"load_{n:02}" for n in range(6)}
+    assert whole.at and abs(whole.at - (app.clock() - timedelta(minutes=30))) <= timedelta(minutes=3)
+    assert [one.changes[0].series.metric for one in found.events if one.series == 1][:1] == ["load_29"]
+
+
 def test_chunks_and_pieces_change_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(app)
     whole = app.changes.compare(VIEWER, last_hour(app), limit=1000)

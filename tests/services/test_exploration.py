@@ -281,3 +281,12 @@ def test_every_method_asks_for_the_right_to_look(app: App) -> None:
 @pytest.mark.parametrize("actor", [GUEST, VIEWER, SYSTEM])
 def test_whoever_may_look_may_look(app: App, actor: Actor) -> None:
     assert app.exploration.metrics(actor).empty
+
+
+def test_series_that_live_in_the_window_come_before_those_that_do_not(app: App) -> None:
+    old = write(app, "load", np.ones(3), stamps(app, 3) - 7 * 86_400_000, instance="a-gone")
+    new = write(app, "load", np.ones(3), instance="b-here")
+    found = app.exploration.find(VIEWER, "load")
+    assert [one.id for one in found] == [old, new]
+    assert [one.id for one in app.exploration.living_first(VIEWER, found, last(app, hours=1))] == [new, old]
+    assert [one.id for one in app.exploration.living_first(VIEWER, found, last(app, days=30))] == [old, new]

@@ -19,6 +19,7 @@ from lib import frames
 from lib.frames import Block, Window
 from lib.store.connection import Store
 from lib.store.samples import Samples
+from tests.s3 import s3, s3_server, wire  # noqa: F401
 
 START = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 START_MS = frames.to_ms(START)

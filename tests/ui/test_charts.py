@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -147,3 +148,46 @@ def test_description_says_what_was_done_to_the_samples() -> None:
     assert series_charts.describe(data([1])).startswith("All 100 samples")
     shown = series_charts.describe(data([1], low=True))
     assert "Mean of each 1 min, shaded from least to most" in shown
+
+
+def test_rounding_is_not_drawn_as_movement() -> None:
+    def drawn(value: list[float]) -> object:
+        figure = charts.empty_figure()
+        charts.add_line(figure, np.arange(3) * 1000, np.array(value), name="x")
+        return charts.calm(figure).layout.yaxis.range
+
+    low, high = drawn([0.09, 0.09 + 1e-17, 0.09000000000000001])
+    assert low < 0.085 and high > 0.095
+    assert drawn([0.09, 0.091, 0.09]) is None
+    assert drawn([5.0, 5.0, 5.0]) is None
+    assert drawn([np.nan, np.nan, np.nan]) is None
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (
+            ["2026-03-14 11:00:00.5", "2026-03-14 10:00"],
+            ("2026-03-14T10:00:00+00:00", "2026-03-14T11:00:00.500000+00:00"),
+        ),
+        ([1773482400000, 1773478800000], ("2026-03-14T09:00:00+00:00", "2026-03-14T10:00:00+00:00")),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_box_is_handed_on_as_a_span_of_time(
+    monkeypatch: pytest.MonkeyPatch, x: list | None, expected: tuple[str, str] | None
+) -> None:
+    given: dict = {}
+    monkeypatch.setattr(charts.st, "plotly_chart", lambda figure, **options: given.update(options))
+    boxes = [] if x is None else [{"x": x}]
+    chosen = SimpleNamespace(selection=SimpleNamespace(box=boxes))
+    monkeypatch.setattr(charts.st, "session_state", {"chart": chosen})
+    spans: list[tuple[str, str]] = []
+    charts.show(
+        charts.layout(charts.empty_figure()),
+        key="chart",
+        brush=lambda start, end: spans.append((start.isoformat(), end.isoformat())),
+    )
+    given["on_select"]()
+    assert spans == ([expected] if expected else [])

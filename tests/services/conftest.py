@@ -1,0 +1,3 @@
+"""A real S3 server for who archives to one."""
+
+from tests.s3 import s3, s3_server  # noqa: F401
