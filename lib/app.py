@@ -12,10 +12,13 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
-from lib.services import archiving_jobs
+from lib.services import archiving_jobs, restores
 from lib.services.administration import Administration
 from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
+from lib.services.assistant_commands import Commands
+from lib.services.assistant_data import Sight
+from lib.services.backups import Backups
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.datasets import Datasets
@@ -69,6 +72,7 @@ class App:
     assistant: Assistant
     texts: Texts
     archiving: Archiving
+    backups: Backups
     jobs: Jobs
     querying: Querying
     health: Health
@@ -122,6 +126,7 @@ def build(
             f"The data directory {settings.data_dir} cannot be made ({error.strerror or error}). Choose another with "
             "AUTOOPS_DATA_DIR, or make it for the user this runs as."
         ) from error
+    restores.settle(settings)
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
     store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
@@ -133,8 +138,12 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
-    assistant = Assistant(settings, database, exploration, detection, audit, clock)
+    changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
     administration = Administration(settings, database, audit, clock)
+    querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
+    commands = Commands(database, collection, detection, forecasting, audit, clock)
+    sight = Sight(exploration, detection, collection, changes, forecasting, querying, commands)
+    assistant = Assistant(settings, database, sight, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -149,20 +158,21 @@ def build(
         collection=collection,
         importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
+        changes=changes,
         evaluation=Evaluation(settings, samples, clock),
         promql=PromQL(collection, clock),
         views=Views(database, audit, clock),
-        changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
         training=Training(settings, runner, audit, clock),
         detection=detection,
-        forecasting=Forecasting(database, samples, runner, audit, clock),
+        forecasting=forecasting,
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
+        backups=Backups(settings, store, database, audit, clock),
         jobs=Jobs(database, runner, audit),
-        querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
+        querying=querying,
         health=Health(
             settings,
             database,

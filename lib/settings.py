@@ -140,6 +140,9 @@ class Settings(BaseSettings):
 
     llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
     llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")
+    llm_pseudonyms: bool = Field(
+        True, description="Hosts and label values go to a provider under made-up names, put back in its answer."
+    )
     gemini_api_key: SecretStr = Field(
         SecretStr(""),
         description="Key for Gemini.",

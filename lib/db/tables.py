@@ -250,6 +250,7 @@ class Message(SQLModel, table=True):
     text: str = _text()
     evidence: list[dict[str, Any]] = _json(list)
     provider: str = Field(default="", max_length=32)
+    rating: int = 0  # of an answer by its reader: 1, -1, 0 for none
     created_at: datetime = _utc(default_factory=_now)
 
 
@@ -325,6 +326,34 @@ class Query(SQLModel, table=True):
     rows: int = 0
     seconds: float = 0.0
     ran_at: datetime = _utc(default_factory=_now, index=True)
+
+
+class ProposalStatus(StrEnum):
+    """What became of a command somebody asked for in chat."""
+
+    WAITING = "waiting"  # nobody decided yet
+    RUNNING = "running"  # approved, and being carried out; never carried out twice
+    DONE = "done"
+    FAILED = "failed"  # approved, and refused or failed; the outcome says why
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class Proposal(SQLModel, table=True):
+    """A command that waits for the person who asked for it: exactly these arguments, once, until it expires."""
+
+    __tablename__ = "proposals"
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    action: str = Field(max_length=32)
+    arguments: dict[str, Any] = _json()
+    digest: str = Field(max_length=64)  # SHA-256 of action, arguments and user: what was shown is what is done
+    summary: str = _text()
+    status: str = Field(default=ProposalStatus.WAITING, max_length=16)
+    outcome: str = _text()
+    created_at: datetime = _utc(default_factory=_now)
+    expires_at: datetime = _utc()
+    decided_at: datetime | None = _utc(default=None, nullable=True)
 
 
 class View(SQLModel, table=True):
