@@ -120,6 +120,8 @@ class Datasets:
                     finish=self._keep,
                     memory_mb=MEMORY_MB,
                     deadline_s=DEADLINE_S,
+                    # An upload is moved into the job's folder and goes with it; the others can be made again.
+                    resumes=name is not BRING,
                 )
             )
 
