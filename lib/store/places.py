@@ -1,4 +1,4 @@
-"""Where archived files lie: a folder of this machine, or a bucket that speaks S3."""
+"""Where archived days and packed models lie: a folder of this machine, or a bucket that speaks S3."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lib.errors import StoreError
+
+PARQUET = "*/*.parquet"
 
 
 class Place(Protocol):
@@ -32,9 +34,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class LocalPlace:
-    """A folder. Files appear in it by renaming, so that none is ever half there."""
+    """A folder. Files appear in it by renaming, so that none is ever half there. pattern: what counts as one."""
 
     folder: Path
+    pattern: str = PARQUET
 
     def put(self, file: Path, name: str) -> None:
         target = self.folder / name
@@ -61,7 +64,7 @@ class LocalPlace:
         path.with_suffix(".part").unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob("*/*.parquet"))
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob(self.pattern))
 
 
 class BucketPlace:
@@ -70,8 +73,10 @@ class BucketPlace:
     open_files: makes the fsspec file system, at first use: s3fs is slow to import and large.
     """
 
-    def __init__(self, root: str, open_files: Callable[[], Any], cache: Path, cache_bytes: int) -> None:
-        self.root, self.cache, self.cache_bytes = root.strip("/"), cache, cache_bytes
+    def __init__(
+        self, root: str, open_files: Callable[[], Any], cache: Path, cache_bytes: int, pattern: str = PARQUET
+    ) -> None:
+        self.root, self.cache, self.cache_bytes, self.pattern = root.strip("/"), cache, cache_bytes, pattern
         self._open, self._files = open_files, None
 
     @property
@@ -113,11 +118,13 @@ class BucketPlace:
         with _told(f"{self.root} could not be listed"):
             self.files.invalidate_cache()
             found = self.files.find(self.root)
-        return sorted(name.strip("/").removeprefix(f"{self.root}/") for name in found if name.endswith(".parquet"))
+        return sorted(
+            name.strip("/").removeprefix(f"{self.root}/") for name in found if name.endswith(Path(self.pattern).suffix)
+        )
 
     def _make_room(self, keep: Path) -> None:
         """Readers that have a file open keep it: on unlinking only its name goes."""
-        kept = sorted(self.cache.glob("*/*.parquet"), key=lambda path: path.stat().st_mtime, reverse=True)
+        kept = sorted(self.cache.glob(self.pattern), key=lambda path: path.stat().st_mtime, reverse=True)
         size = 0
         for path in kept:
             size += path.stat().st_size
@@ -135,10 +142,14 @@ class _told:  # noqa: N801 - reads as a statement
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, FileNotFoundError | StoreError):
-            raise StoreError(f"{self.what} ({type(error).__name__}: {error}). Check the archive's settings.") from error
+            raise StoreError(
+                f"{self.what} ({type(error).__name__}: {error}). Check the settings of the bucket."
+            ) from error
 
 
-def bucket(url: str, endpoint: str, key: str, secret: str, cache: Path, cache_bytes: int) -> BucketPlace:
+def bucket(
+    url: str, endpoint: str, key: str, secret: str, cache: Path, cache_bytes: int, pattern: str = PARQUET
+) -> BucketPlace:
     """A place for `s3://bucket/prefix`. endpoint: of an S3-compatible server; empty: Amazon's."""
 
     def open_files() -> Any:
@@ -146,8 +157,8 @@ def bucket(url: str, endpoint: str, key: str, secret: str, cache: Path, cache_by
             import s3fs
         except ImportError:
             raise StoreError(
-                "An archive in a bucket takes the package s3fs; install it with 'pip install s3fs', or leave "
-                "AUTOOPS_ARCHIVE_URL empty for the data directory."
+                "Keeping files in a bucket takes the package s3fs; install it with 'pip install s3fs', or leave "
+                "AUTOOPS_ARCHIVE_URL and AUTOOPS_MODELS_URL empty for the data directory."
             ) from None
         return s3fs.S3FileSystem(
             key=key or None,
@@ -157,7 +168,7 @@ def bucket(url: str, endpoint: str, key: str, secret: str, cache: Path, cache_by
             skip_instance_cache=True,
         )
 
-    return BucketPlace(url.removeprefix("s3://"), open_files, cache, cache_bytes)
+    return BucketPlace(url.removeprefix("s3://"), open_files, cache, cache_bytes, pattern)
 
 
 def _sync(path: Path) -> None:
