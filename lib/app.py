@@ -19,10 +19,17 @@ from lib.services.assistant import Assistant
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.detection import Detection
+from lib.services.drifting import Drifting
+from lib.services.experiments import Experiments
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.jobs import Jobs
+from lib.services.model_uploads import ModelUploads
+from lib.services.models import Models
+from lib.services.prediction import Prediction
+from lib.services.prediction_files import PredictionFiles
+from lib.services.prediction_log import PredictionLog
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
 from lib.settings import Settings
@@ -57,6 +64,12 @@ class App:
     archiving: Archiving
     jobs: Jobs
     querying: Querying
+    models: Models
+    model_uploads: ModelUploads
+    prediction: Prediction
+    prediction_files: PredictionFiles
+    experiments: Experiments
+    drifting: Drifting
     health: Health
 
     def start(self) -> None:
@@ -74,6 +87,11 @@ class App:
         self.schedule.every(60, "end idle queries", self.querying.tidy)
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
+        self.models.sweep()
+        self.schedule.every(2, "write predictions", self.prediction.log.flush)
+        self.schedule.every(300, "tidy predictions", self.prediction.log.prune)
+        self.schedule.every(60, "end idle models", self.models.tidy)
+        self.schedule.every(300, "look for drift", self.drifting.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -86,6 +104,8 @@ class App:
         self.collection.stop()
         self.runner.stop()
         self.querying.close()
+        self.models.close()
+        self.prediction.log.close()
         self.store.close()
         self.database.close()
 
@@ -120,6 +140,11 @@ def build(
     collection.on_removed.append(detection.forget)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
     administration = Administration(settings, database, audit, clock)
+    models = Models(settings, database, audit, clock)
+    predicted = PredictionLog(settings, database, clock)
+    prediction = Prediction(models, predicted, clock)
+    experiments = prediction.experiments = Experiments(models, predicted, audit, clock)
+    models.on_promoted.append(prediction.warm)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -141,6 +166,12 @@ def build(
         archiving=Archiving(settings, samples, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
+        models=models,
+        model_uploads=ModelUploads(models, audit),
+        prediction=prediction,
+        prediction_files=PredictionFiles(models, runner, audit, clock),
+        experiments=experiments,
+        drifting=Drifting(models, predicted, runner, audit, clock),
         health=Health(
             settings,
             database,

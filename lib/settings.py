@@ -113,6 +113,18 @@ class Settings(BaseSettings):
     archive_key: SecretStr = Field(SecretStr(""), description="Access key for the bucket. Empty: as boto finds it.")
     archive_secret: SecretStr = Field(SecretStr(""), description="Secret key for the bucket.")
     archive_cache_mb: int = Field(1024, ge=1, description="Archived files of a bucket kept on this machine.")
+    models_url: str = Field(
+        "",
+        pattern=r"^(s3://\S+)?$",
+        description="Where served models go: s3://bucket/prefix, with the archive's keys. Empty: the models directory.",
+    )
+    model_max_mb: float = Field(200, gt=0, description="Largest model file that can be uploaded.")
+    serve_memory_mb: int = Field(1024, ge=384, description="Memory cap of the process that serves models.")
+    predictions_logged: float = Field(
+        1, ge=0, le=1, description="Share of predictions kept with their inputs, for drift. 0: none, tests excepted."
+    )
+    predictions_kept: int = Field(20000, ge=100, description="Kept predictions of a model; older ones are removed.")
+
     task_mode: TaskMode = Field(
         TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
     )
