@@ -218,7 +218,8 @@ def _schema(found: dict[str, Any], given: dict[str, Any]) -> ModelSchema:
             Field(name, kind, missing=bool(found.get("missing"))) for name, kind in zip(names, kinds, strict=False)
         )
         classes = tuple(str(one).strip() for one in given.get("classes") or () if str(one).strip())
-        task = Task(given.get("task") or found["task"] or (Task.CLASSIFICATION if classes else Task.REGRESSION))
+        several = bool(classes) or found["classes"] > 1
+        task = Task(given.get("task") or found["task"] or (Task.CLASSIFICATION if several else Task.REGRESSION))
         if task is Task.CLASSIFICATION and not classes:
             width = max(found["classes"], 2)
             classes = tuple(found.get("class_names") or (str(number) for number in range(width)))
@@ -228,6 +229,8 @@ def _schema(found: dict[str, Any], given: dict[str, Any]) -> ModelSchema:
         raise Invalid(f"The model takes {found['count']:,} inputs, {len(names):,} fields were named.")
     if found["task"] is not None and made.task is not found["task"]:
         raise Invalid(f"The file holds a model for {found['task']}, the schema says {made.task}.")
+    if made.task is Task.REGRESSION and found["classes"] > 1:
+        raise Invalid(f"The model gives {found['classes']} numbers a row; a regression gives one.")
     if made.task is Task.CLASSIFICATION and found["classes"] > 1 and len(made.classes) != found["classes"]:
         raise Invalid(f"The model tells {found['classes']} classes apart, {len(made.classes)} were named.")
     return made

@@ -125,7 +125,10 @@ class Serving:
 def start(folder: Path, memory_mb: int) -> WarmChild:
     """A child of its own. Raises Unavailable when it does not come up."""
     try:
-        return WarmChild("lib.registry.worker", (str(folder.resolve()), str(memory_mb)), start_within_s=START_WITHIN_S)
+        arguments = (str(folder.resolve()), str(memory_mb))
+        # A row is no work for threads, and starting them costs more than it.
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        return WarmChild("lib.registry.worker", arguments, start_within_s=START_WITHIN_S, environment=one)
     except (Ended, OSError) as error:
         raise Unavailable(f"The process that serves models could not be started ({error}); try again.") from None
 

@@ -56,7 +56,9 @@ def lock(*folders: Path) -> bool:
         for folder in folders:
             place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
             try:
-                beneath = struct.pack("=Qi", _READ_FILE | _READ_DIR, place)
+                # Of a file the kernel takes no rights that only folders have.
+                reading = _READ_FILE | (_READ_DIR if folder.is_dir() else 0)
+                beneath = struct.pack("=Qi", reading, place)
                 if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, beneath, ctypes.c_uint32(0)) != 0:
                     return False
             finally:

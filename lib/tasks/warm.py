@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -49,7 +49,13 @@ class WarmChild:
     one with another name."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str] = (), *, parts: Sequence[str] = (), start_within_s: float
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        parts: Sequence[str] = (),
+        start_within_s: float,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.idle_since = time.monotonic()
         self._parts = frozenset(parts)
@@ -64,7 +70,7 @@ class WarmChild:
             cwd=ROOT,
             # Nothing of the app's environment: keys and passwords live there. One arena, so that the cap on the
             # address space is a cap on memory.
-            env={"MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
         )
         assert self._popen.stdout
         os.set_blocking(self._popen.stdout.fileno(), False)
