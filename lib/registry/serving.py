@@ -137,11 +137,13 @@ def check(format_: str, path: Path, given: dict[str, Any], memory_mb: int) -> di
     """Have a fresh child look at an uploaded file: schema and facts. Raises ArtefactRefused or Invalid with the
     reason; a file that is too large for the memory, too slow or that kills the child is refused as well."""
     child = start(path.parent, memory_mb)
+    watch = _Cap(child.pid, memory_mb)
     try:
-        watch = _Cap(child.pid, memory_mb)
         with watch:
             request = {"op": "check", "format": format_, "path": str(path.resolve()), "given": given}
             answer = next(iter(child.ask(request, CHECK_WITHIN_S, threading.Event(), MOST_BYTES)))
+        if watch.over:
+            raise Ended(End.DIED)
     except Ended as ended:
         reasons = {End.LATE: f"loading it took longer than {CHECK_WITHIN_S:g} s", End.UNRULY: "it said too much"}
         why = reasons.get(ended.why, "reading it crashed the process that looked at it")
@@ -161,19 +163,22 @@ class _Cap:
         self._done = threading.Event()
 
     def __enter__(self) -> None:
-        threading.Thread(target=self._look, name="cap of a model check", daemon=True).start()
+        threading.Thread(target=self._watch, name="cap of a model check", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
+        self._look()  # what was quicker than the thread
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.1):
+            self._look()
 
     def _look(self) -> None:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            while not self._done.wait(0.1):
-                if process.memory_info().rss / 2**20 > self.memory_mb:
-                    self.over = True
-                    process.kill()
-                    return
+            if process.memory_info().rss / 2**20 > self.memory_mb:
+                self.over = True
+                process.kill()
 
 
 def answered(answer: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_the_champion_answers_and_says_why_and_how_long_it_took(flowers: App) ->
     assert (answer.model, answer.version) == ("flowers", 1)
     assert answer.predictions[0].label == "virginica"
     assert sum(answer.predictions[0].probabilities.values()) == pytest.approx(1)
-    assert answer.predictions[0].label != answer.predictions[1].label
+    assert answer.predictions[0].probabilities != answer.predictions[1].probabilities
     assert {one.field for one in answer.predictions[0].why} == set(ROW)
     assert "usual value" in answer.why_method
     assert 0 < answer.model_ms < answer.took_ms
