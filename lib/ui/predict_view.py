@@ -35,8 +35,10 @@ def form(app: App, actor: Actor, row: ModelVersion) -> None:
         return
     # A key a version: what was typed for one model means nothing to another.
     with st.form(f"predict_form_{row.id}", border=False):
-        columns = st.columns(3)
-        typed = {one.name: _input(columns[place % 3], one, f"{row.id}_{place}") for place, one in enumerate(fields)}
+        typed: dict[str, Any] = {}
+        for start in range(0, len(fields), 3):  # rows of columns: on a narrow screen the order stays
+            for place, one, column in zip(range(start, len(fields)), fields[start:], st.columns(3), strict=False):
+                typed[one.name] = _input(column, one, f"{row.id}_{place}")
         with st.container(horizontal=True, vertical_alignment="center"):
             sent = st.form_submit_button(
                 "Predict", icon=":material/online_prediction:", key="predict_send", type="primary"

@@ -19,7 +19,8 @@ def ask(client: TestClient, key_of: Callable[[Role], str]) -> Callable:
     keys = {role: key_of(role) for role in (Role.VIEWER, Role.ANALYST, Role.OPERATOR)}
 
     def send(method: str, path: str, role: Role = Role.OPERATOR, **more: object):  # type: ignore[no-untyped-def]
-        return client.request(method, f"/api/v1{path}", headers={"X-API-Key": keys[role]}, **more)
+        headers = {"X-API-Key": keys[role], "Content-Type": "application/json"}
+        return client.request(method, f"/api/v1{path}", headers=headers, **more)
 
     return send
 
