@@ -38,6 +38,10 @@ class Serving:
         """Of the warm child, when there is one."""
         return self._child.pid if self._child is not None and self._child.alive else None
 
+    def holds(self, key: str) -> bool:
+        """Whether a model is loaded."""
+        return self.pid is not None and key in self._loaded
+
     def predict(
         self, model: dict[str, Any], columns: dict[str, list[Any]], *, explain: bool, unpack: Callable[[], None]
     ) -> dict[str, Any]:
@@ -67,7 +71,8 @@ class Serving:
             self._end()
 
     def _ask(self, model: dict[str, Any], request: dict[str, Any], unpack: Callable[[], None]) -> dict[str, Any]:
-        if not self._lock.acquire(timeout=ANSWER_WITHIN_S):
+        # Somebody's first request may be loading a model.
+        if not self._lock.acquire(timeout=LOAD_WITHIN_S if request["op"] == "load" else ANSWER_WITHIN_S):
             raise Unavailable("The models are busy with other questions; try again in a moment.", retry_after_s=2)
         try:
             for attempt in (1, 2):

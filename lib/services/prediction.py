@@ -86,8 +86,10 @@ class Prediction:
         version: int | str | None = None,
         key: str = "",
         explain: bool = False,
+        keep: bool = True,
     ) -> Answer:
-        """key: whom or what the rows are about, so that a test gives it the same version each time.
+        """key: whom or what the rows are about, so that a test gives it the same version each time. keep: whether it
+        counts as asked; somebody's tries in a form do not.
 
         Raises Invalid with `values["fields"]` naming every field that is wrong; NotFound for no such model or version;
         Unavailable when the process that serves does not answer.
@@ -111,7 +113,8 @@ class Prediction:
         )
         made = tuple(_one(row, checked, answer, number) for number in range(len(rows)))
         took_ms = (time.perf_counter() - began) * 1000
-        self._keep(row, checked, made, took_ms / len(rows), test, arm, key)
+        if keep:
+            self._keep(row, checked, made, took_ms / len(rows), test, arm, key)
         reasons = answer.get("why") or {}
         return Answer(
             name,
@@ -126,18 +129,23 @@ class Prediction:
         )
 
     def warm(self, name: str, alias: str, version: int | None) -> None:
-        """Have a champion loaded before the first request for it, while nobody waits; for `Models.on_promoted`."""
-        if version is None or self.models.serving.pid is None:
+        """Have a champion loaded before the first request for it; for `Models.on_promoted`."""
+        if version is not None and self.models.serving.pid is not None:
+            self.prepare(SYSTEM, self.models.get(SYSTEM, name, version))
+
+    def prepare(self, actor: Actor, row: ModelVersion) -> None:
+        """Load a version while nobody waits yet: the first request would take a second or two. Returns at once."""
+        actor.require(Permission.MODELS)
+        if self.models.serving.holds(row.sha256):
             return
-        row = self.models.get(SYSTEM, name, version)
 
         def load() -> None:
             try:
                 self.models.serving.warm(self.models.model_for(row), lambda: _done(self.models.unpack(row)))
             except AppError as error:
-                logger.warning("champion not loaded", extra={"model": name, "reason": error.message})
+                logger.info("model not loaded ahead", extra={"model": row.name, "reason": error.message})
 
-        threading.Thread(target=load, name="load champion", daemon=True).start()
+        threading.Thread(target=load, name="load model", daemon=True).start()
 
     def _only_model(self, actor: Actor) -> str:
         found = [one.name for one in self.models.all(actor)]

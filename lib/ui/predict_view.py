@@ -33,6 +33,7 @@ def form(app: App, actor: Actor, row: ModelVersion) -> None:
             f"This model takes {len(fields):,} fields; bring a file, or use the API.", icon=":material/upload_file:"
         )
         return
+    app.prediction.prepare(actor, row)
     # A key a version: what was typed for one model means nothing to another.
     with st.form(f"predict_form_{row.id}", border=False):
         typed: dict[str, Any] = {}
@@ -49,7 +50,9 @@ def form(app: App, actor: Actor, row: ModelVersion) -> None:
     if given is None:
         return
     try:
-        answer = app.prediction.predict(actor, [given], model=row.name, version=row.version, explain=explain)
+        answer = app.prediction.predict(
+            actor, [given], model=row.name, version=row.version, explain=explain, keep=False
+        )
     except AppError as error:
         problems = error.values.get("fields")
         if isinstance(problems, list):
@@ -119,8 +122,6 @@ def show(answer: Answer, target: str, unit: str) -> None:
         charts.show(_why(answer), key="predict_reasons")
         st.caption(f"{plain(answer.why_method)}{f', in {plain(answer.why_unit)}' if answer.why_unit else ''}. "
                    "▶ towards this prediction, ◀ away from it.")  # fmt: skip
-    elif answer.why_method == "" and one.label is not None:
-        st.caption(f"By version {answer.version}. Id for its outcome: {one.id}.")
 
 
 def _why(answer: Answer):  # type: ignore[no-untyped-def] # plotly is not imported here

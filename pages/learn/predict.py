@@ -31,8 +31,5 @@ try:
 except AppError as error:
     st.error(plain(error.message), icon=":material/error:")
 share = app.settings.predictions_logged
-st.caption(
-    f"As of {stamp(app.clock(), seconds=True)}. "
-    + (f"{share:.0%} of predictions are kept with their inputs to watch for drift (AUTOOPS_PREDICTIONS_LOGGED)."
-       if share else "Predictions are not kept.")
-)  # fmt: skip
+kept = f"{share:.0%} of what programs ask is kept with its inputs, to watch for drift" if share else "Nothing is kept"
+st.caption(f"As of {stamp(app.clock(), seconds=True)}. {kept}; tries on this page are not.")
