@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # format -> "module:function", called as load(folder, schema) -> Served. What training makes plugs in here.
 LOADERS: dict[str, str] = {
+    "bundle": "lib.registry.bundled:load",
     "onnx": "lib.registry.loaders:load_onnx",
     "xgboost": "lib.registry.loaders:load_xgboost",
     "skops": "lib.registry.loaders:load_skops",

@@ -20,7 +20,7 @@ from lib.auth.actor import Actor, Permission
 from lib.db.database import Database
 from lib.db.tables import AliasChange, ModelAlias, ModelVersion
 from lib.errors import AppError, Conflict, Forbidden, Invalid, NotFound
-from lib.registry import loaders, schema
+from lib.registry import bundled, loaders, schema
 from lib.registry.files import environment
 from lib.registry.packages import PATTERN, Packages
 from lib.registry.schema import ModelSchema
@@ -229,6 +229,13 @@ class Models:
             raise
         self.audit.record(actor, "model.register", f"{name} {row.version}", sha256=row.sha256, origin=origin)
         return row
+
+    def register_bundle(self, actor: Actor, name: str, folder: Path, **about: Any) -> ModelVersion:
+        """What training made (a folder of `save_bundle`) as the next version. about: metrics, params, data_hash,
+        reference, card, as `register` takes them. Raises ArtefactRefused for a folder that is no bundle."""
+        actor.require(Permission.TRAIN)
+        files = {one.name: one for one in sorted(folder.iterdir()) if one.is_file()} if folder.is_dir() else {}
+        return self.register(actor, name, files, format="bundle", model_schema=bundled.schema_of(folder), **about)
 
     # --- production -----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.errors import ArtefactRefused, Unavailable
-from lib.registry import loaders
+from lib.registry import bundled, loaders
 from lib.registry.schema import ModelSchema
 from lib.registry.serving import Serving
 from tests.registry.kept import CUSTOMERS, FLOWERS, PRICES
@@ -111,9 +113,36 @@ def test_a_format_nobody_reads_and_a_broken_file_are_refused_and_the_child_stays
     assert serving.pid == pid
 
 
-def test_a_format_plugs_in_with_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(loaders.LOADERS, "bundle", "tests.registry.kept:plugged")
-    from tests.registry import kept
+def test_what_training_makes_says_its_own_class_and_keeps_its_schema(tmp_path: Path) -> None:
+    held = {
+        "task": "binary",
+        "target": "left",
+        "classes": ["no", "yes"],
+        "columns": [
+            {"name": "age", "role": "numeric", "missing": 0.1, "distinct": 50, "categories": [], "low": 18.0,
+             "high": 90.0, "middle": 40.0},
+            {"name": "plan", "role": "category", "missing": 0.0, "distinct": 2, "categories": ["a", "b"], "low": None,
+             "high": None, "middle": None},
+        ],
+    }  # fmt: skip
+    (tmp_path / "schema.json").write_text(json.dumps(held))
+    schema = bundled.schema_of(tmp_path)
+    assert [(one.kind, one.missing, one.open, one.usual) for one in schema.fields] == [
+        ("number", True, True, 40.0),
+        ("category", False, False, "a"),
+    ]
 
-    monkeypatch.setattr(kept, "plugged", lambda folder, schema: (folder, schema), raising=False)
-    assert loaders.load("bundle", tmp_path, FLOWERS) == (tmp_path, FLOWERS)
+    class Model:
+        """Says yes from a tenth on."""
+
+        def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
+            return np.column_stack([1 - frame["age"] / 100, frame["age"] / 100])
+
+        def predict(self, frame: pd.DataFrame) -> np.ndarray:
+            return np.where(frame["age"] >= 10, "yes", "no").astype(object)
+
+    found = bundled.BundleModel(Model(), schema).predict(pd.DataFrame({"age": [20.0, 5.0]}))
+    assert found.labels == ["yes", "no"]
+    assert found.values.tolist() == [0.2, 0.95]
+    with pytest.raises(ArtefactRefused, match="no bundle"):
+        bundled.schema_of(tmp_path / "nothing")
