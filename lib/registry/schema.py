@@ -201,8 +201,8 @@ def _value(one: Field, value: Any) -> Any:
 def _number(one: Field, value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Wrong("type", f"{one.name} is {_shown(value)}; it takes a number.")
-    # 1e39 is infinite for what computes in 32 bits.
-    if not math.isfinite(value) or abs(value) > 3.0e38:
+    # 1e39 is infinite for what computes in 32 bits; the comparison also holds for integers no float can hold.
+    if not abs(value) <= 3.0e38:
         raise _Wrong("range", f"{one.name} is {_shown(value)}; it takes a finite number.")
     if one.kind is Kind.INTEGER and value != int(value):
         raise _Wrong("type", f"{one.name} is {_shown(value)}; it takes a whole number.")

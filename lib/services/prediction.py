@@ -17,7 +17,7 @@ from lib.db.tables import Experiment, ModelVersion, Predicted
 from lib.errors import AppError, Invalid, NotFound
 from lib.registry.schema import Checked, check_rows
 from lib.services.models import Models
-from lib.services.prediction_log import PredictionLog
+from lib.services.prediction_log import MOST_TEXT, PredictionLog
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class Prediction:
                     name=row.name,
                     version=row.version,
                     at=now,
-                    features={name: values[number] for name, values in checked.columns.items()},
+                    features={name: _short(values[number]) for name, values in checked.columns.items()},
                     value=one.value if one.label is None else max(one.probabilities.values()),
                     label=None if one.label is None else one.label[:256],
                     latency_ms=latency_ms,
@@ -232,6 +232,10 @@ def _one(row: ModelVersion, checked: Checked, answer: dict[str, Any], number: in
         why.sort(key=lambda one: -abs(one.contribution))
     value = answer["values"][number]
     return One(secrets.token_hex(12), value if label is None else None, label, probabilities, tuple(why))
+
+
+def _short(value: Any) -> Any:
+    return value[:MOST_TEXT] if isinstance(value, str) else value
 
 
 def _done(_: object) -> None: ...

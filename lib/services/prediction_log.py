@@ -26,6 +26,8 @@ MOST_WAITING, BATCH = 5000, 200
 # Of one request with many rows, so that one caller does not push everybody else's out.
 MOST_A_REQUEST = 100
 MOST_READ = 50_000
+# Wide rows are kept less often and long texts shortened, so that the newest 20,000 never fill a disk.
+FULL_FIELDS, MOST_TEXT = 300, 256
 
 
 class PredictionLog:
@@ -43,7 +45,8 @@ class PredictionLog:
         """Keep a share of them. always: all of them, though inputs only of the share (a test needs who was where)."""
         kept = []
         for row in rows[:MOST_A_REQUEST]:
-            lucky = self._random.random() < self.settings.predictions_logged
+            share = self.settings.predictions_logged * min(1.0, FULL_FIELDS / max(len(row.features), 1))
+            lucky = self._random.random() < share
             if lucky or always:
                 if not lucky:
                     row.features = {}

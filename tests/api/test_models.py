@@ -76,9 +76,10 @@ def test_every_field_that_is_wrong_is_named(app: App, ask: Callable) -> None:
         (b'{"rows": [{}], "version": "newest"}', 422),
         (b'{"rows": [{}], "model": "nobody"}', 404),
         (b"not json", 422),
+        (b'{"rows": [{"length": 1' + b"0" * 400 + b', "width": 1, "height": 1, "weight": 1}], "version": 1}', 422),
         (b'{"rows": [' + b"{}," * 1000 + b"{}]}", 422),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_cannot_be_read_is_refused_in_words(app: App, ask: Callable, body: bytes, status: int) -> None:
     register(app)

@@ -8,7 +8,7 @@ import pytest
 
 from lib.errors import ArtefactRefused, Invalid, StoreError
 from lib.registry.packages import PATTERN, Packages
-from lib.store.places import BucketPlace, LocalPlace
+from lib.store.places import BucketPlace, LocalPlace, bucket
 from tests.store.test_places import Files
 
 
@@ -91,3 +91,28 @@ def test_strays_are_swept_and_versions_stay(packages: Packages, files: dict[str,
     stray = packages.keep({"x.json": files["plan.json"]})
     assert packages.sweep({kept.sha256}) == [stray.sha256]
     assert packages.archive(kept.sha256).is_file()
+
+
+def test_a_bucket_that_speaks_s3_keeps_them(tmp_path: Path, files: dict[str, Path]) -> None:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=url, **keys).create_bucket(Bucket="models")
+        place = bucket("s3://models/all", url, "key", "secret", tmp_path / "cache", 10_000_000, PATTERN)
+        kept = Packages(place, tmp_path / "unpacked").keep(files)
+        # Another machine, with nothing but the bucket.
+        place = bucket("s3://models/all", url, "key", "secret", tmp_path / "cache 2", 10_000_000, PATTERN)
+        other = Packages(place, tmp_path / "unpacked 2")
+        assert sorted(one.name for one in other.unpack(kept.sha256).iterdir()) == sorted(files)
+        other.remove(kept.sha256)
+        assert place.names() == []
+    finally:
+        server.stop()
+    with pytest.raises(StoreError, match="settings of the bucket"):
+        Packages(place, tmp_path / "unpacked").keep(files)

@@ -52,6 +52,8 @@ def test_a_row_that_fits_has_no_problems_and_may_leave_out_what_is_optional() ->
         ("income", math.inf, "range"),
         ("income", math.nan, "range"),
         ("income", 1e300, "range"),
+        ("income", -(10**400), "range"),
+        ("age", 10**400, "range"),
         ("shop", "west", "category"),
         ("shop", ["north"], "type"),
         ("member", 2, "type"),

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from lib.app import App
 from lib.auth.actor import GUEST
 from lib.errors import Forbidden, Invalid, NotFound
+from lib.settings import ROOT
 from tests.registry.kept import CUSTOMERS, MIXED, OPERATOR, ROW, VIEWER, register
 from tests.registry.make_models import NAMES
 
@@ -90,3 +94,25 @@ def test_predictions_are_kept_bounded_and_only_their_share(flowers: App) -> None
     flowers.settings.predictions_kept = 30
     log.prune()
     assert len(log.read("flowers", 1, since)) == 30
+
+
+def test_the_process_that_asks_never_loads_what_models_are_read_with(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from lib.app import build
+from lib.settings import Settings
+from tests.registry.kept import CUSTOMERS, VIEWER, register
+from tests.registry.make_models import NAMES
+folder = Path(sys.argv[1])
+app = build(Settings(data_dir=folder, models_dir=folder / "models", demo=False))
+register(app, "binary.json", CUSTOMERS)
+print(app.prediction.predict(VIEWER, [dict.fromkeys(NAMES, 1.0)], version=1, explain=True).predictions[0].label)
+app.stop()
+print(sorted({"xgboost", "sklearn", "onnxruntime", "onnx", "skops", "scipy", "shap"} & set(sys.modules)))
+"""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ran.stdout.split() == ["buys", "[]"], ran.stderr
