@@ -23,12 +23,19 @@ from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.datasets import Datasets
 from lib.services.detection import Detection
+from lib.services.drifting import Drifting
 from lib.services.evaluation import Evaluation
+from lib.services.experiments import Experiments
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.importing import Importing
 from lib.services.jobs import Jobs
+from lib.services.model_uploads import ModelUploads
+from lib.services.models import Models
+from lib.services.prediction import Prediction
+from lib.services.prediction_files import PredictionFiles
+from lib.services.prediction_log import PredictionLog
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
@@ -75,6 +82,12 @@ class App:
     backups: Backups
     jobs: Jobs
     querying: Querying
+    models: Models
+    model_uploads: ModelUploads
+    prediction: Prediction
+    prediction_files: PredictionFiles
+    experiments: Experiments
+    drifting: Drifting
     health: Health
 
     def start(self) -> None:
@@ -93,6 +106,11 @@ class App:
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
         self.schedule.every(3600, "tidy imports", self.importing.tidy)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
+        self.models.sweep()
+        self.schedule.every(2, "write predictions", self.prediction.log.flush)
+        self.schedule.every(300, "tidy predictions", self.prediction.log.prune)
+        self.schedule.every(60, "end idle models", self.models.tidy)
+        self.schedule.every(300, "look for drift", self.drifting.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -105,6 +123,8 @@ class App:
         self.collection.stop()
         self.runner.stop()
         self.querying.close()
+        self.models.close()
+        self.prediction.log.close()
         self.store.close()
         self.database.close()
 
@@ -144,6 +164,11 @@ def build(
     commands = Commands(database, collection, detection, forecasting, audit, clock)
     sight = Sight(exploration, detection, collection, changes, forecasting, querying, commands)
     assistant = Assistant(settings, database, sight, audit, clock)
+    models = Models(settings, database, audit, clock)
+    predicted = PredictionLog(settings, database, clock)
+    prediction = Prediction(models, predicted, clock)
+    experiments = prediction.experiments = Experiments(models, predicted, audit, clock)
+    models.on_promoted.append(prediction.warm)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -173,6 +198,12 @@ def build(
         backups=Backups(settings, store, database, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=querying,
+        models=models,
+        model_uploads=ModelUploads(models, audit),
+        prediction=prediction,
+        prediction_files=PredictionFiles(models, runner, audit, clock),
+        experiments=experiments,
+        drifting=Drifting(models, predicted, runner, audit, clock),
         health=Health(
             settings,
             database,
