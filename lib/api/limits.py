@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -22,7 +22,10 @@ GUARDED = ("/api", "/health", "/metrics")
 
 def problem(error: AppError, headers: dict[str, str] | None = None) -> JSONResponse:
     """An error as the API words it."""
-    body = {"error": {"code": error.code, "message": error.message}}
+    body: dict[str, dict[str, object]] = {"error": {"code": error.code, "message": error.message}}
+    if "fields" in error.values:
+        # What is wrong with each field of what was sent.
+        body["error"]["fields"] = error.values["fields"]
     return JSONResponse(body, error.status, {"Cache-Control": "no-store", **(headers or {})})
 
 
@@ -94,16 +97,19 @@ class BodyLimit:
     here becomes an answer in the application's handler for AppError.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
-        self.app, self.most_bytes = app, most_bytes
+    def __init__(self, app: ASGIApp, most_bytes: int, larger: Mapping[str, int] | None = None) -> None:
+        """larger: endings of paths that take files -> what a POST there may bring instead."""
+        self.app, self.most_bytes, self.larger = app, most_bytes, dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        error = TooLarge(f"The request body is larger than {self.most_bytes / 2**20:.3g} MiB; send less at a time.")
+        path = scope["path"].rstrip("/") if scope["method"] == "POST" else ""
+        most = next((size for end, size in self.larger.items() if path.endswith(end)), self.most_bytes)
+        error = TooLarge(f"The request body is larger than {most / 2**20:.3g} MiB; send less at a time.")
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdecimal() and int(length) > self.most_bytes:
+        if length.isdecimal() and int(length) > most:
             await problem(error)(scope, receive, send)
             return
         seen = 0
@@ -112,7 +118,7 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.most_bytes:
+            if seen > most:
                 raise error
             return message
 

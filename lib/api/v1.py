@@ -228,7 +228,8 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     forecasts.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
-    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20))
+    larger = {imports.UPLOAD: int(settings.upload_max_mb * 2**20)}
+    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(

@@ -23,7 +23,7 @@ from lib.profiling.titles import spoken
 from lib.profiling.together import Together
 from lib.profiling.units import unit_of
 from lib.profiling.words import amount, duration, spelt
-from lib.services.export import neutral
+from lib.services.export import labels_of, neutral
 from lib.store.readings import Readings
 from lib.store.samples import Samples
 
@@ -181,7 +181,7 @@ class Changes:
                 "also": " ".join(one.also),
                 "metric": neutral(one.series.metric),
                 "host": neutral(one.series.host),
-                "labels": neutral(one.series.title[len(one.series.metric) :]),
+                "labels": labels_of(one.series),
                 "before": one.before,
                 "now": one.now,
                 "unit": one.unit,
