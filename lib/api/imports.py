@@ -130,7 +130,7 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
 def _spool(folder: FilePath) -> BinaryIO:
     """A nameless file beside the imports: small bodies stay in memory, large ones never do."""
     folder.mkdir(parents=True, exist_ok=True)
-    return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=2**20, dir=folder))
+    return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=2**20, dir=str(folder)))
 
 
 def _state(staged: Staged) -> ImportState:
