@@ -164,7 +164,7 @@ def build(
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
-        backups=Backups(settings, store, database, audit, clock),
+        backups=Backups(settings, store, database, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=querying,
         health=Health(
