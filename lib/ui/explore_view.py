@@ -215,12 +215,13 @@ def statistics(data: ChartData, table: pd.DataFrame) -> None:
     """Numbers of each series in the range."""
     titles = {line.series.id: line.title for line in data.lines}
     shown = table.assign(series=table["series_id"].map(titles).fillna("no samples in this range"))
+    shown, unit = tables.scaled(shown, list(NUMBERS), data.unit)
     per = "per second" if data.rate else None
     st.dataframe(
         shown[["series", "last", "min", "mean", "p50", "p95", "max", "peak_ts", "count", "missing"]],
         column_config={
             "series": st.column_config.TextColumn("Series", width="medium"),
-            **{name: tables.number(words, data.unit, per) for name, words in NUMBERS.items()},
+            **{name: tables.number(words, unit, per) for name, words in NUMBERS.items()},
             "peak_ts": tables.moment("Peak at"),
             "count": st.column_config.NumberColumn("Readings", format="localized"),
             "missing": st.column_config.NumberColumn(
