@@ -22,6 +22,7 @@ from lib.services.export import Format, write
 from lib.settings import Settings
 from lib.store.readings import Readings
 from lib.store.samples import Samples
+from lib.store.summaries import expired_until
 
 HISTOGRAM = "histogram_quantile"
 BUCKET = "_bucket"
@@ -49,12 +50,14 @@ class Asked:
 @dataclass(frozen=True)
 class Evaluated:
     """data: values ready to draw, NaN where there is none. expression: the same in PromQL. range_s: how far back each
-    value looks; interval_s: how far apart samples are, 0 when there are too few to tell."""
+    value looks; interval_s: how far apart samples are, 0 when there are too few to tell. gone: before when samples have
+    expired, of which there are no values."""
 
     data: ChartData
     expression: str
     range_s: float
     interval_s: float
+    gone: datetime | None = None
 
 
 class Evaluation:
@@ -116,7 +119,13 @@ class Evaluation:
             non_finite=int(extent["non_finite"].sum()) if len(extent) else 0,
             as_of=self.clock(),
         )
-        return Evaluated(data, _expression(series, asked, range_s), range_s, interval_s)
+        gone = expired_until(self.samples.store, window)
+        return Evaluated(data, _expression(series, asked, range_s), range_s, interval_s, gone)
+
+    def drawn(self, actor: Actor, data: ChartData, name: str, format: str = "csv") -> bytes:
+        """What a chart shows as a file's bytes: of expired days the means of their sums. Raises Invalid."""
+        actor.require(Permission.VIEW)
+        return points(data, name, format)
 
     def export(self, actor: Actor, evaluated: Evaluated, format: str = "csv") -> bytes:
         """The values drawn as a file's bytes, under the expression they are of. Raises Invalid."""

@@ -126,14 +126,23 @@ def describe(shown: Shown) -> str:
     data = shown.data
     return (
         f"{plain(shown.evaluated.expression)} every {duration(data.step_s)}, of {data.samples:,} samples; lines break "
-        "where there is no value."
+        f"where there is no value.{_gone(shown.evaluated)}"
+    )
+
+
+def _gone(evaluated: Evaluated) -> str:
+    if evaluated.gone is None:
+        return ""
+    return (
+        f" Samples before {evaluated.gone:%Y-%m-%d} UTC have expired, and a function needs samples: nothing is drawn "
+        "there."
     )
 
 
 def nothing(shown: Shown) -> str:
     """Why there is no line, and what to try."""
     if shown.evaluated is None or not shown.data.samples:
-        return series_charts.nothing_drawn(shown.data)
+        return series_charts.nothing_drawn(shown.data) + (_gone(shown.evaluated) if shown.evaluated else "")
     evaluated = shown.evaluated
     if evaluated.range_s < 2 * evaluated.interval_s:
         why = (
