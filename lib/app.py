@@ -30,6 +30,7 @@ from lib.services.importing import Importing
 from lib.services.jobs import Jobs
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
+from lib.services.releases import Releases
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.views import Views
@@ -134,6 +135,8 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
+    releases = Releases(collection, clock)
+    collection.on_collected.append(releases.learn)
     changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
     administration = Administration(settings, database, audit, clock)
     querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
@@ -155,7 +158,7 @@ def build(
         importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
         changes=changes,
-        evaluation=Evaluation(settings, samples, clock),
+        evaluation=Evaluation(settings, samples, clock, releases.of),
         promql=PromQL(collection, clock),
         views=Views(database, audit, clock),
         tables=TableProfiles(settings, runner, audit, clock),

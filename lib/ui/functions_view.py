@@ -126,7 +126,19 @@ def describe(shown: Shown) -> str:
     data = shown.data
     return (
         f"{plain(shown.evaluated.expression)} every {duration(data.step_s)}, of {data.samples:,} samples; lines break "
-        f"where there is no value.{_gone(shown.evaluated)}"
+        f"where there is no value. By the rules of Prometheus {shown.evaluated.release}{_other(shown.evaluated)}."
+        f"{_gone(shown.evaluated)}"
+    )
+
+
+def _other(evaluated: Evaluated) -> str:
+    """Where the source itself would give other numbers, and how to get the same."""
+    if not evaluated.server:
+        return ""
+    own = evaluated.server.split(".")[0].removeprefix("v")
+    return (
+        f"; the source runs {plain(evaluated.server, 60)}, whose windows begin a sample earlier or later: "
+        f"`AUTOOPS_PROMQL_RELEASE={own}` follows it"
     )
 
 
