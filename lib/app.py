@@ -38,6 +38,7 @@ from lib.services.prediction_files import PredictionFiles
 from lib.services.prediction_log import PredictionLog
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
+from lib.services.releases import Releases
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.training import Training
@@ -158,6 +159,8 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
+    releases = Releases(collection, clock)
+    collection.on_collected.append(releases.learn)
     changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
     administration = Administration(settings, database, audit, clock)
     querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
@@ -184,7 +187,7 @@ def build(
         importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
         changes=changes,
-        evaluation=Evaluation(settings, samples, clock),
+        evaluation=Evaluation(settings, samples, clock, releases.of),
         promql=PromQL(collection, clock),
         views=Views(database, audit, clock),
         tables=TableProfiles(settings, runner, audit, clock),
@@ -195,7 +198,7 @@ def build(
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
-        backups=Backups(settings, store, database, audit, clock),
+        backups=Backups(settings, store, database, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=querying,
         models=models,

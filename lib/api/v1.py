@@ -238,6 +238,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         # A file, and what a form wraps around it.
         "/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16,
         models.UPLOAD: int(settings.model_max_mb * 2**20),
+        imports.UPLOAD: int(settings.upload_max_mb * 2**20),
     }
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from lib.app import App
 from lib.audit.log import Filter
-from lib.auth.actor import Role
+from lib.auth.actor import SYSTEM, Role
 from lib.frames import Block, to_ms
 from lib.llm.fallback import ProviderStatus, ProviderTest
 from lib.settings import LlmMode, Settings
@@ -122,10 +122,23 @@ def test_the_archive_is_run_checked_and_told_of(app: App, open_page: Callable) -
     assert "24 rows of raw" in page.error[0].value and not page.exception
 
 
-def test_a_backup_is_made_and_told_of(app: App, open_page: Callable) -> None:
+def test_a_backup_is_a_task_and_its_place_is_shown(app: App, open_page: Callable) -> None:
     page = open_page(PAGE, role=Role.ADMIN)
-    assert any("No backup yet" in one.value for one in page.caption)
+    assert "No backup yet" in "".join(one.value for one in page.caption)
     page.button(key="backup_make").click().run()
-    assert not page.exception and "files" in page.success[0].value
-    assert any("1 backup in" in one.value for one in page.caption)
-    assert len(list((app.settings.data_dir / "backups").glob("autoops-*/manifest.json"))) == 1
+    assert not page.exception
+    waiting = app.backups.newest(SYSTEM)
+    assert waiting is not None and waiting.finished_at is None
+    app.runner.start()
+    assert app.runner.wait(waiting.id or 0, 60).error == ""
+    page.run()
+    (made,) = app.backups.known(SYSTEM)
+    assert str(made.path) in [one.value for one in page.code]
+
+
+def test_why_a_backup_was_not_made_is_shown(app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.backups, "_steps", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No **space** left")))
+    app.runner.start()
+    app.runner.wait(app.backups.run(SYSTEM).id or 0, 60)
+    page = open_page(PAGE, role=Role.ADMIN)
+    assert "could not be written" in page.error[0].value and "**space**" not in page.error[0].value
