@@ -28,6 +28,7 @@ from lib.services.importing import Importing
 from lib.services.jobs import Jobs
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
+from lib.services.suggestions import Suggestions
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.training import Training
@@ -63,6 +64,7 @@ class App:
     changes: Changes
     tables: TableProfiles
     datasets: Datasets
+    suggestions: Suggestions
     training: Training
     detection: Detection
     forecasting: Forecasting
@@ -133,6 +135,7 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
+    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
     administration = Administration(settings, database, audit, clock)
     schedule = Schedule()
@@ -154,7 +157,8 @@ def build(
         views=Views(database, audit, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
-        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
+        datasets=datasets,
+        suggestions=Suggestions(datasets, runner, clock),
         training=Training(settings, runner, audit, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),

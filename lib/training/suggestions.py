@@ -1,0 +1,223 @@
+"""What to try with a table: steps and models, each with its reason and how often it helped on tables like this one.
+
+The shares come from reference tables on which each suggestion was tried (`reference_outcomes.json`); with none at hand
+nothing is known, and every share is a half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import Invalid
+from lib.profiling.tables import TableProfile
+from lib.training import plan as plans
+from lib.training import portfolio
+from lib.training import proposals as proposing
+from lib.training import schema as schemas
+from lib.training.learners import FAMILIES
+from lib.training.plan import Plan, Step
+from lib.training.schema import FEATURES, Role, Task
+from lib.training.traits import TRAITS, traits
+
+# Of the best score found: a family this close to it helped.
+CLOSE = 0.01
+# Suggestions that helped more often than not are in the plan, and those no model can do without.
+ACCEPTED = 0.5
+_ALWAYS = ("dates", "text", "impute", "encode")
+# How near a reference table must be to say much, in traits; how many tables of no opinion stand against it.
+_NEAR, _DOUBT = 0.6, 1.0
+_LIKE = 0.15
+
+
+@dataclass(frozen=True)
+class SuggestedStep:
+    """confidence: share of reference tables like this one on which it helped, 0 to 1; tables: how many those are."""
+
+    step: Step
+    reason: str
+    confidence: float
+    tables: int
+
+
+@dataclass(frozen=True)
+class SuggestedModel:
+    """confidence: share of reference tables like this one on which the family came within 1% of the best found."""
+
+    family: str
+    reason: str
+    confidence: float
+    tables: int
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """plan: ready to be run or changed; it holds the steps that helped more often than not, models best first."""
+
+    plan: Plan
+    steps: list[SuggestedStep]
+    models: list[SuggestedModel]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of one reference table. base: the table it is a variant of; scores: family -> score, greater is
+    better; steps: kind of suggestion -> (cause, helped 0 or 1)."""
+
+    base: str
+    variant: str
+    traits: Mapping[str, float]
+    scores: Mapping[str, float]
+    steps: Mapping[str, tuple[float, float]]
+
+    def close(self, family: str) -> float | None:
+        """1 when the family came within 1% of the best; None where it was not tried."""
+        if family not in self.scores:
+            return None
+        best = max(self.scores.values())
+        return float(self.scores[family] >= best - CLOSE * abs(best))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Everything tried so far."""
+
+    tried: tuple[Tried, ...] = ()
+
+    @classmethod
+    def from_json(cls, held: Mapping[str, Any]) -> Reference:
+        names = held["traits"]
+        return cls(
+            tuple(
+                Tried(
+                    one["base"],
+                    one["variant"],
+                    dict(zip(names, one["x"], strict=True)),
+                    one["scores"],
+                    {key: (float(cause), float(helped)) for key, (cause, helped) in one["steps"].items()},
+                )
+                for one in held["tables"]
+            )
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        tables = [
+            {
+                "base": one.base,
+                "variant": one.variant,
+                "x": [round(one.traits[name], 3) for name in TRAITS],
+                "scores": {name: round(score, 5) for name, score in one.scores.items()},
+                "steps": {key: [round(cause, 2), helped] for key, (cause, helped) in one.steps.items()},
+            }
+            for one in self.tried
+        ]
+        return {"traits": list(TRAITS), "tables": tables}
+
+    def without(self, base: str) -> Reference:
+        """As if this table, and all that was made of it, had never been seen."""
+        return replace(self, tried=tuple(one for one in self.tried if one.base != base))
+
+    def model(self, family: str, about: Mapping[str, float]) -> tuple[float, int]:
+        """Share of tables like this on which the family was close to the best, and how many tables those are."""
+        known = [(one, close) for one in self.tried if (close := one.close(family)) is not None]
+        return self._share([one for one, _ in known], [close for _, close in known], about, None, "")
+
+    def step(self, key: str, about: Mapping[str, float], cause: float) -> tuple[float, int]:
+        """Share of tables like this, with as strong a cause, on which a suggestion of this kind helped."""
+        known = [one for one in self.tried if key in one.steps]
+        return self._share(known, [one.steps[key][1] for one in known], about, cause, key)
+
+    def _share(
+        self, known: Sequence[Tried], helped: Sequence[float], about: Mapping[str, float], cause: float | None, key: str
+    ) -> tuple[float, int]:
+        """The likeness-weighted share, pulled to the share on all tables, that to a half, where tables are few."""
+        if not known:
+            return 0.5, 0
+        bases = [one.base for one in known]
+        # A table with many variants is one opinion, not many.
+        even = np.array([1 / np.sqrt(bases.count(base)) for base in bases])
+        said = np.array(helped)
+        overall = float((even @ said + 0.5) / (even.sum() + 1))
+        here = np.array([about[name] for name in TRAITS])
+        apart = ((np.array([[one.traits[name] for name in TRAITS] for one in known]) - here) ** 2).sum(axis=1)
+        if cause is not None:
+            apart = apart + (np.array([one.steps[key][0] for one in known]) - cause) ** 2
+        like = np.exp(-apart / (2 * _NEAR**2))
+        weight = like * even
+        return float((weight @ said + _DOUBT * overall) / (weight.sum() + _DOUBT)), int((like >= _LIKE).sum())
+
+
+def suggest(
+    profile: TableProfile,
+    frame: pd.DataFrame,
+    target: str,
+    reference: Reference,
+    *,
+    roles: Mapping[str, str] | None = None,
+) -> Suggested:
+    """Steps and models for a table. frame: its rows, or a fair part; profile: of the whole; roles: those that are
+    given, the others are guessed.
+
+    Raises Invalid or NotEnoughData for a target nothing can be learnt from.
+    """
+    task = schemas.detect_task(frame[target]) if target in frame.columns else Task.REGRESSION
+    schemas.require_learnable(frame, target, task)
+    given = {name: role for name, role in (roles or {}).items() if name in frame.columns}
+    guessed = schemas.guess_roles(frame, target) | given | {target: str(Role.TARGET)}
+    about = traits(frame, target, guessed, task, profile.rows)
+    steps = []
+    for one in proposing.proposals(profile, frame, target, guessed, task):
+        share, tables = reference.step(one.key, about, one.cause)
+        steps.append(SuggestedStep(one.step, one.reason, round(share, 3), tables))
+    gone = {name for one in steps if one.step.kind == "drop" for name in one.step.columns}
+    if not any(role in FEATURES and name not in gone for name, role in guessed.items()):
+        raise Invalid(f"No column is left to tell {target!r} from: all are empty, constant, identifiers or its copies.")
+    models = _models(profile, frame, guessed, task, about, reference)
+    accepted = tuple(
+        one.step
+        for one in steps
+        if one.confidence >= ACCEPTED or (one.step.kind in _ALWAYS and one.step.method != "target")
+    )
+    plan = Plan(target, guessed, task, accepted, families=tuple(one.family for one in models))
+    notes = [problem.message for problem in plans.validate(plan, guessed)]
+    return Suggested(plan, steps, models, notes)
+
+
+def _models(
+    profile: TableProfile,
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    task: Task,
+    about: Mapping[str, float],
+    reference: Reference,
+) -> list[SuggestedModel]:
+    columns = sum(role in FEATURES for role in roles.values())
+    rows = max(profile.rows, len(frame))
+    made = []
+    for family in FAMILIES:
+        if portfolio.suits(family, rows, columns):
+            share, tables = reference.model(family, about)
+            made.append(SuggestedModel(family, _why(family, rows, columns, about), round(share, 3), tables))
+    return sorted(made, key=lambda one: -one.confidence)
+
+
+def _why(family: str, rows: int, columns: int, about: Mapping[str, float]) -> str:
+    """In figures of this table, what speaks for or against a family."""
+    straight, bent, together = about["linear"], about["bent"], about["together"]
+    size = f"{rows:,} rows of {columns:,} columns"
+    curved = f"curves tell {abs(bent):.0%} {'more' if bent >= 0 else 'less'}"
+    joint = f"columns together tell {abs(together):.0%} {'more' if together >= 0 else 'less'}"
+    line = f"a straight line through each column tells {max(0.0, straight):.0%} of the target"
+    return {
+        "linear": f"{line}, {curved}; {size}. Quick, and easy to explain.",
+        "forest": f"{joint} than columns one by one; {size}. Needs no scaling, and few settings.",
+        "histogram": f"{curved} than straight lines, {joint} than each alone; {size}. Takes gaps as they are.",
+        "xgboost": f"{curved} than straight lines, {joint} than each alone; {size}. Takes gaps as they are.",
+        "network": f"{joint} than columns one by one; {size}. Smooth shapes suit it.",
+        "kernel": f"{joint} than columns one by one; {rows:,} rows are few enough to compare each with each.",
+    }[family]
