@@ -26,7 +26,7 @@ from lib.training.suggestions import CLOSE, Reference, Suggested, Tried
 OUTCOMES = Path(__file__).parents[1] / "lib" / "training" / "reference_outcomes.json"
 AS_IS = "as it is"
 # Rows looked at: of the table as it is, of its variants, and with --quick.
-ROWS, VARIANT_ROWS, QUICK_ROWS = 6_000, 1_600, 900
+ROWS, VARIANT_ROWS, QUICK_ROWS = 6_000, 1_200, 900
 QUICK_TABLES, QUICK_S = 6, 30.0
 BINS = 10
 
@@ -220,7 +220,7 @@ def _try(job: tuple[str, str, str]) -> list[dict[str, Any]]:
         if variant != AS_IS:
             made = variants(base, table.frame, table.task, table.metric)
             table = next(one for one in made if one.variant == variant)
-    splits = 3 if len(table.frame) <= 1_000 else 1 if variant == AS_IS else 2
+    splits = (3 if variant == AS_IS else 2) if len(table.frame) <= 1_000 else 1
     try:
         trial = Trial(table, ROWS if variant == AS_IS else VARIANT_ROWS, splits=splits)
         return Reference((trial.tried(8.0),)).to_json()["tables"]

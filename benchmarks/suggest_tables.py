@@ -11,7 +11,10 @@ import pandas as pd
 
 TARGET = "target"
 MADE_ROWS = 2_400
-REPEATS = 3
+# A straight sum, curves, products of pairs, thresholds, smooth hills, categories, many columns in which rows lie in
+# heaps, and few columns in which each patch has a value of its own.
+RULES = ("straight", "curved", "pairs", "thresholds", "distances", "categories", "heaps", "patches")
+REPEATS = 2
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,21 @@ def variants(base: str, frame: pd.DataFrame, task: str, metric: str, rows: int =
 
 
 def ruled() -> Iterator[Made]:
-    """Tables made of a rule each: straight, curved, of pairs, of thresholds, of distances, of categories."""
-    for number, rule in enumerate(("straight", "curved", "pairs", "thresholds", "distances", "categories")):
+    """Tables made of a rule each."""
+    for number, rule in enumerate(RULES):
         for turn, task in enumerate([*METRICS] * REPEATS):
             rng = np.random.default_rng([number, turn])
             rows = int(rng.choice([500, 1_200, MADE_ROWS]))
             frame, value = _by_rule(rule, rows, rng)
-            value = value + rng.normal(0, rng.choice([0.1, 0.4, 1.0]) * value.std(), rows)
+            loud = (0.0, 0.05, 0.15) if rule in ("heaps", "patches") else (0.1, 0.4, 1.0)
+            value = value + rng.normal(0, rng.choice(loud) * value.std(), rows)
             if task == "regression":
                 frame[TARGET] = value
             else:
                 parts = 2 if task == "binary" else 4
-                frame[TARGET] = pd.qcut(value, parts, labels=[f"class {n}" for n in range(parts)]).astype(str)
+                frame[TARGET] = pd.qcut(
+                    pd.Series(value).rank(method="first"), parts, labels=[f"class {n}" for n in range(parts)]
+                ).astype(str)
             yield Made(f"{rule} {task} {turn // len(METRICS) + 1}", "made", frame, task, METRICS[task])
 
 
@@ -91,13 +97,23 @@ def _by_rule(rule: str, rows: int, rng: np.random.Generator) -> tuple[pd.DataFra
         value = x[:, 0] * x[:, 1] + x[:, 2] * x[:, 3] + 0.5 * x[:, 4]
     elif rule == "thresholds":
         value = 2.0 * (x[:, 0] > 0.3) * (x[:, 1] < 0.5) + (x[:, 2] > 0) * 1.0 - 1.5 * (x[:, 3] > 1) * (x[:, 4] > -0.5)
+    elif rule == "heaps":
+        x = rng.normal(size=(rows, int(rng.integers(20, 60))))
+        middles = rng.normal(0, rng.choice([0.7, 1.0, 1.4]), size=(24, x.shape[1]))
+        heap = rng.integers(0, 24, rows)
+        x, value = x + middles[heap], rng.permutation(24)[heap] / 6.0
+    elif rule == "patches":
+        x = rng.normal(size=(rows, int(rng.integers(3, 7))))
+        middles = rng.normal(size=(int(rng.integers(40, 120)), x.shape[1]))
+        apart = ((x[:, None, :] - middles) ** 2).sum(axis=2)
+        value = rng.normal(size=len(middles))[apart.argmin(axis=1)]
     elif rule == "distances":
         middles = rng.normal(size=(8, count))
         apart = ((x[:, None, :] - middles) ** 2).sum(axis=2)
         value = np.exp(-apart / count) @ rng.normal(size=8) * 10
     else:
         value = np.zeros(rows)
-    frame = pd.DataFrame(x, columns=[f"x{n}" for n in range(count)])
+    frame = pd.DataFrame(x, columns=[f"x{n}" for n in range(x.shape[1])])
     if rule == "categories":
         for n, size in enumerate((3, 6, 12, 60)):
             codes = rng.integers(0, size, rows)

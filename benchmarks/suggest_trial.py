@@ -31,6 +31,9 @@ from lib.training.traits import traits
 # better one of the two not worse.
 NOTABLE = 0.01
 FIT_S = 25.0
+# How many of its first settings each family is tried with.
+SETTINGS = {"linear": 3, "forest": 2, "histogram": 2, "xgboost": 2, "network": 1, "kernel": 2}
+_ONE = dict.fromkeys(SETTINGS, 1)
 _QUICK = ("linear", "histogram")
 
 
@@ -74,9 +77,10 @@ class Trial:
         balance: str = "",
         metric: str = "",
         cpu_s: float = FIT_S,
+        settings: Mapping[str, int] = SETTINGS,
     ) -> dict[str, float]:
-        """Mean over the splits; a family that does not come to an end has none. The better of a family's first settings
-        counts."""
+        """Mean over the splits; a family that does not come to an end has none. The best of a family's first settings
+        counts, for a suggested family is searched, too."""
         found: dict[str, list[float]] = {family: [] for family in families}
         schema = schemas.describe(self.frame, TARGET, roles, self.task)
         for train, test in self.splits:
@@ -96,8 +100,7 @@ class Trial:
             listed = portfolio.first(self.task, len(y), len(schema.columns), False, tuple(families))
             for family in families:
                 best = -np.inf
-                first = [one for one in listed if one.family == family][: 2 if family in ("linear", "kernel") else 1]
-                for candidate in first:
+                for candidate in [one for one in listed if one.family == family][: settings[family]]:
                     if candidate.view not in views:
                         preparation = Preparation(steps, candidate.view)
                         pair = (preparation.fit_transform(held[0], columns), preparation.transform(held[1]))
@@ -173,9 +176,9 @@ class Trial:
             metric = "average_precision" if self.task == Task.BINARY else "balanced_accuracy"
         try:
             steps, roles = self.with_all()
-            have = self.score(_QUICK, steps, roles, "weights" if one.key == "balance" else "", metric, cpu_s)
+            have = self.score(_QUICK, steps, roles, "weights" if one.key == "balance" else "", metric, cpu_s, _ONE)
             steps, roles = self.with_all(one)
-            lack = self.score(_QUICK, steps, roles, "", metric, cpu_s)
+            lack = self.score(_QUICK, steps, roles, "", metric, cpu_s, _ONE)
         except (AppError, ValueError, ArithmeticError):
             return None
         if not have or have.keys() != lack.keys():

@@ -133,9 +133,11 @@ class Suggestions:
         held = {**result, "edition": edition()}
         if not result["refused"]:
             held["suggested"] = json.loads((workdir / SUGGESTED_FILE).read_text())
-        part = workdir / "kept.json"
-        part.write_text(json.dumps(held))
-        part.replace(self._beside(opened, _digest(params["target"])))
+        # What was found for a likely target holds for whoever chooses that one, too.
+        for target in {params["target"], result["target"]}:
+            part = workdir / "kept.json"
+            part.write_text(json.dumps(held))
+            part.replace(self._beside(opened, _digest(target)))
         return result
 
 

@@ -152,6 +152,26 @@ class Reference:
         return float((weight @ said + _DOUBT * overall) / (weight.sum() + _DOUBT)), int((like >= _LIKE).sum())
 
 
+def advice(suggested: Suggested) -> list[str]:
+    """What to try in sentences, the surest first, for the story of a table."""
+
+    def share(one: SuggestedStep | SuggestedModel) -> str:
+        like = (
+            f"{one.tables:,} table{'' if one.tables == 1 else 's'} like this one" if one.tables else "no table like it"
+        )
+        return f"{one.confidence:.0%}, from {like}"
+
+    said = []
+    for place, model in enumerate(suggested.models[:2]):
+        label = portfolio.LABELS[model.family]
+        said.append(
+            f"{'Begin with' if not place else 'Then try'} {label}: within 1% of the best on such tables "
+            f"({share(model)}). {model.reason[:1].upper()}{model.reason[1:]}"
+        )
+    steps = sorted(suggested.steps, key=lambda one: -one.confidence)
+    return said + [f"{one.step.label}: {one.reason} Helped: {share(one)}." for one in steps]
+
+
 def suggest(
     profile: TableProfile,
     frame: pd.DataFrame,
@@ -208,16 +228,17 @@ def _models(
 
 def _why(family: str, rows: int, columns: int, about: Mapping[str, float]) -> str:
     """In figures of this table, what speaks for or against a family."""
-    straight, bent, together = about["linear"], about["bent"], about["together"]
     size = f"{rows:,} rows of {columns:,} columns"
-    curved = f"curves tell {abs(bent):.0%} {'more' if bent >= 0 else 'less'}"
-    joint = f"columns together tell {abs(together):.0%} {'more' if together >= 0 else 'less'}"
-    line = f"a straight line through each column tells {max(0.0, straight):.0%} of the target"
+
+    def gain(name: str) -> str:
+        return f"{abs(about[name]):.0%} {'more' if about[name] >= 0 else 'less'}"
+
+    line = f"straight lines tell {max(0.0, about['linear']):.0%} of the target"
     return {
-        "linear": f"{line}, {curved}; {size}. Quick, and easy to explain.",
-        "forest": f"{joint} than columns one by one; {size}. Needs no scaling, and few settings.",
-        "histogram": f"{curved} than straight lines, {joint} than each alone; {size}. Takes gaps as they are.",
-        "xgboost": f"{curved} than straight lines, {joint} than each alone; {size}. Takes gaps as they are.",
-        "network": f"{joint} than columns one by one; {size}. Smooth shapes suit it.",
-        "kernel": f"{joint} than columns one by one; {rows:,} rows are few enough to compare each with each.",
+        "linear": f"{line}, curves {gain('curves')}; {size}. Quick, and easy to explain.",
+        "forest": f"{line}, a few trees {gain('trees')}; {size}. Needs no scaling, and few settings.",
+        "histogram": f"{line}, curves {gain('curves')}, a few trees {gain('trees')}; {size}. Takes gaps as they are.",
+        "xgboost": f"{line}, curves {gain('curves')}, a few trees {gain('trees')}; {size}. Takes gaps as they are.",
+        "network": f"{line}, likeness of rows {gain('wide')}; {size}. Smooth shapes suit it.",
+        "kernel": f"{line}, likeness of rows {gain('wide')}; {rows:,} rows are few enough to compare each with each.",
     }[family]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,15 @@ from lib.training import schema as schemas
 from lib.training.preparation import LINEAR, Preparation, read
 from lib.training.schema import FEATURES, Role, Task
 
-# Each is scaled so that one step of it makes tables about equally unlike.
 TRAITS = (
     *("rows", "columns", "numeric", "categories", "words", "missing", "cardinality", "skew"),
-    *("regression", "multiclass", "minority", "linear", "bent", "together"),
+    *("regression", "multiclass", "minority"),
+    *(TOLD := ("linear", "curves", "wide", "near", "trees")),
 )
 LOOKED_AT = 1_200
-_MOST_COLUMNS, _BINS = 240, 6
-_STEPS = tuple(
+_MOST_COLUMNS, _BINS, _FOLDS = 240, 6, 3
+_TREES, _TRIES, _LEAF = 16, 12, 3
+_STEPS: tuple[dict[str, object], ...] = tuple(
     {"kind": kind, "columns": [], "method": "auto"} for kind in ("dates", "text", "impute", "encode", "scale")
 )
 
@@ -27,8 +28,8 @@ _STEPS = tuple(
 def traits(frame: pd.DataFrame, target: str, roles: Mapping[str, str], task: Task, rows: int = 0) -> dict[str, float]:
     """One number a trait. rows: of the whole table, when the frame is a part of it.
 
-    linear, bent, together: how much of the target a straight model, one of curves, and one of columns acting together
-    tell of rows they have not seen; the latter two as gains over the first.
+    linear: how much of the target a straight model tells of rows it has not seen; curves, wide, near, trees: how much
+    more a model of curves, of wide and of narrow likeness between rows, and of trees tells.
     """
     kinds = [role for role in roles.values() if role in FEATURES]
     count = max(1, len(kinds))
@@ -69,67 +70,118 @@ def _skew(numbers: pd.DataFrame) -> float:
 
 
 def _told(frame: pd.DataFrame, target: str, roles: Mapping[str, str], task: Task) -> dict[str, float]:
-    """Of a third of the rows, told from the others by three small models; zeros where there is too little to tell."""
-    none = {"linear": 0.0, "bent": 0.0, "together": 0.0}
+    """Each row told from rows of other folds by small models; zeros where there is too little to tell from."""
+    none = dict.fromkeys(TOLD, 0.0)
     schema = schemas.describe(frame, target, roles, task)
     kept, y = schemas.encode_target(frame, schema)
     if len(y) < schemas.LEAST_ROWS or not schema.columns:
         return none
-    if task == Task.REGRESSION:
-        # By rank: a few large targets would say everything.
-        wanted = (np.argsort(np.argsort(y, kind="stable")) / len(y))[:, None]
-    else:
-        wanted = np.eye(len(schema.classes))[y]
     order = np.random.default_rng(0).permutation(len(kept))[:LOOKED_AT]
-    cut = len(order) * 2 // 3
-    learn, seen = order[:cut], order[cut:]
-    table = read(frame, schema.roles)
-    preparation = Preparation(_STEPS, LINEAR)
-    train = preparation.fit_transform(rows_of.picked(table, kept[learn]), wanted[learn])
-    test = preparation.transform(rows_of.picked(table, kept[seen]))
-    train, test = np.clip(np.nan_to_num(train), -4, 4), np.clip(np.nan_to_num(test), -4, 4)
-    if not train.shape[1]:
-        return none
-    train, test = train[:, :_MOST_COLUMNS], test[:, :_MOST_COLUMNS]
-    straight = _explained(train, test, wanted[learn], wanted[seen], 10.0)
-    curves = _explained(*_binned(train, test), wanted[learn], wanted[seen], 10.0)
-    together = _kernel(train, test, wanted[learn], wanted[seen])
-    best = max(straight, curves)
-    return {"linear": straight, "bent": curves - straight, "together": together - best}
+    if task == Task.REGRESSION:
+        middle, spread = float(np.median(y[order])), float(y[order].std()) or 1.0
+        wanted = np.clip((y[order] - middle) / spread, -3, 3)[:, None]
+    else:
+        wanted = np.eye(len(schema.classes))[y[order]]
+    table = rows_of.picked(read(frame, schema.roles), kept[order])
+    said = {name: np.zeros_like(wanted) for name in _MODELS}
+    fold = np.arange(len(order)) % _FOLDS
+    for one in range(_FOLDS):
+        learn, seen = np.nonzero(fold != one)[0], np.nonzero(fold == one)[0]
+        preparation = Preparation(_STEPS, LINEAR)
+        train = preparation.fit_transform(rows_of.picked(table, learn), wanted[learn])
+        test = preparation.transform(rows_of.picked(table, seen))
+        if not train.shape[1]:
+            return none
+        train, test = (np.clip(np.nan_to_num(side[:, :_MOST_COLUMNS]), -4, 4) for side in (train, test))
+        for name, model in _MODELS.items():
+            said[name][seen] = model(train, test, wanted[learn])
+    spread = float(((wanted - wanted.mean(axis=0)) ** 2).sum())
+    share = {
+        name: float(np.clip(1 - ((wanted - out) ** 2).sum() / spread, -0.2, 1.0)) if spread else 0.0
+        for name, out in said.items()
+    }
+    return {name: share[name] - (0.0 if name == "linear" else share["linear"]) for name in TOLD}
 
 
-def _explained(train: np.ndarray, test: np.ndarray, known: np.ndarray, wanted: np.ndarray, strength: float) -> float:
+def _straight(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
     middle, shift = train.mean(axis=0), known.mean(axis=0)
-    held, aim = train - middle, known - shift
-    weights = np.linalg.solve(held.T @ held + strength * np.eye(held.shape[1]), held.T @ aim)
-    return _share(wanted, (test - middle) @ weights + shift, shift)
+    held = train - middle
+    weights = np.linalg.solve(held.T @ held + 10.0 * np.eye(held.shape[1]), held.T @ (known - shift))
+    return np.asarray((test - middle) @ weights + shift)
 
 
-def _kernel(train: np.ndarray, test: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> float:
-    def similar(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        apart = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
-        return np.exp(-np.maximum(apart, 0) / max(1e-9, 2 * train.shape[1]))
-
-    shift = known.mean(axis=0)
-    weights = np.linalg.solve(similar(train, train) + 0.3 * np.eye(len(train)), known - shift)
-    return _share(wanted, similar(test, train) @ weights + shift, shift)
-
-
-def _share(wanted: np.ndarray, said: np.ndarray, middle: np.ndarray) -> float:
-    spread = float(((wanted - middle) ** 2).sum())
-    return float(np.clip(1 - ((wanted - said) ** 2).sum() / spread, -0.2, 1.0)) if spread else 0.0
-
-
-def _binned(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _curves(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Each column's own value, and which of a few equally filled stretches it is in."""
     blocks = [(train, test)]
     for place in range(min(train.shape[1], 60)):
         edges = np.unique(np.quantile(train[:, place], np.linspace(0, 1, _BINS + 1)[1:-1]))
         if edges.size > 1:
-            blocks.append(
-                (
-                    np.eye(edges.size + 1)[np.searchsorted(edges, train[:, place])],
-                    np.eye(edges.size + 1)[np.searchsorted(edges, test[:, place])],
-                )
-            )
-    return np.hstack([one for one, _ in blocks]), np.hstack([other for _, other in blocks])
+            hot = np.eye(edges.size + 1)
+            blocks.append((hot[np.searchsorted(edges, train[:, place])], hot[np.searchsorted(edges, test[:, place])]))
+    return _straight(np.hstack([one for one, _ in blocks]), np.hstack([other for _, other in blocks]), known)
+
+
+def _wide(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return _kernel(train, test, known, 0.15)
+
+
+def _near(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return _kernel(train, test, known, 1.5)
+
+
+def _kernel(train: np.ndarray, test: np.ndarray, known: np.ndarray, width: float) -> np.ndarray:
+    """Rows by how alike they are to each other."""
+
+    def similar(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        apart = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
+        return np.exp(-width * np.maximum(apart, 0) / max(1, train.shape[1]))
+
+    shift = known.mean(axis=0)
+    weights = np.linalg.solve(similar(train, train) + 0.3 * np.eye(len(train)), known - shift)
+    return np.asarray(similar(test, train) @ weights + shift)
+
+
+def _trees(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A small forest of trees split at random places, the best of a few tries each."""
+    rng = np.random.default_rng(0)
+    said = np.zeros((len(test), known.shape[1]))
+    for _ in range(_TREES):
+        waiting = [(np.arange(len(train)), np.arange(len(test)))]
+        while waiting:
+            rows, asked = waiting.pop()
+            if not asked.size:
+                continue
+            left = _split(train[rows], known[rows], rng) if len(rows) >= 2 * _LEAF else None
+            if left is None:
+                said[asked] += known[rows].mean(axis=0)
+                continue
+            column, value = left
+            below, under = train[rows, column] <= value, test[asked, column] <= value
+            waiting += [(rows[below], asked[under]), (rows[~below], asked[~under])]
+    return said / _TREES
+
+
+def _split(values: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> tuple[int, float] | None:
+    picked = rng.integers(0, values.shape[1], _TRIES)
+    held = values[:, picked]
+    low, high = held.min(axis=0), held.max(axis=0)
+    at = low + (high - low) * rng.random(_TRIES)
+    below = (held <= at).astype(float)
+    count = below.sum(axis=0)
+    fitting = (count >= _LEAF) & (len(values) - count >= _LEAF)
+    if not fitting.any():
+        return None
+    sums, whole = below.T @ known, known.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = (sums**2).sum(axis=1) / count + ((whole - sums) ** 2).sum(axis=1) / (len(values) - count)
+    best = int(np.where(fitting, gain, -np.inf).argmax())
+    return int(picked[best]), float(at[best])
+
+
+_MODELS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "linear": _straight,
+    "curves": _curves,
+    "wide": _wide,
+    "near": _near,
+    "trees": _trees,
+}
