@@ -18,13 +18,14 @@ import pandas as pd
 from benchmarks.automl import WHERE, data_folder
 from benchmarks.report import Figure, note
 from benchmarks.suggest_tables import TARGET, Made, ruled, variants
+from benchmarks.suggest_weights import AS_IS, pairs_of, weighed
 from lib.errors import AppError
 from lib.training import learners
 from lib.training.plan import USUAL_STEPS, Plan
-from lib.training.suggestions import CLOSE, Reference, Suggested, Tried
+from lib.training.suggestions import CLOSE, Reference, Suggested
+from lib.training.traits import TRAITS
 
 OUTCOMES = Path(__file__).parents[1] / "lib" / "training" / "reference_outcomes.json"
-AS_IS = "as it is"
 # Rows looked at: of the table as it is, of its variants, and with --quick.
 ROWS, VARIANT_ROWS, QUICK_ROWS = 6_000, 1_200, 900
 QUICK_TABLES, QUICK_S = 6, 30.0
@@ -75,7 +76,7 @@ def run(quick: bool, args: list[str]) -> Iterable[Figure]:
     for tried in reference.tried:
         # As they are, tables were measured just now.
         if tried.variant != AS_IS or tried.base not in live:
-            pairs += _pairs(reference.without(tried.base), tried)
+            pairs += pairs_of(reference.without(tried.base), tried)
     yield Figure("suggest", "ece", round(ece(pairs), 4), "share", f"{len(pairs):,} suggestions, each without its table")
     share = float(np.mean([came for _said, came in pairs]))
     yield Figure(
@@ -95,17 +96,6 @@ def ece(pairs: Sequence[tuple[float, float]]) -> float:
             for one in np.unique(place)
         )
     )
-
-
-def _pairs(reference: Reference, tried: Tried) -> list[tuple[float, float]]:
-    """What would be said of a table, and what came true."""
-    found = []
-    for family in tried.scores:
-        close = tried.close(family)
-        found.append((reference.model(family, tried.traits)[0], float(close or 0.0)))
-    for key, (cause, helped) in tried.steps.items():
-        found.append((reference.step(key, tried.traits, cause)[0], helped))
-    return found
 
 
 def _listed(folder: Path) -> dict[str, dict[str, Any]]:
@@ -134,21 +124,23 @@ def _judge(job: tuple[str, str, int, bool, float]) -> dict[str, Any] | None:
     found: dict[tuple[str, str], float] = {}
     steps, roles, balance = trial.of_plan(suggested.plan)
     first = suggested.models[0].family
-    for family, score in trial.score(learners.FAMILIES, steps, roles, balance, cpu_s=cpu_s).items():
+    scores = trial.score(learners.FAMILIES, steps, roles, balance, cpu_s=cpu_s)
+    for family, score in trial.comparable(scores).items():
         found[family, "steps suggested first"] = score
     if not quick:
         for said, (steps, roles) in (
             ("all steps", trial.with_all()),
             ("usual steps", trial.of_plan(Plan(TARGET, trial.roles, trial.task, USUAL_STEPS))[:2]),
         ):
-            for family, score in trial.score(learners.FAMILIES, steps, roles, cpu_s=cpu_s).items():
+            scores = trial.score(learners.FAMILIES, steps, roles, cpu_s=cpu_s)
+            for family, score in trial.comparable(scores).items():
                 found[family, said] = score
     best_of = max(found, key=lambda one: found[one])
     best, mine = found[best_of], found.get((first, "steps suggested first"), -np.inf)
     plain = found.get(("histogram", "steps suggested first"), -np.inf)
     pairs: list[tuple[float, float]] = []
     if not quick:
-        pairs = _pairs(reference, trial.tried())
+        pairs = pairs_of(reference, trial.tried())
     return {
         "name": name,
         "family": first,
@@ -185,15 +177,13 @@ def _learn(folder: Path, keep: Path | None, side_by_side: int) -> Iterator[Figur
                     with keep.open("a") as file:
                         file.write(json.dumps(one) + "\n")
                 note(f"{number} of {len(jobs)}: {one['base']}, {one['variant']}: {one['scores']} {one['steps']}")
-    held = {"traits": _traits(), "tables": [done[key] for key in sorted(done)]}
-    lines = ",\n".join(json.dumps(one) for one in held["tables"])
-    OUTCOMES.write_text(f'{{"traits": {json.dumps(held["traits"])}, "tables": [\n{lines}\n]}}\n')
+    listed = [done[key] for key in sorted(done)]
+    found = Reference.from_json({"traits": list(TRAITS), "weights": {}, "tables": listed})
+    held = weighed(found).to_json()
+    lines = ",\n".join(json.dumps(one) for one in held.pop("tables"))
+    OUTCOMES.write_text(f'{json.dumps(held)[:-1]}, "tables": [\n{lines}\n]}}\n')
     yield Figure("suggest", "reference_tables", len(done), "tables")
     yield Figure("suggest", "reference_bytes", OUTCOMES.stat().st_size, "B")
-
-
-def _traits() -> list[str]:
-    return list(Reference().to_json()["traits"])
 
 
 def _jobs(folder: Path) -> list[tuple[str, str, str]]:

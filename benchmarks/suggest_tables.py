@@ -14,7 +14,7 @@ MADE_ROWS = 2_400
 # A straight sum, curves, products of pairs, thresholds, smooth hills, categories, many columns in which rows lie in
 # heaps, and few columns in which each patch has a value of its own.
 RULES = ("straight", "curved", "pairs", "thresholds", "distances", "categories", "heaps", "patches")
-REPEATS = 2
+REPEATS = 5
 
 
 @dataclass(frozen=True)

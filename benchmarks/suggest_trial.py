@@ -197,7 +197,13 @@ class Trial:
             helped = self.helped(one, cpu_s)
             if helped is not None:
                 found[one.key] = (one.cause, helped)
-        return Tried(self.table.base, self.table.variant, self.traits, scores, found)
+        return Tried(self.table.base, self.table.variant, self.traits, self.comparable(scores), found)
+
+    def comparable(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """Scores of which a share can be taken: a log loss as the (geometric) mean chance given to what came true."""
+        if self.table.metric != "neg_log_loss":
+            return dict(scores)
+        return {name: float(np.exp(score)) for name, score in scores.items()}
 
 
 def _notable(score: float) -> float:

@@ -6,8 +6,10 @@ nothing is known, and every share is a half.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,8 @@ CLOSE = 0.01
 # Suggestions that helped more often than not are in the plan, and those no model can do without.
 ACCEPTED = 0.5
 _ALWAYS = ("dates", "text", "impute", "encode")
-# How near a reference table must be to say much, in traits; how many tables of no opinion stand against it.
-_NEAR, _DOUBT = 0.6, 1.0
-_LIKE = 0.15
+# How many tables of no opinion stand against those that are like this one; how like a table must be to be counted.
+_DOUBT, _LIKE = 1.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,11 @@ class Tried:
 
 @dataclass(frozen=True)
 class Reference:
-    """Everything tried so far."""
+    """Everything tried so far. weights: for "models" and "steps", how much a difference in each trait (and in the
+    "cause") counts; a difference of 1, so weighted, makes tables rather unlike."""
 
     tried: tuple[Tried, ...] = ()
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Reference:
@@ -102,7 +105,8 @@ class Reference:
                     {key: (float(cause), float(helped)) for key, (cause, helped) in one["steps"].items()},
                 )
                 for one in held["tables"]
-            )
+            ),
+            held["weights"],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -116,44 +120,51 @@ class Reference:
             }
             for one in self.tried
         ]
-        return {"traits": list(TRAITS), "tables": tables}
+        return {"traits": list(TRAITS), "weights": self.weights, "tables": tables}
 
     def without(self, base: str) -> Reference:
-        """As if this table, and all that was made of it, had never been seen."""
+        """As if this table, and all that was made of it, had never been tried."""
         return replace(self, tried=tuple(one for one in self.tried if one.base != base))
 
     def model(self, family: str, about: Mapping[str, float]) -> tuple[float, int]:
         """Share of tables like this on which the family was close to the best, and how many tables those are."""
-        known = [(one, close) for one in self.tried if (close := one.close(family)) is not None]
-        return self._share([one for one, _ in known], [close for _, close in known], about, None, "")
+        known = [(place, close) for place, one in enumerate(self.tried) if (close := one.close(family)) is not None]
+        apart = self._apart("models", about)[[place for place, _ in known]]
+        return self._share([place for place, _ in known], [close for _, close in known], apart)
 
     def step(self, key: str, about: Mapping[str, float], cause: float) -> tuple[float, int]:
         """Share of tables like this, with as strong a cause, on which a suggestion of this kind helped."""
-        known = [one for one in self.tried if key in one.steps]
-        return self._share(known, [one.steps[key][1] for one in known], about, cause, key)
+        known = [place for place, one in enumerate(self.tried) if key in one.steps]
+        apart = self._apart("steps", about)[known]
+        causes = np.array([self.tried[place].steps[key][0] for place in known])
+        apart = apart + (self.weights.get("steps", {}).get("cause", 1.0) * (causes - cause)) ** 2
+        return self._share(known, [self.tried[place].steps[key][1] for place in known], apart)
 
-    def _share(
-        self, known: Sequence[Tried], helped: Sequence[float], about: Mapping[str, float], cause: float | None, key: str
-    ) -> tuple[float, int]:
-        """The likeness-weighted share, pulled to the share on all tables, that to a half, where tables are few."""
-        if not known:
-            return 0.5, 0
-        bases = [one.base for one in known]
-        # A table with many variants is one opinion, not many.
-        even = np.array([1 / np.sqrt(bases.count(base)) for base in bases])
-        said = np.array(helped)
-        overall = float((even @ said + 0.5) / (even.sum() + 1))
+    @cached_property
+    def _traits(self) -> np.ndarray:
+        return np.array([[one.traits[name] for name in TRAITS] for one in self.tried]).reshape(-1, len(TRAITS))
+
+    def _apart(self, what: str, about: Mapping[str, float]) -> np.ndarray:
+        """How unlike each table is: the squared length of the weighted difference."""
+        weights = np.array([self.weights.get(what, {}).get(name, 1.0) for name in TRAITS])
         here = np.array([about[name] for name in TRAITS])
-        apart = ((np.array([[one.traits[name] for name in TRAITS] for one in known]) - here) ** 2).sum(axis=1)
-        if cause is not None:
-            apart = apart + (np.array([one.steps[key][0] for one in known]) - cause) ** 2
-        like = np.exp(-apart / (2 * _NEAR**2))
+        return (((self._traits - here) * weights) ** 2).sum(axis=1)
+
+    def _share(self, places: Sequence[int], helped: Sequence[float], apart: np.ndarray) -> tuple[float, int]:
+        """The likeness-weighted share, pulled to the share on all tables (that to a half) where like ones are few."""
+        if not places:
+            return 0.5, 0
+        bases = Counter(one.base for one in self.tried)
+        # A table with many variants is one opinion, not many.
+        even = np.array([1 / np.sqrt(bases[self.tried[place].base]) for place in places])
+        said, like = np.array(helped), np.exp(-apart / 2)
+        overall = float((even @ said + 0.5) / (even.sum() + 1))
         weight = like * even
         return float((weight @ said + _DOUBT * overall) / (weight.sum() + _DOUBT)), int((like >= _LIKE).sum())
 
 
 def advice(suggested: Suggested) -> list[str]:
-    """What to try in sentences, the surest first, for the story of a table."""
+    """What to try in a few sentences, the surest first, for the story of a table."""
 
     def share(one: SuggestedStep | SuggestedModel) -> str:
         like = (
@@ -168,7 +179,7 @@ def advice(suggested: Suggested) -> list[str]:
             f"{'Begin with' if not place else 'Then try'} {label}: within 1% of the best on such tables "
             f"({share(model)}). {model.reason[:1].upper()}{model.reason[1:]}"
         )
-    steps = sorted(suggested.steps, key=lambda one: -one.confidence)
+    steps = sorted(suggested.steps, key=lambda one: -one.confidence)[:4]
     return said + [f"{one.step.label}: {one.reason} Helped: {share(one)}." for one in steps]
 
 
@@ -231,9 +242,10 @@ def _why(family: str, rows: int, columns: int, about: Mapping[str, float]) -> st
     size = f"{rows:,} rows of {columns:,} columns"
 
     def gain(name: str) -> str:
-        return f"{abs(about[name]):.0%} {'more' if about[name] >= 0 else 'less'}"
+        more = about[name] - about["linear"]
+        return f"{abs(more):.0%} {'more' if more >= 0 else 'less'}"
 
-    line = f"straight lines tell {max(0.0, about['linear']):.0%} of the target"
+    line = f"straight lines tell {max(0.0, about['told'] + about['linear']):.0%} of the target"
     return {
         "linear": f"{line}, curves {gain('curves')}; {size}. Quick, and easy to explain.",
         "forest": f"{line}, a few trees {gain('trees')}; {size}. Needs no scaling, and few settings.",

@@ -14,12 +14,14 @@ from lib.training.schema import FEATURES, Role, Task
 
 TRAITS = (
     *("rows", "columns", "numeric", "categories", "words", "missing", "cardinality", "skew"),
-    *("regression", "multiclass", "minority"),
-    *(TOLD := ("linear", "curves", "wide", "near", "trees")),
+    *("regression", "multiclass", "minority", "told"),
+    *(MODELS := ("linear", "curves", "wide", "near", "trees", "boosted")),
 )
 LOOKED_AT = 1_200
 _MOST_COLUMNS, _BINS, _FOLDS = 240, 6, 3
-_TREES, _TRIES, _LEAF = 16, 12, 3
+# Further behind is as good as out of the race.
+_LEAST = -0.25
+_TREES, _TRIES, _LEAF, _ROUNDS, _RATE = 16, 12, 3, 40, 0.15
 _STEPS: tuple[dict[str, object], ...] = tuple(
     {"kind": kind, "columns": [], "method": "auto"} for kind in ("dates", "text", "impute", "encode", "scale")
 )
@@ -28,8 +30,9 @@ _STEPS: tuple[dict[str, object], ...] = tuple(
 def traits(frame: pd.DataFrame, target: str, roles: Mapping[str, str], task: Task, rows: int = 0) -> dict[str, float]:
     """One number a trait. rows: of the whole table, when the frame is a part of it.
 
-    linear: how much of the target a straight model tells of rows it has not seen; curves, wide, near, trees: how much
-    more a model of curves, of wide and of narrow likeness between rows, and of trees tells.
+    told: how much of the target the best of some small models tells of rows it has not seen; linear, curves, wide,
+    near, trees, boosted: how much less than that a straight model, one of curves, of wide and of narrow likeness
+    between rows, of deep and of small trees tells (0 or below).
     """
     kinds = [role for role in roles.values() if role in FEATURES]
     count = max(1, len(kinds))
@@ -71,7 +74,7 @@ def _skew(numbers: pd.DataFrame) -> float:
 
 def _told(frame: pd.DataFrame, target: str, roles: Mapping[str, str], task: Task) -> dict[str, float]:
     """Each row told from rows of other folds by small models; zeros where there is too little to tell from."""
-    none = dict.fromkeys(TOLD, 0.0)
+    none = dict.fromkeys(("told", *MODELS), 0.0)
     schema = schemas.describe(frame, target, roles, task)
     kept, y = schemas.encode_target(frame, schema)
     if len(y) < schemas.LEAST_ROWS or not schema.columns:
@@ -100,7 +103,8 @@ def _told(frame: pd.DataFrame, target: str, roles: Mapping[str, str], task: Task
         name: float(np.clip(1 - ((wanted - out) ** 2).sum() / spread, -0.2, 1.0)) if spread else 0.0
         for name, out in said.items()
     }
-    return {name: share[name] - (0.0 if name == "linear" else share["linear"]) for name in TOLD}
+    best = max(share.values())
+    return {"told": max(0.0, best), **{name: max(_LEAST, share[name] - best) for name in MODELS}}
 
 
 def _straight(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -142,33 +146,48 @@ def _kernel(train: np.ndarray, test: np.ndarray, known: np.ndarray, width: float
 
 
 def _trees(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """A small forest of trees split at random places, the best of a few tries each."""
+    """A small forest of deep trees split at random places, the best of a few tries each."""
     rng = np.random.default_rng(0)
-    said = np.zeros((len(test), known.shape[1]))
-    for _ in range(_TREES):
-        waiting = [(np.arange(len(train)), np.arange(len(test)))]
-        while waiting:
-            rows, asked = waiting.pop()
-            if not asked.size:
-                continue
-            left = _split(train[rows], known[rows], rng) if len(rows) >= 2 * _LEAF else None
-            if left is None:
-                said[asked] += known[rows].mean(axis=0)
-                continue
-            column, value = left
-            below, under = train[rows, column] <= value, test[asked, column] <= value
-            waiting += [(rows[below], asked[under]), (rows[~below], asked[~under])]
-    return said / _TREES
+    grown = [_grown(train, test, known, rng, _LEAF)[1] for _ in range(_TREES)]
+    return np.asarray(np.mean(grown, axis=0))
 
 
-def _split(values: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> tuple[int, float] | None:
+def _boosted(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Small trees one after another, each on what those before it left over."""
+    rng, left = np.random.default_rng(0), known - known.mean(axis=0)
+    said = np.repeat(known.mean(axis=0)[None], len(test), axis=0)
+    for _ in range(_ROUNDS):
+        own, others = _grown(train, test, left, rng, max(10, len(train) // 12))
+        left, said = left - _RATE * own, said + _RATE * others
+    return said
+
+
+def _grown(
+    train: np.ndarray, test: np.ndarray, known: np.ndarray, rng: np.random.Generator, leaf: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What one tree says of the rows it was grown on, and of others."""
+    own, said = np.zeros_like(known), np.zeros((len(test), known.shape[1]))
+    waiting = [(np.arange(len(train)), np.arange(len(test)))]
+    while waiting:
+        rows, asked = waiting.pop()
+        found = _split(train[rows], known[rows], rng, leaf) if len(rows) >= 2 * leaf else None
+        if found is None:
+            own[rows] = said[asked] = known[rows].mean(axis=0)
+            continue
+        column, value = found
+        below, under = train[rows, column] <= value, test[asked, column] <= value
+        waiting += [(rows[below], asked[under]), (rows[~below], asked[~under])]
+    return own, said
+
+
+def _split(values: np.ndarray, known: np.ndarray, rng: np.random.Generator, leaf: int) -> tuple[int, float] | None:
     picked = rng.integers(0, values.shape[1], _TRIES)
     held = values[:, picked]
     low, high = held.min(axis=0), held.max(axis=0)
     at = low + (high - low) * rng.random(_TRIES)
     below = (held <= at).astype(float)
     count = below.sum(axis=0)
-    fitting = (count >= _LEAF) & (len(values) - count >= _LEAF)
+    fitting = (count >= leaf) & (len(values) - count >= leaf)
     if not fitting.any():
         return None
     sums, whole = below.T @ known, known.sum(axis=0)
@@ -184,4 +203,5 @@ _MODELS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] =
     "wide": _wide,
     "near": _near,
     "trees": _trees,
+    "boosted": _boosted,
 }
