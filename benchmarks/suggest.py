@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.automl import WHERE, data_folder
 from benchmarks.report import Figure, note
-from benchmarks.suggest_tables import TARGET, Made, ruled, variants
+from benchmarks.suggest_tables import TARGET, Made, ruled, troubled, variants
 from benchmarks.suggest_weights import AS_IS, pairs_of, weighed
 from lib.errors import AppError
 from lib.training import learners
@@ -193,7 +193,7 @@ def _jobs(folder: Path) -> list[tuple[str, str, str]]:
         table = _table(folder, name)
         made = [one.variant for one in variants(name, table.frame, table.task, table.metric)]
         each.append([(str(folder), name, variant) for variant in [AS_IS, *made]])
-    each.append([("", one.base, one.variant) for one in ruled()])
+    each.append([("", one.base, one.variant) for one in (*ruled(), *troubled())])
     turns = max(len(one) for one in each)
     return [one[turn] for turn in range(turns) for one in each if turn < len(one)]
 
@@ -204,7 +204,7 @@ def _try(job: tuple[str, str, str]) -> list[dict[str, Any]]:
 
     folder, base, variant = job
     if not folder:
-        table = next(one for one in ruled() if one.base == base)
+        table = next(one for one in (*ruled(), *troubled()) if (one.base, one.variant) == (base, variant))
     else:
         table = _table(Path(folder), base)
         if variant != AS_IS:

@@ -86,6 +86,48 @@ def ruled() -> Iterator[Made]:
             yield Made(f"{rule} {task} {turn // len(METRICS) + 1}", "made", frame, task, METRICS[task])
 
 
+def troubled() -> Iterator[Made]:
+    """Half of the tables made of a rule, each with some troubles at once."""
+    for number, table in enumerate(ruled()):
+        if number % 2:
+            continue
+        rng = np.random.default_rng([number, 7])
+        part, truth = table.frame, _rank(table.frame[TARGET])
+        numbers = [name for name in part if name.startswith("x")]
+        hit = rng.random(9) < 0.45
+        hidden: tuple[str, ...] = ()
+        if hit[0]:
+            part = _worded(part, numbers, rng)
+            numbers = [name for name in numbers if name in part]
+        if hit[1]:
+            part = _outliers(part, numbers[: max(1, len(numbers) // 2)], rng)
+        if hit[2]:
+            part = part.assign(**{name: part[name] * 10.0 ** rng.integers(-4, 5) for name in numbers})
+        if hit[3]:
+            part = _gaps(part, rng, float(rng.choice([0.05, 0.2, 0.4])), informative=bool(rng.random() < 0.5))
+        if hit[4]:
+            part = _dated(part, truth, rng)
+        if hit[5]:
+            part = _identifiers(part, rng)
+        if hit[6]:
+            part = part.assign(site="main", version=np.where(rng.random(len(part)) < 0.999, 3.0, 4.0))
+        if hit[7]:
+            part = part.assign(note=_noted(truth, rng))
+        if rng.random() < 0.3:
+            part, hidden = part.assign(settled=_copied(part[TARGET], rng)), ("settled",)
+        if part is not table.frame:
+            yield Made(table.base, "troubled", part.reset_index(drop=True), table.task, table.metric, hidden)
+
+
+def _noted(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sentences of which one word goes with the target somewhat."""
+    telling = np.array(["calm", "steady", "mixed", "busy", "urgent"], dtype=object)
+    places = np.clip((truth + rng.normal(0, rng.choice([0.2, 0.6, 3.0]), len(truth))) * 5, 0, 4).astype(int)
+    filler = np.array(["in the morning", "after the call", "as agreed", "without notice"], dtype=object)
+    others = filler[rng.integers(0, len(filler), len(truth))]
+    return np.array([f"A {telling[a]} day {b}, case {n}" for n, (a, b) in enumerate(zip(places, others, strict=True))])
+
+
 def _by_rule(rule: str, rows: int, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
     count = int(rng.integers(5, 16))
     x = rng.normal(size=(rows, count))

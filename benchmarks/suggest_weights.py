@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from lib.training.learners import FAMILIES
-from lib.training.suggestions import Reference, Tried
+from lib.training.suggestions import DOUBT, Reference, Tried
 from lib.training.traits import MODELS, TRAITS
 
 AS_IS = "as it is"
-ROUNDS, FACTORS = 4, (0.0, 0.5, 0.7, 1.4, 2.0)
-_DOUBT = 1.0
+ROUNDS, FACTORS = 3, (0.0, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0)
 
 
 def pairs_of(reference: Reference, tried: Tried) -> list[tuple[float, float]]:
@@ -35,7 +34,7 @@ def weighed(reference: Reference) -> Reference:
 def _of_models(reference: Reference) -> dict[str, float]:
     tried = reference.tried
     came = np.array([[np.nan if (c := one.close(family)) is None else c for family in FAMILIES] for one in tried])
-    start = {name: 12.0 if name in MODELS else 1.0 for name in TRAITS}
+    start = {name: 6.0 if name in MODELS else 0.5 for name in TRAITS}
     return _search(tried, came, np.zeros_like(came), start)
 
 
@@ -71,13 +70,13 @@ def _search(
         pull = weights.get("cause", 0.0)
         if not pull:
             like = np.exp(-apart / 2) * others
-            said = (like @ held + _DOUBT * overall) / (like @ known + _DOUBT)
+            said = (like @ held + DOUBT * overall) / (like @ known + DOUBT)
         else:
             said = np.empty_like(held)
             for place, square in enumerate(causes):
                 like = np.exp(-(apart + pull**2 * square) / 2) * others
                 up, down = like @ held[:, place], like @ known[:, place]
-                said[:, place] = (up + _DOUBT * overall[:, place]) / (down + _DOUBT)
+                said[:, place] = (up + DOUBT * overall[:, place]) / (down + DOUBT)
         wrong = ((said - held) ** 2)[judged]
         return float(wrong[known[judged]].mean())
 
@@ -88,6 +87,6 @@ def _search(
             for factor in FACTORS:
                 now = (weights[name] or start[name]) * factor
                 found = loss({**weights, str(name): now})
-                if found < best - 1e-5:
+                if found < best - 1e-6:
                     best, weights[str(name)] = found, now
     return {name: round(float(one), 3) for name, one in weights.items()}

@@ -32,7 +32,9 @@ CLOSE = 0.01
 ACCEPTED = 0.5
 _ALWAYS = ("dates", "text", "impute", "encode")
 # How many tables of no opinion stand against those that are like this one; how like a table must be to be counted.
-_DOUBT, _LIKE = 1.0, 0.1
+DOUBT, _LIKE = 0.5, 0.1
+# A family a percent behind the best comes as far down the list as one of a tenth less confidence.
+_BEHIND, _MOST_BEHIND = 10.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Tried:
         best = max(self.scores.values())
         return float(self.scores[family] >= best - CLOSE * abs(best))
 
+    def behind(self, family: str) -> float:
+        """How far a family stayed behind the best, as a share of it."""
+        best = max(self.scores.values())
+        return min(_MOST_BEHIND, (best - self.scores[family]) / max(1e-9, abs(best)))
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -132,6 +139,15 @@ class Reference:
         apart = self._apart("models", about)[[place for place, _ in known]]
         return self._share([place for place, _ in known], [close for _, close in known], apart)
 
+    def rank(self, family: str, about: Mapping[str, float]) -> float:
+        """What families are listed by: how surely one is close to the best, less what it costs if it is not."""
+        known = [place for place, one in enumerate(self.tried) if family in one.scores]
+        if not known:
+            return 0.0
+        lost = [self.tried[place].behind(family) for place in known]
+        behind = self._share(known, lost, self._apart("models", about)[known], float(np.mean(lost)))[0]
+        return self.model(family, about)[0] - _BEHIND * behind
+
     def step(self, key: str, about: Mapping[str, float], cause: float) -> tuple[float, int]:
         """Share of tables like this, with as strong a cause, on which a suggestion of this kind helped."""
         known = [place for place, one in enumerate(self.tried) if key in one.steps]
@@ -150,7 +166,9 @@ class Reference:
         here = np.array([about[name] for name in TRAITS])
         return (((self._traits - here) * weights) ** 2).sum(axis=1)
 
-    def _share(self, places: Sequence[int], helped: Sequence[float], apart: np.ndarray) -> tuple[float, int]:
+    def _share(
+        self, places: Sequence[int], helped: Sequence[float], apart: np.ndarray, overall: float | None = None
+    ) -> tuple[float, int]:
         """The likeness-weighted share, pulled to the share on all tables (that to a half) where like ones are few."""
         if not places:
             return 0.5, 0
@@ -158,9 +176,10 @@ class Reference:
         # A table with many variants is one opinion, not many.
         even = np.array([1 / np.sqrt(bases[self.tried[place].base]) for place in places])
         said, like = np.array(helped), np.exp(-apart / 2)
-        overall = float((even @ said + 0.5) / (even.sum() + 1))
+        if overall is None:
+            overall = float((even @ said + 0.5) / (even.sum() + 1))
         weight = like * even
-        return float((weight @ said + _DOUBT * overall) / (weight.sum() + _DOUBT)), int((like >= _LIKE).sum())
+        return float((weight @ said + DOUBT * overall) / (weight.sum() + DOUBT)), int((like >= _LIKE).sum())
 
 
 def advice(suggested: Suggested) -> list[str]:
@@ -234,7 +253,7 @@ def _models(
         if portfolio.suits(family, rows, columns):
             share, tables = reference.model(family, about)
             made.append(SuggestedModel(family, _why(family, rows, columns, about), round(share, 3), tables))
-    return sorted(made, key=lambda one: -one.confidence)
+    return sorted(made, key=lambda one: -reference.rank(one.family, about))
 
 
 def _why(family: str, rows: int, columns: int, about: Mapping[str, float]) -> str:
