@@ -13,6 +13,8 @@ from lib.training.suggestions import DOUBT, Reference, Tried
 from lib.training.traits import MODELS, TRAITS
 
 AS_IS = "as it is"
+# Variants of real tables count for more than tables made of a rule, which are not what people bring.
+MADE, REAL = ("made", "troubled"), 3.0
 ROUNDS, FACTORS = 3, (0.0, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0)
 
 
@@ -34,7 +36,7 @@ def weighed(reference: Reference) -> Reference:
 def _of_models(reference: Reference) -> dict[str, float]:
     tried = reference.tried
     came = np.array([[np.nan if (c := one.close(family)) is None else c for family in FAMILIES] for one in tried])
-    start = {name: 6.0 if name in MODELS else 0.5 for name in TRAITS}
+    start = {name: 6.0 if name in MODELS else 0.6 for name in TRAITS}
     return _search(tried, came, np.zeros_like(came), start)
 
 
@@ -53,6 +55,7 @@ def _search(
     those of other bases alone."""
     bases = np.array([one.base for one in tried])
     judged = np.array([one.variant != AS_IS for one in tried])
+    counted = np.array([1.0 if one.variant in MADE else REAL for one in tried])
     counts = Counter(bases.tolist())
     even = np.array([1 / np.sqrt(counts[base]) for base in bases])
     others = (bases[:, None] != bases) * even
@@ -77,7 +80,7 @@ def _search(
                 like = np.exp(-(apart + pull**2 * square) / 2) * others
                 up, down = like @ held[:, place], like @ known[:, place]
                 said[:, place] = (up + DOUBT * overall[:, place]) / (down + DOUBT)
-        wrong = ((said - held) ** 2)[judged]
+        wrong = ((said - held) ** 2 * counted[:, None])[judged]
         return float(wrong[known[judged]].mean())
 
     rng = np.random.default_rng(0)
