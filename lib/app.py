@@ -39,6 +39,7 @@ from lib.services.prediction_log import PredictionLog
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.releases import Releases
+from lib.services.suggestions import Suggestions
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.training import Training
@@ -74,6 +75,7 @@ class App:
     changes: Changes
     tables: TableProfiles
     datasets: Datasets
+    suggestions: Suggestions
     training: Training
     detection: Detection
     forecasting: Forecasting
@@ -162,6 +164,8 @@ def build(
     releases = Releases(collection, clock)
     collection.on_collected.append(releases.learn)
     changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
+    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
+    assistant = Assistant(settings, database, exploration, detection, audit, clock)
     administration = Administration(settings, database, audit, clock)
     querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
     commands = Commands(database, collection, detection, forecasting, audit, clock)
@@ -191,7 +195,8 @@ def build(
         promql=PromQL(collection, clock),
         views=Views(database, audit, clock),
         tables=TableProfiles(settings, runner, audit, clock),
-        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
+        datasets=datasets,
+        suggestions=Suggestions(datasets, runner, clock),
         training=Training(settings, runner, audit, clock),
         detection=detection,
         forecasting=forecasting,
