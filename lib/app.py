@@ -26,6 +26,7 @@ from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.importing import Importing
 from lib.services.jobs import Jobs
+from lib.services.pipelines import Pipelines
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
@@ -64,6 +65,7 @@ class App:
     tables: TableProfiles
     datasets: Datasets
     training: Training
+    pipelines: Pipelines
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -135,6 +137,8 @@ def build(
     collection.on_removed.append(detection.forget)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
     administration = Administration(settings, database, audit, clock)
+    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
+    training = Training(settings, runner, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -154,8 +158,9 @@ def build(
         views=Views(database, audit, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
-        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
-        training=Training(settings, runner, audit, clock),
+        datasets=datasets,
+        training=training,
+        pipelines=Pipelines(database, datasets, training, audit, clock),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,
