@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlmodel import Session, col, func, select
 
@@ -33,6 +33,7 @@ PAGE = "pages/learn/pipelines.py"
 Revisions = list["Revision"]
 Dependants = list[Dependant]
 Runs = list[Run]
+Plans = dict[str, Plan]
 Differences = list[Difference]
 
 
@@ -73,15 +74,29 @@ class Opened:
     plan: Plan
 
 
-class SuggestedStep(Protocol):
-    """A step somebody may accept. confidence: share of the tables like this one on which it helped."""
+class Reasoned(Protocol):
+    """confidence: share of the reference tables like this one on which it helped; tables: how many those are."""
 
-    @property
-    def step(self) -> Step: ...
     @property
     def reason(self) -> str: ...
     @property
     def confidence(self) -> float: ...
+    @property
+    def tables(self) -> int: ...
+
+
+class SuggestedStep(Reasoned, Protocol):
+    """A step somebody may accept."""
+
+    @property
+    def step(self) -> Step: ...
+
+
+class SuggestedModel(Reasoned, Protocol):
+    """A family of models somebody may take."""
+
+    @property
+    def family(self) -> str: ...
 
 
 class Suggested(Protocol):
@@ -92,7 +107,7 @@ class Suggested(Protocol):
     @property
     def steps(self) -> Sequence[SuggestedStep]: ...
     @property
-    def models(self) -> Sequence[Any]: ...
+    def models(self) -> Sequence[SuggestedModel]: ...
 
 
 class Suggests(Protocol):
@@ -223,8 +238,17 @@ class Pipelines:
         fresh = first_plan(opened, plan.target, self.facts.of(opened, plan.target).guesses).roles
         return replace(plan, roles={**plan.roles, **{n: r for n, r in fresh.items() if n not in plan.roles}})
 
+    def plans_for(self, actor: Actor, opened: DatasetVersion) -> Plans:
+        """Newest versions of the pipelines made for a dataset, by name: what else can be trained on it."""
+        return {
+            one.name: self.open(actor, one.id).plan
+            for one in self.list(actor)
+            if one.head.dataset_id == opened.dataset_id
+        }
+
     def suggested(self, actor: Actor, dataset_id: int, version: str | None, target: str) -> Suggested | None:
-        """Steps and models suggested for a dataset, each with its reason; None where nobody suggests any."""
+        """Steps and models suggested for a dataset, each with its reason; None where nobody suggests any. May take a
+        minute the first time."""
         actor.require(Permission.DATASETS)
         if self.suggestions is None or not target:
             return None

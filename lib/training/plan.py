@@ -35,7 +35,8 @@ STEP_LABELS: Mapping[str, str] = {
     "scale": "Scale numbers",
     "balance": "Balance classes",
 }
-_NUMBERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+# Settings beside the method, with their least and greatest value.
+STEP_NUMBERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "text": {"most": (1, 500)},
     "clip": {"share": (0.0001, 0.2)},
 }
@@ -324,7 +325,7 @@ def _about_step(
         if any(one.kind == "balance" for one in plan.steps[:at]):
             found.append(Problem("Classes are balanced twice."))
     for name, value in step.params.items():
-        low, high = _NUMBERS.get(step.kind, {}).get(name, (0.0, 0.0))
+        low, high = STEP_NUMBERS.get(step.kind, {}).get(name, (0.0, 0.0))
         if not high:
             found.append(Problem(f"{step.label}: there is no setting {name!r}."))
         elif not isinstance(value, int | float) or not low <= value <= high:
