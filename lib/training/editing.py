@@ -155,12 +155,21 @@ def _step_differences(before: tuple[Step, ...], after: tuple[Step, ...]) -> list
         else:
             found.append(Difference("Step", f"Step {place + 1}", "", _told(step)))
     found += [Difference("Step", f"Step {place + 1}", _told(step), "") for place, step in left]
-    # Only what overtook another step has moved; the rest merely has other numbers now.
-    ordered = sorted(gone_on, key=lambda pair: pair[1])
-    for n, (old, new) in enumerate(ordered):
-        if any(other < old for other, _ in ordered[n + 1 :]):
-            found.append(Difference("Step", _told(after[new]), f"place {old + 1}", f"place {new + 1}"))
+    for old, new in _overtaken(sorted(gone_on, key=lambda pair: pair[1])):
+        found.append(Difference("Step", _told(after[new]), f"place {old + 1}", f"place {new + 1}"))
     return found
+
+
+def _overtaken(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Which of these (place before, place now) were moved: all but the most that kept their order, where one that also
+    kept its place counts a little more. The rest merely has other numbers now."""
+    chains: list[tuple[float, list[tuple[int, int]]]] = []
+    for pair in pairs:
+        worth = 1.01 if pair[0] == pair[1] else 1.0
+        best = max((one for one in chains if one[1][-1][0] < pair[0]), default=(0.0, []), key=lambda one: one[0])
+        chains.append((best[0] + worth, [*best[1], pair]))
+    kept = max(chains, default=(0.0, []), key=lambda one: one[0])[1]
+    return [pair for pair in pairs if pair not in kept]
 
 
 def _told(step: Step) -> str:

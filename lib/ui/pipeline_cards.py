@@ -77,16 +77,15 @@ class Cards:
         sign = {"error": ":red[:material/error:] ", "warning": ":orange[:material/warning:] "}.get(node.state, "")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{sign}**{plain(title)}** · {plain(detail)}", width="stretch")
-            if node.movable:
-                at = node.place
-                self._icon("up", card, ":material/arrow_upward:", "Earlier", self.draft.move, (at, at - 1), at == 0)
-                self._icon(
-                    "down", card, ":material/arrow_downward:", "Later", self.draft.move, (at, at + 1), at == last
-                )
-                self._icon("remove", card, ":material/delete:", "Remove this step", self.draft.remove, (at,))
-            icon = ":material/expand_less:" if opened else ":material/edit:"
-            words = "Close" if opened else ("Change" if self.may else "Look at it")
-            self._icon("open", card, icon, words, self.draft.select, (card,), always=True)
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+                if node.movable:
+                    at, move = node.place, self.draft.move
+                    self._icon("up", card, ":material/arrow_upward:", "Earlier", move, (at, at - 1), at == 0)
+                    self._icon("down", card, ":material/arrow_downward:", "Later", move, (at, at + 1), at == last)
+                    self._icon("remove", card, ":material/delete:", "Remove this step", self.draft.remove, (at,))
+                icon = ":material/expand_less:" if opened else ":material/edit:"
+                words = "Close" if opened else ("Change" if self.may else "Look at it")
+                self._icon("open", card, icon, words, self.draft.select, (card,), always=True)
 
     def _icon(
         self,

@@ -49,9 +49,7 @@ def nodes(plan: Plan, review: Review, dataset: str, editable: bool = True) -> li
         how = f"{step.method}: " if step.method and step.method != "auto" else ""
         title = f"{place + 1} {STEP_LABELS.get(step.kind, step.kind)}"
         detail = how + (where or ("all classes" if step.kind == "balance" else "all that suit"))
-        found.append(
-            _node(review, f"step-{place}", place + 1, "step", _cut(title), _cut(detail), editable and True, place)
-        )
+        found.append(_node(review, f"step-{place}", place + 1, "step", _cut(title), _cut(detail), editable, place))
     layer = len(plan.steps) + 1
     by = "by time" if "time" in ignored else "by group" if "group" in ignored else "shuffled"
     folds = f"{plan.folds} folds" if plan.folds else "folds by size"
@@ -60,7 +58,7 @@ def nodes(plan: Plan, review: Review, dataset: str, editable: bool = True) -> li
     families = plan.families or ("none",)
     for family in families:
         title = LABELS.get(family, family)
-        found.append(_node(review, f"model-{family}", layer + 1, "model", _cut(title), "fitted inside each fold"))
+        found.append(_node(review, f"model-{family}", layer + 1, "model", _cut(title), ""))
     if plan.ensemble and len(plan.families) > 0:
         layer += 1
         found.append(_node(review, ENSEMBLE, layer + 1, "model", "Ensemble", "weights out of fold"))
@@ -81,7 +79,7 @@ def _node(
     state = "error" if any(one.fatal for one in found) else "warning" if found else ""
     said = " ".join(f"{one.message} {one.remedy}" for one in found[:3])
     moves = " Alt with an arrow moves it." if movable else ""
-    label = f"{title}: {detail}. {f'{state}: {said}' if state else ''}{moves}"
+    label = f"{title}{': ' if detail else ''}{detail}. {f'{state}: {said}' if state else ''}{moves}"
     return Node(node, layer, kind, title, detail, state, said, movable, place, label)
 
 

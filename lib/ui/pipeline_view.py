@@ -10,7 +10,7 @@ import streamlit as st
 
 from lib.auth.actor import Actor, Permission
 from lib.errors import AppError, Invalid
-from lib.services.pipelines import MOST_NAME, SHORT, Listed
+from lib.services.pipelines import MOST_NAME, SHORT, Listed, Opened
 from lib.services.pipelines_facts import suggested_target
 from lib.training import editing
 from lib.training.plan import Plan
@@ -75,7 +75,7 @@ def _behind(draft: Draft, by_id: dict[int, Listed]) -> bool:
 
 
 def _title(one: Listed) -> str:
-    return f"{one.name} · {one.head.dataset} · {one.versions} {'version' if one.versions == 1 else 'versions'}"
+    return f"{one.name} · {one.head.dataset}"
 
 
 def _go_to(pipeline_id: int | None) -> None:
@@ -199,7 +199,10 @@ def _verdict(review: Review, draft: Draft) -> None:
     ]
     saved = "Not saved yet." if draft.base is None else "Changed since it was saved." if draft.changed else ""
     if errors:
-        st.error(f"{' and '.join(told)}, shown at their cards: errors keep it from being trained. {saved}", icon="✕")
+        st.error(
+            f"{' and '.join(told)}, shown at their cards: errors keep it from being trained. {saved}",
+            icon=":material/error:",
+        )
     elif warnings:
         st.warning(f"{told[0]}, shown at the cards; it can be trained. {saved}", icon=":material/warning:")
     else:
@@ -211,14 +214,18 @@ def _save(app: App, actor: Actor, draft: Draft, name: str, *, new: bool = False)
     with refusal.shown():
         into, base = (None, None) if new else (draft.id, draft.base)
         kept = app.pipelines.save(actor, draft.plan, draft.dataset_id, draft.version, name=name, into=into, base=base)
-        made = Draft.of(kept)
-        made.selected, made.past = draft.selected, list(draft.past)
-        # What was changed is saved now; of a copy the original is as it was.
-        state.pipeline_drafts().pop(draft.id, None)
-        state.pipeline_drafts()[kept.id] = made
-        _go_to(kept.id)
+        _hold(draft, kept)
         st.toast(f"Saved as version {kept.version.number} of {plain(kept.name)}.", icon=":material/save:")
         st.rerun()
+
+
+def _hold(draft: Draft, kept: Opened) -> None:
+    """Go on with what was saved; of a copy the original is as it was."""
+    made = Draft.of(kept)
+    made.selected, made.past = draft.selected, list(draft.past)
+    state.pipeline_drafts().pop(draft.id, None)
+    state.pipeline_drafts()[kept.id] = made
+    _go_to(kept.id)
 
 
 def _train(app: App, actor: Actor, draft: Draft, name: str, unsaved: bool) -> None:
@@ -228,10 +235,8 @@ def _train(app: App, actor: Actor, draft: Draft, name: str, unsaved: bool) -> No
             kept = app.pipelines.save(
                 actor, draft.plan, draft.dataset_id, draft.version, name=name, into=draft.id, base=draft.base
             )
-            state.pipeline_drafts().pop(draft.id, None)
-            state.pipeline_drafts()[kept.id] = Draft.of(kept)
+            _hold(draft, kept)
             kept_id = kept.id
-            _go_to(kept_id)
         run = app.pipelines.train(actor, kept_id)
         st.toast(f"{plain(run.name)} is being trained.", icon=":material/play_arrow:")
         st.rerun()

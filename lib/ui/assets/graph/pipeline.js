@@ -1,8 +1,10 @@
 // A pipeline as a graph: columns of nodes (data, each step, split, models, ensemble, scores) joined by lines. Clicking or
 // Enter picks a node; dragging a step, or Alt with an arrow, moves it. Names are foreign: they only ever become text.
 const HEIGHT = 54
+// A node that has only a title.
+const LOW = 34
 const GAP_X = 28
-const GAP_Y = 14
+const GAP_Y = 10
 const ROW_GAP = 34
 const WIDE = 158
 const NARROW = 620
@@ -65,6 +67,14 @@ function layers(nodes) {
   return found.filter(Boolean)
 }
 
+function tall(node) {
+  return node.detail ? HEIGHT : LOW
+}
+
+function stack(layer, gap) {
+  return layer.reduce((sum, node) => sum + tall(node) + gap, -gap)
+}
+
 // Left to right, beginning a new row where the window ends; one below the other where it is narrow.
 function arrange(nodes, width) {
   const of = new Map()
@@ -73,11 +83,12 @@ function arrange(nodes, width) {
     for (const layer of layers(nodes)) {
       const across = Math.min(2, layer.length)
       const wide = (width - 12 - (across - 1) * 8) / across
+      const high = Math.max(...layer.map(tall))
       layer.forEach((node, n) => {
-        const row = Math.floor(n / across)
-        of.set(node.id, { x: 6 + (n % across) * (wide + 8), y: top + row * (HEIGHT + 8), w: wide, row: 0 })
+        const y = top + Math.floor(n / across) * (high + 8)
+        of.set(node.id, { x: 6 + (n % across) * (wide + 8), y, w: wide, h: high, row: 0 })
       })
-      top += Math.ceil(layer.length / across) * (HEIGHT + 8) + 14
+      top += Math.ceil(layer.length / across) * (high + 8) + 14
     }
     return { of, height: top, down: true }
   }
@@ -86,14 +97,13 @@ function arrange(nodes, width) {
   const all = layers(nodes)
   for (let start = 0, row = 0; start < all.length; start += each, row += 1) {
     const part = all.slice(start, start + each)
-    const most = Math.max(...part.map(layer => layer.length))
-    const high = most * HEIGHT + (most - 1) * GAP_Y
+    const high = Math.max(...part.map(layer => stack(layer, GAP_Y)))
     part.forEach((layer, column) => {
-      const own = layer.length * HEIGHT + (layer.length - 1) * GAP_Y
-      layer.forEach((node, n) => {
-        const y = top + (high - own) / 2 + n * (HEIGHT + GAP_Y)
-        of.set(node.id, { x: 6 + column * (wide + GAP_X), y, w: wide, row, bottom: top + high })
-      })
+      let y = top + (high - stack(layer, GAP_Y)) / 2
+      for (const node of layer) {
+        of.set(node.id, { x: 6 + column * (wide + GAP_X), y, w: wide, h: tall(node), row, bottom: top + high })
+        y += tall(node) + GAP_Y
+      }
     })
     top += high + ROW_GAP
   }
@@ -127,17 +137,17 @@ function lines(nodes, places) {
 
 function line(a, b, down) {
   if (down) {
-    const [x1, y1, x2, y2] = [a.x + a.w / 2, a.y + HEIGHT, b.x + b.w / 2, b.y]
+    const [x1, y1, x2, y2] = [a.x + a.w / 2, a.y + a.h, b.x + b.w / 2, b.y]
     return `M${x1},${y1} C${x1},${(y1 + y2) / 2} ${x2},${(y1 + y2) / 2} ${x2},${y2}`
   }
-  const [x1, y1, x2, y2] = [a.x + a.w, a.y + HEIGHT / 2, b.x, b.y + HEIGHT / 2]
+  const [x1, y1, x2, y2] = [a.x + a.w, a.y + a.h / 2, b.x, b.y + b.h / 2]
   if (a.row === b.row) {
     const middle = (x1 + x2) / 2
     return `M${x1},${y1} C${middle},${y1} ${middle},${y2} ${x2},${y2}`
   }
   const between = a.bottom + ROW_GAP / 2
   const [out, back] = [a.x + a.w / 2, b.x + b.w / 2]
-  return `M${out},${a.y + HEIGHT} V${between} H${back} V${b.y}`
+  return `M${out},${a.y + a.h} V${between} H${back} V${b.y}`
 }
 
 function button(graph, node, place) {
@@ -151,9 +161,10 @@ function button(graph, node, place) {
     left: `${place.x}px`,
     top: `${place.y}px`,
     width: `${place.w}px`,
-    height: `${HEIGHT}px`,
+    height: `${place.h}px`,
   })
-  made.append(make("b", "", node.title), make("span", "", node.detail))
+  made.append(make("b", "", node.title))
+  if (node.detail) made.append(make("span", "", node.detail))
   if (node.state) made.append(make("i", "", node.state === "error" ? "✕" : "⚠"))
   if (node.movable) made.append(make("div", "grip", "⠿"))
   made.onclick = () => {
