@@ -9,6 +9,7 @@ from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.DATASETS)
 app = runtime.app()
+may = actor.may(Permission.MAKE_PIPELINES)
 PARTS = ("Build", "Columns", "Versions", "Export", "Delete")
 
 st.title("Pipelines", icon=":material/account_tree:")
@@ -16,11 +17,14 @@ try:
     listed = app.pipelines.list(actor)
     draft = pipeline_view.chosen(app, actor, listed)
     asked = pipeline_view.DATASET_IN_URL in st.query_params
-    with st.expander("New pipeline", icon=":material/add:", expanded=draft is None or asked):
-        pipeline_view.begin(app, actor)
+    if may:
+        with st.expander("New pipeline", icon=":material/add:", expanded=draft is None or asked):
+            pipeline_view.begin(app, actor)
     if draft is None:
         st.info(
-            "Choose a dataset and what to predict: a template brings steps and models, which you change as you like.",
+            "Choose a dataset and what to predict: a template brings steps and models, which you change as you like."
+            if may
+            else "An analyst makes them: what is learnt from a dataset, by which steps and models.",
             title="No pipelines yet",
             icon=":material/account_tree:",
         )
@@ -32,7 +36,7 @@ try:
             "Show", PARTS, default="Build", required=True, key="pipeline_part", bind="query-params"
         )
         if part == "Columns":
-            pipeline_view.columns(draft, review.facts, actor.may(Permission.MAKE_PIPELINES))
+            pipeline_view.columns(draft, review.facts, may)
         elif part == "Versions":
             pipeline_view.versions(app, actor, draft)
         elif part == "Export":
