@@ -111,8 +111,7 @@ def test_a_step_is_moved_by_keyboard_and_keeps_the_focus(made: Page) -> None:
     made.keyboard.press("ArrowLeft")
     assert focused(made) == "step-2"
     made.keyboard.press("Enter")
-    made.wait_for_function("() => true")
-    settle(made)
+    made.locator('.graph button[data-id="step-2"][aria-pressed="true"]').wait_for()
     assert focused(made) == "step-2"
 
 
@@ -149,7 +148,8 @@ def test_it_fits_and_nothing_foreign_runs(
     node(page, "scores").wait_for(timeout=30_000)
     settle(page)
     node(page, "step-3").click()
-    page.get_by_text("Columns", exact=True).last.wait_for()
+    page.locator('.graph button[data-id="step-3"][aria-pressed="true"]').wait_for()
+    settle(page)
     sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert sizes[0] <= sizes[1]
     places = [one.bounding_box() for one in page.locator(".graph button").all()]

@@ -19,13 +19,14 @@ export default function (component) {
     graph = { root, width: 0, focus: null }
     graph.observer = new ResizeObserver(() => {
       const width = root.clientWidth
-      if (width && width !== graph.width) draw(graph)
+      if (width && width !== graph.width && !graph.held) draw(graph)
     })
     graphs.set(root, graph)
   }
   graph.data = data
   graph.send = setTriggerValue
-  draw(graph)
+  // A step in somebody's hand is not taken away from it.
+  if (!graph.held) draw(graph)
   graph.observer.observe(root)
   return () => {
     graph.observer.disconnect()
@@ -205,8 +206,10 @@ function grab(graph, node, made, event) {
   // A finger scrolls the page unless it takes the step by its grip.
   if (event.button !== 0 || (event.pointerType === "touch" && !event.target.classList.contains("grip"))) return
   const start = { x: event.clientX, y: event.clientY }
+  const before = graph.data
   let to = node.place
   graph.dragging = false
+  graph.held = true
   const others = steps(graph)
   const buttons = others.map(one => graph.nodes.find(b => b.dataset.id === one.id))
   const centres = buttons.map(one => {
@@ -218,7 +221,6 @@ function grab(graph, node, made, event) {
     if (!graph.dragging) {
       if (Math.hypot(dx, dy) < 6) return
       graph.dragging = true
-      made.setPointerCapture(event.pointerId)
       made.classList.add("dragged")
     }
     made.style.transform = `translate(${dx}px, ${dy}px)`
@@ -228,7 +230,8 @@ function grab(graph, node, made, event) {
     buttons.forEach((one, n) => one.classList.toggle("target", n === nearest && to !== node.place))
   }
   const done = dropped => {
-    made.onpointermove = made.onpointerup = made.onpointercancel = null
+    made.onpointermove = made.onpointerup = made.onpointercancel = made.onlostpointercapture = null
+    graph.held = false
     made.style.transform = ""
     made.classList.remove("dragged")
     buttons.forEach(one => one.classList.remove("target"))
@@ -237,7 +240,11 @@ function grab(graph, node, made, event) {
       graph.dragging = false
     }, 0)
     if (dropped && graph.dragging) move(graph, node, to)
+    // A click follows a press that was no drag: what came meanwhile is drawn after it.
+    if (graph.data !== before) setTimeout(() => draw(graph), 0)
   }
+  made.setPointerCapture(event.pointerId)
   made.onpointerup = () => done(true)
+  made.onlostpointercapture = () => done(false)
   made.onpointercancel = () => done(false)
 }
