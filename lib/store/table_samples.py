@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import duckdb
 import pandas as pd
@@ -14,10 +14,10 @@ from lib.datasets.schema import Column, ColumnType
 from lib.errors import StoreError
 from lib.store.engine import connect, reason
 
-LONGEST_TEXT, MEMORY_MB = 200, 256
+LONGEST_TEXT, MEMORY_MB = 200, 128
+MOST_TOGETHER = 200
 # So many cells are held at once, whatever the number of columns.
-MOST_ROWS, MOST_CELLS = 5_000, 1_500_000
-T = TypeVar("T")
+MOST_ROWS, MOST_CELLS = 5_000, 500_000
 _ORDERED = (ColumnType.INTEGER, ColumnType.NUMBER)
 
 
@@ -36,30 +36,51 @@ def sample(path: Path, columns: Sequence[Column], rows: int) -> pd.DataFrame:
     most = max(50, min(MOST_ROWS, MOST_CELLS // max(1, len(columns))))
     # A hash rather than every nth row: what repeats every so many rows would be seen at one of its places only.
     some = f"WHERE hash(file_row_number) % {max(1, -(-rows // most))} = 0" if rows > most else ""
-    query = f"SELECT {_picked(columns)} FROM read_parquet(?, file_row_number = true) {some}"  # noqa: S608 (quoted)
-    return _frame(path, query)
+    if _takes_the_name(columns):
+        return _frame(path, columns, f"FROM read_parquet(?) LIMIT {most}")
+    return _frame(path, columns, f"FROM read_parquet(?, file_row_number = true) {some}")
 
 
 def in_order(path: Path, columns: Sequence[Column], by: str) -> pd.DataFrame:
     """Numbers of the rows that come first in this order."""
     numbers = [one for one in columns if one.type in _ORDERED]
     most = max(50, min(2_000, MOST_CELLS // max(1, len(numbers))))
-    if not numbers:
-        return pd.DataFrame()
-    query = f"SELECT {_picked(numbers)} FROM read_parquet(?) ORDER BY {_q(by)} LIMIT {most}"  # noqa: S608 (quoted)
-    return _frame(path, query)
+    # Rows of one moment come in the order of the file, whichever columns are read together.
+    rest = f"FROM read_parquet(?, file_row_number = true) ORDER BY {_q(by)}, file_row_number LIMIT {most}"
+    if _takes_the_name(columns):
+        rest = f"FROM read_parquet(?) ORDER BY {_q(by)} LIMIT {most}"
+    return _frame(path, numbers, rest)
 
 
 def extents(path: Path, columns: Sequence[Column]) -> dict[str, Extent]:
     """For each column how many values it has, over all rows."""
-    picked = []
-    for column in columns:
-        name = _q(column.name)
-        ends = f"min({name}), max({name})" if column.type is ColumnType.INTEGER else "NULL, NULL"
-        picked.append(f"count({name}), approx_count_distinct({name}), {ends}")
-    query = f"SELECT {', '.join(picked)} FROM read_parquet(?)"  # noqa: S608 (quoted)
-    row = _asked(path, query, lambda answer: answer.fetchone()) or ()
-    return {one.name: Extent(*row[4 * n : 4 * n + 4]) for n, one in enumerate(columns)}
+    found: dict[str, Extent] = {}
+    with _reading(path) as ask:
+        for part in _parts(columns):
+            picked = []
+            for column in part:
+                name = _q(column.name)
+                ends = f"min({name}), max({name})" if column.type is ColumnType.INTEGER else "NULL, NULL"
+                picked.append(f"count({name}), approx_count_distinct({name}), {ends}")
+            row = ask(f"SELECT {', '.join(picked)} FROM read_parquet(?)").fetchone() or ()  # noqa: S608 (quoted)
+            found |= {one.name: Extent(*row[4 * n : 4 * n + 4]) for n, one in enumerate(part)}
+    return found
+
+
+def _takes_the_name(columns: Sequence[Column]) -> bool:
+    """Whether a column is called what DuckDB calls the number of a row, which it then refuses to give."""
+    return any(one.name.casefold() == "file_row_number" for one in columns)
+
+
+def _parts(columns: Sequence[Column]) -> list[Sequence[Column]]:
+    """Columns in groups: DuckDB holds some thousand rows of each it reads at a time."""
+    return [columns[start : start + MOST_TOGETHER] for start in range(0, len(columns), MOST_TOGETHER)]
+
+
+def _frame(path: Path, columns: Sequence[Column], rest: str) -> pd.DataFrame:
+    with _reading(path) as ask:
+        frames = [ask(f"SELECT {_picked(part)} {rest}").df() for part in _parts(columns)]  # noqa: S608 (quoted)
+    return pd.concat(frames, axis=1) if frames else pd.DataFrame()
 
 
 def _picked(columns: Sequence[Column]) -> str:
@@ -69,15 +90,13 @@ def _picked(columns: Sequence[Column]) -> str:
     )
 
 
-def _frame(path: Path, query: str) -> pd.DataFrame:
-    return _asked(path, query, lambda answer: answer.df())
-
-
-def _asked(path: Path, query: str, take: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+@contextmanager
+def _reading(path: Path) -> Iterator[Callable[[str], duckdb.DuckDBPyConnection]]:
     with connect(":memory:", MEMORY_MB) as connection:
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            return take(connection.execute(query, [str(path)]))
+            # One thread: each would hold a group of rows of every column, and return them in its own order.
+            connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+            yield lambda query: connection.execute(query, [str(path)])
         except duckdb.Error as error:
             raise StoreError(f"The data cannot be read ({reason(error, path)}); bring it again.") from None
 

@@ -233,7 +233,15 @@ def test_a_plan_edited_by_hand_is_refused_with_the_reason(changed: dict[str, obj
 
 
 def test_hostile_column_names_pass_through_untouched(ready: App, tmp_path: Path) -> None:
-    hostile = ['"; DROP TABLE x; --', "'''+exit(1)+'''", "<img src=x onerror=alert(1)>", "a\\", "{0!r}", "**b** $x$"]
+    hostile = [
+        '"; DROP TABLE x; --',
+        "'''+exit(1)+'''",
+        "<img src=x onerror=alert(1)>",
+        "a\\",
+        "file_row_number",
+        "{0!r}",
+        "**b** $x$",
+    ]
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({name: rng.normal(size=80) for name in hostile})
     frame["ta\"rg'et"] = np.where(frame.iloc[:, 0] + rng.normal(size=80) > 0, "yes", "no")
