@@ -398,7 +398,7 @@ def _suggestion(
     accept: Callable[[], None],
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
-        sure = f"helped on {confidence:.0%} of {tables:,} tables like this one"
+        sure = f"confidence {confidence:.0%}, by {tables:,} tables like this one"
         st.markdown(f"**{plain(label)}** · {plain(reason, 600)} :gray[{plain(sure)}]", width="stretch")
         st.button(
             "In the pipeline" if there else "Accept",

@@ -41,15 +41,16 @@ def chosen(app: App, actor: Actor, listed: list[Listed]) -> Draft | None:
     if asked is not None and asked not in by_id:
         st.warning(f"There is no pipeline {asked}; it may have been deleted.", icon=":material/search_off:")
         asked = None
-    options: list[int | None] = [*([None] if None in drafts else []), *by_id]
+    # 0 for the one that was never saved: a choice of None would be one that can be cleared.
+    options = [*([0] if None in drafts else []), *by_id]
     if not options:
         return None
     current = asked if asked is not None else options[0]
     # One key a list: options that change would leave a choice standing that is none any more.
-    key = f"pipeline_choice_{current or 'new'}"
+    key = f"pipeline_choice_{current}"
 
     def choose() -> None:
-        _go_to(st.session_state[key])
+        _go_to(st.session_state[key] or None)
 
     st.selectbox(
         "Pipeline",
@@ -57,14 +58,14 @@ def chosen(app: App, actor: Actor, listed: list[Listed]) -> Draft | None:
         index=options.index(current),
         key=key,
         on_change=choose,
-        format_func=lambda one: _title(by_id[one]) if one is not None else f"New: {drafts[None].name}",
+        format_func=lambda one: _title(by_id[one]) if one else f"New: {drafts[None].name}",
         filter_mode="contains",
         width=520,
     )
-    if current not in drafts or (
-        current is not None and not drafts[current].changed and _behind(drafts[current], by_id)
-    ):
-        drafts[current] = Draft.of(app.pipelines.open(actor, current or 0))
+    if not current:
+        return drafts[None]
+    if current not in drafts or (not drafts[current].changed and _behind(drafts[current], by_id)):
+        drafts[current] = Draft.of(app.pipelines.open(actor, current))
     return drafts[current]
 
 
