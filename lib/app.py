@@ -33,6 +33,7 @@ from lib.services.importing import Importing
 from lib.services.jobs import Jobs
 from lib.services.model_uploads import ModelUploads
 from lib.services.models import Models
+from lib.services.pipelines import Pipelines
 from lib.services.prediction import Prediction
 from lib.services.prediction_files import PredictionFiles
 from lib.services.prediction_log import PredictionLog
@@ -77,6 +78,7 @@ class App:
     datasets: Datasets
     suggestions: Suggestions
     training: Training
+    pipelines: Pipelines
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -164,8 +166,6 @@ def build(
     releases = Releases(collection, clock)
     collection.on_collected.append(releases.learn)
     changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
-    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
-    assistant = Assistant(settings, database, exploration, detection, audit, clock)
     administration = Administration(settings, database, audit, clock)
     querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
     commands = Commands(database, collection, detection, forecasting, audit, clock)
@@ -176,6 +176,8 @@ def build(
     prediction = Prediction(models, predicted, clock)
     experiments = prediction.experiments = Experiments(models, predicted, audit, clock)
     models.on_promoted.append(prediction.warm)
+    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
+    training, suggestions = Training(settings, runner, audit, clock), Suggestions(datasets, runner, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -196,8 +198,9 @@ def build(
         views=Views(database, audit, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         datasets=datasets,
-        suggestions=Suggestions(datasets, runner, clock),
-        training=Training(settings, runner, audit, clock),
+        suggestions=suggestions,
+        training=training,
+        pipelines=Pipelines(database, datasets, training, audit, clock, suggestions),
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,
