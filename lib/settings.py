@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     task_memory_mb: int = Field(2048, ge=256, description="Memory cap of one job's process.")
     task_deadline_s: float = Field(3600, gt=0, description="A job running longer than this is ended.")
     task_concurrency: int = Field(2, ge=1, description="Jobs that run at the same time.")
+    task_queue_limit: int = Field(200, ge=1, description="Tasks that may wait at the same time.")
     task_keep_days: float = Field(30, gt=0, description="Ended tasks and their logs are removed after this many days.")
 
     sql_seconds: float = Field(20, gt=0, description="A query on the SQL page running longer than this is ended.")

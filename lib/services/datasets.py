@@ -120,6 +120,9 @@ class Datasets:
                     finish=self._keep,
                     memory_mb=MEMORY_MB,
                     deadline_s=DEADLINE_S,
+                    # An upload is moved into the job's folder and goes with it; the others can be made again.
+                    resumes=name is not BRING,
+                    retries=0 if name is BRING else 2,
                 )
             )
 

@@ -51,13 +51,12 @@ class Jobs:
         return self.runner.log(task_id, after, limit)
 
     def log_file(self, actor: Actor, task_id: int, as_text: bool) -> bytes:
-        """The whole log to take along: as lines people read, or as JSON lines."""
+        """The whole log to take along: as lines people read, or as a JSON list of {n, ts, level, message, values}."""
         actor.require(Permission.VIEW)
         self.runner.get(task_id)
         if as_text:
             return "".join(as_line(entry) + "\n" for entry in self.runner.log(task_id)).encode()
-        path = self.runner.log_path(task_id)
-        return path.read_bytes() if path.exists() else b""
+        return json.dumps(self.runner.log(task_id), indent=0, ensure_ascii=False).encode()
 
     def may_cancel(self, actor: Actor, task: Task) -> bool:
         """Whether it still runs or waits, and this actor may end it."""

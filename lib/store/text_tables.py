@@ -20,6 +20,7 @@ from lib.store.intake import Caps, Said, Taken, literal, quoted
 
 # A line may be half of a buffer; longer ones are read in a second attempt with larger buffers.
 BUFFER_BYTES, LARGE_BUFFER_BYTES = 200_000, 32_000_000
+ORDERED_BYTES, LARGE_MEMORY_MB = 64 << 20, 100
 SAMPLE_ROWS, SNIFF_BYTES = 20_480, 4_000_000
 # A column of numbers with a few words in it is one with errors; with more it is a column of words.
 CLEAN_SHARE, LEAST_CLEAN = 0.95, 20
@@ -129,7 +130,16 @@ def _delimited(source: Path, target: Path, delimiter: str | None, scratch: Path,
         try:
             dialect, notes = _dialect(connection, source, delimiter, caps)
             said(0.1, "Reading the lines")
-            told, counted = _read(connection, source, target, dialect)
+            if source.stat().st_size > ORDERED_BYTES:
+                # In order, threads that are ahead hold what they read until its turn has come: 200 MB and more.
+                connection.execute("SET preserve_insertion_order = false")
+                connection.execute(f"SET memory_limit = '{LARGE_MEMORY_MB}MB'")
+                notes.append("The file is large: rows are nearly, not exactly, in the order of its lines.")
+            try:
+                told, counted = _read(connection, source, target, dialect)
+            except duckdb.OutOfMemoryException:  # rows so wide that a row group of them does not fit
+                connection.execute(f"SET memory_limit = '{intake.MEMORY_MB}MB'")
+                told, counted = _read(connection, source, target, dialect)
             if any(why.startswith(_KINDS["LINE SIZE OVER MAXIMUM"]) for _, why in told):
                 dialect = replace(dialect, buffer_bytes=LARGE_BUFFER_BYTES)
                 told, counted = _read(connection, source, target, dialect)

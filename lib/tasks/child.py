@@ -21,6 +21,7 @@ from typing import Any
 
 from lib import errors
 from lib.tasks import job, journal
+from lib.tasks.checkpoints import Checkpoints
 
 # Rows change at most four times a second (see runner); more progress events than this only cost the app time.
 PROGRESS_EVERY_S = 0.1
@@ -54,6 +55,7 @@ class ChildContext:
 
     def __init__(self, pipe: Pipe, workdir: Path) -> None:
         self.workdir = workdir
+        self._kept = Checkpoints(workdir.parent / "checkpoints")
         self._pipe = pipe
         self._delivering = threading.Lock()
         self._progress_lock = threading.Lock()
@@ -98,6 +100,12 @@ class ChildContext:
             answer = self._pipe.answers.get()
         if not answer["ok"]:
             raise rebuild(answer)
+
+    def checkpoint(self, name: str, value: Any) -> None:
+        self._kept.save(name, value)
+
+    def restore(self, name: str) -> Any:
+        return self._kept.load(name)
 
 
 def rebuild(answer: dict[str, Any]) -> Exception:

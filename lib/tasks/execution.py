@@ -15,6 +15,7 @@ from lib.db.tables import TaskStatus
 from lib.errors import AppError, Invalid
 from lib.log import redact
 from lib.settings import Settings, TaskMode
+from lib.tasks.checkpoints import Checkpoints
 from lib.tasks.child import describe
 from lib.tasks.job import Cancelled, JobKind, as_json, load, storable
 from lib.tasks.journal import Journal
@@ -32,22 +33,36 @@ OUT_OF_MEMORY = (
 
 
 class JobFailed(Exception):
-    """Why a job did not succeed, in words for the person who started it."""
+    """Why a job did not succeed, in words for the person who started it. again: another attempt may fare better."""
+
+    def __init__(self, words: str, again: bool = False) -> None:
+        super().__init__(words)
+        self.again = again
 
 
 class Execution:
     """What is known of a task while it runs. The first to `claim` its ending decides it."""
 
-    def __init__(self, task_id: int, kind: JobKind, params: dict[str, Any], folder: Path, settings: Settings) -> None:
+    def __init__(
+        self,
+        task_id: int,
+        kind: JobKind,
+        params: dict[str, Any],
+        folder: Path,
+        settings: Settings,
+        goes_on: bool = False,
+    ) -> None:
+        """goes_on: an earlier attempt left its log and checkpoints."""
         self.task_id, self.kind, self.params, self.mode = task_id, kind, params, settings.task_mode
         self.memory_mb = kind.memory_mb or settings.task_memory_mb
         self.deadline_s = kind.deadline_s or settings.task_deadline_s
         self.folder, self.workdir = folder, folder / "exchange"
         # A folder of this number can be left from a database that is gone.
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.workdir if goes_on else folder, ignore_errors=True)
         self._scratch = self.workdir / "tmp"
         self._scratch.mkdir(parents=True)
         self.journal = Journal(folder / "log.jsonl")
+        self.attempts, self.given_back = 1, False
         self.over = threading.Event()
         self._lock = threading.Lock()
         self._process: Process | None = None
@@ -85,9 +100,22 @@ class Execution:
         if process:
             process.kill()
 
-    def clean(self) -> None:
-        """Remove the exchange files; the log stays."""
+    def clean(self, whole: bool = True) -> None:
+        """Remove the exchange files, and what was kept for another attempt; the log stays."""
         shutil.rmtree(self.workdir, ignore_errors=True)
+        if whole:
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+    def begin_again(self, wait_s: float) -> None:
+        """Make ready for another attempt after a pause. Raises Cancelled when it was ended meanwhile."""
+        until = time.monotonic() + wait_s
+        while time.monotonic() < until:
+            self.check()
+            time.sleep(min(0.1, wait_s))
+        self.check()
+        self.clean(whole=False)
+        self._scratch.mkdir(parents=True)
+        self._printed = ""
 
     # --- progress -----------------------------------------------------------------------------
 
@@ -151,7 +179,7 @@ class Execution:
             raise
         except (Exception, SystemExit) as error:
             self.journal.write(traceback.format_exc(), "error")
-            raise JobFailed(in_words(describe(error))) from None
+            raise JobFailed(in_words(describe(error)), again=True) from None
         self._stop_if_claimed()
         return as_json(result or {}, "results of the job")
 
@@ -214,7 +242,7 @@ class Execution:
             self.journal.write(outcome["traceback"], "error")
         if outcome.get("memory") or any(sign in outcome["message"] for sign in OUT_OF_MEMORY):
             return JobFailed(self._too_big())
-        return JobFailed(in_words(outcome))
+        return JobFailed(in_words(outcome), again=not outcome["app"])
 
     def _died(self, code: int) -> JobFailed:
         """Words for a child that is gone without having said why."""
@@ -223,12 +251,15 @@ class Execution:
         if code == -signal.SIGKILL:
             return JobFailed(
                 "The system killed the job's process, most likely because the machine ran out of memory (cap of the "
-                f"job: {self.memory_mb} MB); the app went on. Choose a shorter range or fewer series."
+                f"job: {self.memory_mb} MB); the app went on. Choose a shorter range or fewer series.",
+                again=True,
             )
         if code < 0:
             name = signal.Signals(-code).name
-            return JobFailed(f"The job's process crashed ({name}); the app went on. The end of the log says more.")
-        return JobFailed(f"The job's process left with exit code {code} before it was done; the log says more.")
+            return JobFailed(
+                f"The job's process crashed ({name}); the app went on. The end of the log says more.", again=True
+            )
+        return JobFailed(f"The job's process left with exit code {code} before it was done; the log says more.", True)
 
     def _too_late(self) -> str:
         remedy = "." if self.kind.deadline_s else ", or raise AUTOOPS_TASK_DEADLINE_S."
@@ -248,6 +279,14 @@ class ThreadContext:
     def __init__(self, execution: Execution) -> None:
         self.workdir = execution.workdir
         self._execution = execution
+        self._kept = Checkpoints(execution.folder / "checkpoints")
+
+    def checkpoint(self, name: str, value: Any) -> None:
+        self._execution.check()
+        self._kept.save(name, value)
+
+    def restore(self, name: str) -> Any:
+        return self._kept.load(name)
 
     def progress(self, fraction: float, message: str = "") -> None:
         self._execution.check()

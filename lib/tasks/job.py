@@ -35,6 +35,12 @@ class JobContext(Protocol):
         `receive` returned, so what it stored is committed) or raises what receiving raised. The file, which
         lies in `workdir`, is removed then."""
 
+    def checkpoint(self, name: str, value: Any) -> None:
+        """Keep what is finished (bytes, or JSON) under a name. It outlives this process and the app's."""
+
+    def restore(self, name: str) -> Any:
+        """What an earlier attempt kept under a name; None when there is nothing."""
+
 
 @dataclass(frozen=True)
 class JobKind:
@@ -48,6 +54,10 @@ class JobKind:
         those that were submitted, without what `prepare` added.
     finish: in the app, after success: finish(params, result, workdir) -> result to keep. Raising fails the task.
         `workdir` is removed afterwards, so it moves what should stay.
+    resumes: taken up again when the app stopped while it ran, with its checkpoints. `prepare`, `receive` and `finish`
+        must then bear being called a second time for the same thing.
+    retries: how often it is tried again after its process died or it failed for a reason that is none of ours.
+    priority: higher ones are taken from the queue first.
     """
 
     name: str
@@ -57,6 +67,9 @@ class JobKind:
     finish: Callable[[dict[str, Any], dict[str, Any], Path], dict[str, Any]] | None = None
     memory_mb: int | None = None  # None: the setting's cap
     deadline_s: float | None = None
+    resumes: bool = False
+    retries: int = 0
+    priority: int = 0
 
 
 def as_json(values: dict[str, Any], what: str) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy import CursorResult, delete, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from lib import frames
 from lib.db.database import Database
 from lib.db.tables import Task, TaskStatus
-from lib.errors import AppError, Conflict, Invalid, NotFound
+from lib.errors import AppError, Conflict, Invalid, NotFound, TooMany
 from lib.log import redact
 from lib.settings import Settings
 from lib.tasks import journal
@@ -38,6 +38,10 @@ SETTLE_WITHIN_S = 0.6
 STOP_WITHIN_S = 5.0
 KEEP_ROWS = 500
 _INTERRUPTED = "The app stopped while this ran; start it again."
+_GOES_ON = "The app stopped while this ran; it goes on from its last checkpoint."
+# A job that takes the app down with it is not taken up for ever.
+MOST_ATTEMPTS = 5
+RETRY_AFTER_S, RETRY_AT_MOST_S = 0.5, 30.0
 
 
 class Runner:
@@ -55,9 +59,21 @@ class Runner:
     def register(self, kind: JobKind) -> None:
         self.kinds[kind.name] = kind
 
-    def submit(self, kind: str, params: dict[str, Any], *, by: str, title: str = "", key: str | None = None) -> Task:
+    def submit(
+        self,
+        kind: str,
+        params: dict[str, Any],
+        *,
+        by: str,
+        title: str = "",
+        key: str | None = None,
+        priority: int | None = None,
+    ) -> Task:
         """Queue a job. While one with the same `key` (default: kind and params) is pending or running, that one
-        is returned instead. Raises Invalid for an unknown kind or params that are not JSON-able."""
+        is returned instead. priority: higher ones start first (default: as the kind says).
+
+        Raises Invalid for an unknown kind or params that are not JSON-able, TooMany while the queue is full.
+        """
         if kind not in self.kinds:
             raise Invalid(
                 f"There is no kind of task called {kind!r}; known are {', '.join(sorted(self.kinds)) or 'none'}."
@@ -67,6 +83,8 @@ class Runner:
         title, by = storable(title or kind, 256), storable(by, 64)
         while True:
             task = Task(kind=kind, params=plain, title=title, created_by=by, active_key=active_key)
+            task.priority = self.kinds[kind].priority if priority is None else priority
+            self._refuse_when_full(active_key)
             task.created_at = self.clock()
             try:
                 with self.database.session() as session:
@@ -81,6 +99,19 @@ class Runner:
         with self._changed:
             self._changed.notify_all()
         return task
+
+    def _refuse_when_full(self, active_key: str) -> None:
+        """A task that is there already may be asked for again, however long the queue is."""
+        most = self.settings.task_queue_limit
+        with self.database.session() as session:
+            waiting = session.exec(select(func.count()).where(Task.status == TaskStatus.PENDING)).one()
+            if waiting < most or session.exec(select(Task.id).where(Task.active_key == active_key)).first() is not None:
+                return
+        raise TooMany(
+            f"{waiting} tasks wait already, the most there may be; let some end or cancel some on the Tasks page, or "
+            "raise AUTOOPS_TASK_QUEUE_LIMIT.",
+            retry_after_s=60,
+        )
 
     def cancel(self, task_id: int) -> None:
         """End it within 2 seconds; half-made files are removed. Raises NotFound, or Conflict when it has ended or
@@ -136,22 +167,26 @@ class Runner:
         if self._queue is not None:
             return
         with self.database.session() as session:
-            left_over = session.exec(select(Task.id).where(Task.status == TaskStatus.RUNNING)).all()
+            left_over = session.exec(select(Task).where(Task.status == TaskStatus.RUNNING)).all()
         if left_over:
             kill_left_over(self.settings.tasks_dir)
-        for task_id in left_over:
-            assert task_id is not None
-            if self._end(task_id, TaskStatus.INTERRUPTED, _INTERRUPTED):
-                log = journal.Journal(self.log_path(task_id))
-                log.last_words(_INTERRUPTED, "error")
+        for task in left_over:
+            assert task.id is not None
+            kind = self.kinds.get(task.kind)
+            goes_on = kind is not None and self._put_back(task.id, kind, task.attempts)
+            if goes_on or self._end(task.id, TaskStatus.INTERRUPTED, _INTERRUPTED):
+                folder = self.log_path(task.id).parent
+                log = journal.Journal(folder / "log.jsonl")
+                log.last_words(_GOES_ON if goes_on else _INTERRUPTED, "warning" if goes_on else "error")
                 log.close()
-                shutil.rmtree(self.log_path(task_id).parent / "exchange", ignore_errors=True)
+                for left in ("exchange",) if goes_on else ("exchange", "checkpoints"):
+                    shutil.rmtree(folder / left, ignore_errors=True)
         self._stopping = False
         self._queue = threading.Thread(target=self._take_from_queue, name="task queue", daemon=True)
         self._queue.start()
 
     def stop(self) -> None:
-        """End children; their tasks become interrupted. What is pending stays so and is taken at the next start."""
+        """End children; their tasks become interrupted, or wait to go on. What is pending waits for the next start."""
         with self._changed:
             self._stopping = True
             running = list(self._active.values())
@@ -206,13 +241,16 @@ class Runner:
                     self._changed.wait(pause)
 
     def _start_next(self) -> bool:
-        """Start the oldest pending task if there is a place for it."""
+        """Start the most urgent pending task, of several the oldest, if there is a place for it."""
         with self._changed:
             if self._stopping or len(self._active) >= self.settings.task_concurrency:
                 return False
             with self.database.session() as session:
                 task = session.exec(
-                    select(Task).where(Task.status == TaskStatus.PENDING).order_by(col(Task.id)).limit(1)
+                    select(Task)
+                    .where(Task.status == TaskStatus.PENDING)
+                    .order_by(col(Task.priority).desc(), col(Task.id))
+                    .limit(1)
                 ).first()
             if task is None or task.id is None:
                 return False
@@ -220,12 +258,15 @@ class Runner:
             if kind is None:
                 self._end(task.id, TaskStatus.FAILED, f"This version has no kind of task called {task.kind!r}.")
                 return True
-            values = {"status": TaskStatus.RUNNING, "started_at": self.clock()}
+            values = {"status": TaskStatus.RUNNING, "started_at": self.clock(), "attempts": task.attempts + 1}
             if not self._update(task.id, values, of=(TaskStatus.PENDING,)):
                 return True
             try:
                 folder = self.log_path(task.id).parent
-                execution = self._active[task.id] = Execution(task.id, kind, task.params, folder, self.settings)
+                goes_on = kind.resumes and task.attempts > 0
+                execution = Execution(task.id, kind, task.params, folder, self.settings, goes_on)
+                execution.attempts = task.attempts + 1
+                self._active[task.id] = execution
                 threading.Thread(target=self._supervise, args=(execution,), name=f"task {task.id}", daemon=True).start()
             except (OSError, RuntimeError) as error:
                 self._active.pop(task.id, None)
@@ -238,7 +279,7 @@ class Runner:
         result: dict[str, Any] = {}
         try:
             execution.journal.write(f"Started {execution.kind.name}.", params=execution.params)
-            result = execution.run()
+            result = self._tried(execution)
             if execution.claim(TaskStatus.SUCCEEDED) and execution.kind.finish:
                 kept = execution.kind.finish(dict(execution.params), result, execution.workdir)
                 result = as_json(kept or {}, "results of the task")
@@ -253,7 +294,9 @@ class Runner:
             execution.fail(redact(f"{type(failed).__name__}: {failed}"))
         try:
             status, words = execution.ending or (TaskStatus.FAILED, "The job gave up by itself.")
-            execution.clean()
+            goes_on = status is TaskStatus.INTERRUPTED and execution.kind.resumes
+            if not execution.given_back:
+                execution.clean(whole=not goes_on)
             level = "info" if status in (TaskStatus.SUCCEEDED, TaskStatus.CANCELLED) else "error"
             duration_s = round(time.monotonic() - began, 3)
             execution.journal.last_words(words or f"{status.capitalize()}.", level, duration_s=duration_s)
@@ -264,6 +307,20 @@ class Runner:
                 self._active.pop(execution.task_id, None)
                 execution.over.set()
                 self._changed.notify_all()
+
+    def _tried(self, execution: Execution) -> dict[str, Any]:
+        """The result of the job, after as many attempts as it says are safe."""
+        failures = 0
+        while True:
+            try:
+                return execution.run()
+            except JobFailed as failed:
+                failures += 1
+                if not failed.again or failures > execution.kind.retries:
+                    raise
+                most = execution.kind.retries + 1
+                execution.journal.write(f"{failed} Attempt {failures + 1} of {most} follows.", "warning")
+                execution.begin_again(min(RETRY_AFTER_S * 2 ** (failures - 1), RETRY_AT_MOST_S))
 
     # --- rows ---------------------------------------------------------------------------------
 
@@ -280,6 +337,11 @@ class Runner:
         self, execution: Execution, status: TaskStatus, error: str = "", result: dict[str, Any] | None = None
     ) -> None:
         """Write how a task ended; a database that is busy or full for a moment does not lose it."""
+        if execution.given_back:
+            return  # its thread ends after the app let go of it; the task may be another attempt's by now
+        if status is TaskStatus.INTERRUPTED and self._put_back(execution.task_id, execution.kind, execution.attempts):
+            execution.given_back = True
+            return
         fraction, message = execution.progress
         fraction = 1.0 if status is TaskStatus.SUCCEEDED else fraction
         for attempt in range(8):
@@ -290,6 +352,13 @@ class Runner:
                 about = {"task": execution.task_id, "reason": redact(str(failed))}
                 logger.warning("end of task not written", extra=about)
                 time.sleep(min(0.1 * 2**attempt, 5.0))
+
+    def _put_back(self, task_id: int, kind: JobKind, attempts: int) -> bool:
+        """Have a task that can go on wait for its next turn; False when it cannot, or was tried too often."""
+        if not kind.resumes or attempts >= MOST_ATTEMPTS:
+            return False
+        values = {"status": TaskStatus.PENDING, "started_at": None, "message": "goes on after a restart"}
+        return self._update(task_id, values, of=(TaskStatus.RUNNING,))
 
     def _end(
         self, task_id: int, status: TaskStatus, error: str = "", of: tuple[TaskStatus, ...] = ACTIVE, **values: Any

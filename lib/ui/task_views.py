@@ -35,7 +35,7 @@ ICONS: dict[TaskStatus, tuple[str, Colour]] = {
 # The buttons of the table, and the name of the chosen task in the address.
 OPEN, IN_URL = "tasks_open", "task"
 # Enough to follow a job; the download has all.
-LAST_LINES = 500
+LAST_LINES = 1000
 PANE = 380
 
 

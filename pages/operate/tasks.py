@@ -52,7 +52,7 @@ def draw_task(task: Task) -> None:
         draw_cancel(task)
         for suffix, label, mime in (
             ("txt", "Log as text", "text/plain"),
-            ("jsonl", "Log as JSONL", "application/jsonl"),
+            ("json", "Log as JSON", "application/json"),
         ):
             st.download_button(
                 label,

@@ -36,7 +36,7 @@ def tasks(app, clock) -> list[Task]:
         ]
         session.add_all(made)
     log = Journal(app.runner.log_path(4))
-    for n in range(700):
+    for n in range(1200):
         log.write(f"line {n} {HOSTILE}")
     log.close()
     return made
@@ -93,8 +93,8 @@ def test_chosen_task_shows_its_error_and_the_end_of_its_log(open_page, tasks) ->
     page = open_page(PAGE, "guest", {"task": "4"})
     assert page.selectbox[0].value == "4"
     lines = page.code[0].value.splitlines()
-    assert len(lines) == 500 and "line 699 <b>bold</b>" in lines[-1]
-    assert "last 500 of 700 lines" in text_of(page)
+    assert len(lines) == 1000 and "line 1199 <b>bold</b>" in lines[-1]
+    assert "last 1000 of 1,200 lines" in text_of(page)
     # Foreign text does nothing where markdown is rendered.
     assert "<b>" not in page.error[0].value and "](http" not in page.error[0].value.replace("\\", "\\\\")
 
@@ -146,4 +146,4 @@ def test_cancel_that_comes_too_late_says_so(app, open_page, tasks) -> None:
 
 def test_logs_can_be_taken_along(open_page, tasks) -> None:
     page = open_page(PAGE, Role.VIEWER, {"task": "4"})
-    assert [button.label for button in page.get("download_button")] == ["Log as text", "Log as JSONL"]
+    assert [button.label for button in page.get("download_button")] == ["Log as text", "Log as JSON"]

@@ -212,3 +212,29 @@ def family(context: JobContext) -> None:
     started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     context.log("under way", started=started.pid)
     time.sleep(600)
+
+
+def folds(context: JobContext, gate: str) -> dict[str, Any]:
+    """Three folds, each kept when it is finished; before the last one it waits for the gate."""
+    done = context.restore("folds") or []
+    for fold in range(3):
+        if fold in done:
+            continue
+        while fold == 2 and not Path(gate).exists():
+            time.sleep(0.01)
+        context.log(f"fold {fold} learnt")
+        done.append(fold)
+        context.checkpoint("folds", done)
+        context.checkpoint(f"model-{fold}", b"weights")
+    return {"done": done, "first": (context.restore("model-0") or b"").decode()}
+
+
+def flaky(context: JobContext, how: str) -> dict[str, Any]:
+    """Dies once, then does its work."""
+    attempt = (context.restore("attempts") or 0) + 1
+    context.checkpoint("attempts", attempt)
+    if attempt == 1 and how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if attempt == 1:
+        raise RuntimeError("the network hiccuped")
+    return {"attempt": attempt}
