@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import pandas as pd
 from lib.errors import Invalid
 from lib.training import ensemble, metrics
 from lib.training.plan import Plan
-from lib.training.portable import Predictor
+from lib.training.portable import Grove, Predictor, Trees
 from lib.training.preparation import CATEGORY, DATE, NUMERIC, Preparation, Table, read
 from lib.training.schema import Schema, Task, class_names
+
+# Up to so many rows all trees are walked at once.
+_FEW_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -124,14 +128,16 @@ class Model:
 
     def of_table(self, table: Table) -> np.ndarray:
         total: np.ndarray | None = None
-        prepared: dict[int, np.ndarray] = {}
+        distinct = {id(part.preparation): part.preparation for member in self.members for part in member.parts}
+        prepared = {key: preparation.transform(table) for key, preparation in distinct.items()}
+        together = self._together(prepared) if 0 < table.rows <= _FEW_ROWS else {}
         for member in self.members:
             said: np.ndarray | None = None
             for part in member.parts:
-                key = id(part.preparation)
-                if key not in prepared:
-                    prepared[key] = part.preparation.transform(table)
-                out = part.predict(prepared[key])
+                out = together.get(id(part))
+                if out is None:
+                    out = part.predictor.predict(prepared[id(part.preparation)])
+                out = part.shift.back(out) if part.shift else out
                 said = out if said is None else said + out
             if said is None:
                 continue
@@ -142,6 +148,26 @@ class Model:
         if self.task == Task.REGRESSION:
             return total
         return ensemble.apply_calibration(total, self.slope, self.shift)
+
+    def _together(self, prepared: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """What the tree parts say of few rows, walked at once: part's id -> its output."""
+        parts, grove, order = self._grove
+        if grove is None:
+            return {}
+        values = np.hstack([prepared[key] for key in order])
+        return {id(part): out for part, out in zip(parts, grove.predict(values), strict=True)}
+
+    @cached_property
+    def _grove(self) -> tuple[list[Part], Grove | None, list[int]]:
+        parts = [part for member in self.members for part in member.parts if isinstance(part.predictor, Trees)]
+        first: dict[int, int] = {}
+        width = 0
+        for part in parts:
+            if id(part.preparation) not in first:
+                first[id(part.preparation)] = width
+                width += len(part.preparation.names)
+        pairs = [(p.predictor, first[id(p.preparation)]) for p in parts if isinstance(p.predictor, Trees)]
+        return parts, Grove(pairs) if pairs else None, list(first)
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
         """The true targets of a frame in the model's terms: class numbers or numbers, -1 or NaN where unknown."""

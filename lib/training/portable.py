@@ -7,7 +7,7 @@ module is loaded already (in a child).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,41 +109,25 @@ class Trees:
 
     def predict(self, values: np.ndarray) -> np.ndarray:
         held = np.ascontiguousarray(values, dtype=np.float32)
-        width = self.base.size
-        total = np.zeros((len(held), width))
-        if len(held) * self.roots.size <= _SMALL or "sklearn.tree._tree" not in sys.modules:
-            step = max(1, 2_000_000 // max(1, self.roots.size))
-            for start in range(0, len(held), step):
-                self._walk(held[start : start + step], total[start : start + step])
-        else:
+        if len(held) * self.roots.size > _SMALL and "sklearn.tree._tree" in sys.modules:
+            total = np.zeros((len(held), self.base.size))
             self._compiled(held, total)
-        return linked(total * self.factor + self.base, self.link)
+            return linked(total * self.factor + self.base, self.link)
+        step = max(1, 2_000_000 // max(1, self.roots.size))
+        parts = [self.of_leaves(reached(self, held[n : n + step])) for n in range(0, len(held), step)]
+        return np.vstack(parts) if parts else np.zeros((0, self.base.size))
 
-    def _walk(self, values: np.ndarray, total: np.ndarray) -> None:
-        """All trees and rows a level at a time."""
-        count, trees = len(values), self.roots.size
-        node = np.tile(self.roots, count)
-        leaf = np.empty(count * trees, dtype=np.int64)
-        where = np.arange(count * trees)
-        row = np.repeat(np.arange(count), trees)
-        while where.size:
-            inner = self.left[node] >= 0
-            if not inner.all():
-                leaf[where[~inner]] = node[~inner]
-                where, node, row = where[inner], node[inner], row[inner]
-                if not where.size:
-                    break
-            found = values[row, self.feature[node]]
-            goes_left = (found <= self.threshold[node]) | (np.isnan(found) & self.missing_left[node])
-            node = np.where(goes_left, self.left[node], self.right[node])
-        leaves = leaf.reshape(count, trees)
+    def of_leaves(self, leaves: np.ndarray) -> np.ndarray:
+        """The prediction of rows that reached these leaves, shape (n, trees)."""
+        total = np.zeros((len(leaves), self.base.size))
         if self.value.shape[1] > 1:
             total += self.value[leaves].sum(axis=1, dtype=np.float64)
-            return
-        reached = self.value[:, 0][leaves].astype(np.float64)
-        for column in range(total.shape[1]):
-            mine = self.output == column
-            total[:, column] += reached.sum(axis=1) if mine.all() else reached[:, mine].sum(axis=1)
+        else:
+            found = self.value[:, 0][leaves].astype(np.float64)
+            for column in range(total.shape[1]):
+                mine = self.output == column
+                total[:, column] = found.sum(axis=1) if mine.all() else found[:, mine].sum(axis=1)
+        return linked(total * self.factor + self.base, self.link)
 
     def _compiled(self, values: np.ndarray, total: np.ndarray) -> None:
         from sklearn.tree._tree import NODE_DTYPE, Tree
@@ -176,6 +160,52 @@ class Trees:
 
     def about(self) -> dict[str, Any]:
         return {"kind": "trees", "link": self.link, "factor": self.factor}
+
+
+def reached(trees: Trees | Grove, values: np.ndarray) -> np.ndarray:
+    """The leaf each row (float32) reaches in each tree, shape (n, trees): all trees and rows a level at a time."""
+    count, number = len(values), trees.roots.size
+    node = np.tile(trees.roots, count)
+    leaf = np.empty(count * number, dtype=np.int64)
+    where = np.arange(count * number)
+    row = np.repeat(np.arange(count), number)
+    while where.size:
+        left = trees.left[node]
+        inner = left >= 0
+        if not inner.all():
+            leaf[where[~inner]] = node[~inner]
+            where, node, row, left = where[inner], node[inner], row[inner], left[inner]
+        found = values[row, trees.feature[node]]
+        goes_left = (found <= trees.threshold[node]) | (np.isnan(found) & trees.missing_left[node])
+        node = np.where(goes_left, left, trees.right[node])
+    return leaf.reshape(count, number)
+
+
+class Grove:
+    """Trees of many parts walked at once: for a single row numpy's calls cost more than what they compute."""
+
+    def __init__(self, parts: Sequence[tuple[Trees, int]]) -> None:
+        """parts: trees, and the first of the columns that are theirs in the rows the grove is given."""
+        self.parts = [trees for trees, _ in parts]
+        nodes = np.cumsum([0, *(len(trees.feature) for trees in self.parts)])[:-1]
+        self.nodes = nodes.tolist()
+        self.ends = np.cumsum([trees.roots.size for trees in self.parts]).tolist()
+
+        def moved(name: str) -> np.ndarray:
+            held = [getattr(trees, name) for trees in self.parts]
+            return np.concatenate([np.where(one < 0, -1, one + n) for one, n in zip(held, nodes, strict=True)])
+
+        self.roots, self.left, self.right = moved("roots"), moved("left"), moved("right")
+        self.feature = np.concatenate([trees.feature + first for trees, first in parts])
+        self.threshold = np.concatenate([trees.threshold for trees in self.parts])
+        self.missing_left = np.concatenate([trees.missing_left for trees in self.parts])
+
+    def predict(self, values: np.ndarray) -> list[np.ndarray]:
+        """What each part says."""
+        leaves = reached(self, np.ascontiguousarray(values, dtype=np.float32))
+        starts = [0, *self.ends[:-1]]
+        told = zip(self.parts, starts, self.ends, self.nodes, strict=True)
+        return [part.of_leaves(leaves[:, first:last] - node) for part, first, last, node in told]
 
 
 def rebuild(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Predictor:
