@@ -31,6 +31,7 @@ from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.training import Training
+from lib.services.training_setup import TrainingSetup
 from lib.services.views import Views
 from lib.settings import Settings
 from lib.store.connection import Store
@@ -64,6 +65,7 @@ class App:
     tables: TableProfiles
     datasets: Datasets
     training: Training
+    training_setup: TrainingSetup
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -135,6 +137,9 @@ def build(
     collection.on_removed.append(detection.forget)
     assistant = Assistant(settings, database, exploration, detection, audit, clock)
     administration = Administration(settings, database, audit, clock)
+    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
+    training = Training(settings, runner, audit, clock)
+    datasets.dependants.append(training.made_of)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -154,8 +159,9 @@ def build(
         views=Views(database, audit, clock),
         changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
-        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
-        training=Training(settings, runner, audit, clock),
+        datasets=datasets,
+        training=training,
+        training_setup=TrainingSetup(datasets, training),
         detection=detection,
         forecasting=Forecasting(database, samples, runner, audit, clock),
         assistant=assistant,

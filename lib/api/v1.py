@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language
+from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language, trainings
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -227,6 +227,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     imports.add_routes(router, get_app, caller)
     forecasts.add_routes(router, get_app, caller)
     datasets.add_routes(router, get_app, caller)
+    trainings.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
     # A file, and what a form wraps around it.

@@ -32,7 +32,14 @@ _SHOWN_ROWS = 20
 
 
 def run(
-    context: JobContext, *, folder: str, table: str, plan: dict[str, Any], name: str, **_rest: Any
+    context: JobContext,
+    *,
+    folder: str,
+    table: str,
+    plan: dict[str, Any],
+    name: str,
+    facts: dict[str, str] | None = None,
+    **_rest: Any,
 ) -> dict[str, Any]:
     """Train a plan on a Parquet file; bundle, results and card are left in `folder`."""
     from lib.registry.bundles import save_bundle
@@ -80,7 +87,7 @@ def run(
     )
     ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
     found["importance"] = ranked
-    _place(home / CARD, card(outcome.model, found, name=name, importance=ranked))
+    _place(home / CARD, card(outcome.model, found, name=name, importance=ranked, facts=facts))
     _place(home / RESULTS, json.dumps(found, allow_nan=False))
     kept.clear()
     score = outcome.model.scores[outcome.model.plan.metric]

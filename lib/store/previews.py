@@ -36,6 +36,33 @@ def rows(path: Path, columns: Sequence[Column], limit: int, offset: int = 0) -> 
             raise StoreError(f"The data cannot be read ({reason(error, path)}); bring it again.") from None
 
 
+def sample(path: Path, names: Sequence[str], limit: int) -> pd.DataFrame:
+    """Whole values of so many rows, drawn evenly and the same ones each time; all rows of a table that has no more."""
+    picked = ", ".join(_q(name) for name in names)
+    drawn = f"reservoir({int(limit)} ROWS) REPEATABLE (7)"
+    query = f"SELECT {picked} FROM read_parquet(?) USING SAMPLE {drawn}"  # noqa: S608 (quoted)
+    with connect(":memory:", 2 * MEMORY_MB) as connection:
+        try:
+            return connection.execute(query, [str(path)]).df()
+        except duckdb.Error as error:
+            raise StoreError(f"The data cannot be read ({reason(error, path)}); bring it again.") from None
+
+
+def counts_rows(path: Path, name: str) -> bool:
+    """Whether the whole numbers of a column, each once, fill their range: a row number."""
+    held = _q(name)
+    query = (
+        f"SELECT count(DISTINCT {held}) = count({held}) AND max({held}) - min({held}) < 1.05 * count({held}) "  # noqa: S608
+        "FROM read_parquet(?)"
+    )
+    with connect(":memory:", 2 * MEMORY_MB) as connection:
+        try:
+            row = connection.execute(query, [str(path)]).fetchone()
+        except duckdb.Error as error:
+            raise StoreError(f"The data cannot be read ({reason(error, path)}); bring it again.") from None
+    return bool(row and row[0])
+
+
 def write_csv(path: Path, columns: Sequence[Column], header: Sequence[str], target: Path) -> None:
     """The first 100,000 rows as CSV. header: the names as they are to stand there."""
     picked = []
