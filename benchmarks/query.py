@@ -87,6 +87,10 @@ def measure(samples: Samples, url: str, whole: Window, last: Window, rounds: int
     def last_hour() -> dict[Any, Any]:
         return {"value": samples.read([one.id], last)["value"].to_numpy()}
 
+    def last_hour_first() -> dict[Any, Any]:
+        samples.store.catalog.recent.clear()  # as when nobody has looked at the series before
+        return last_hour()
+
     def promql_last_hour() -> dict[Any, Any]:
         rows = _ask(url, "query", query=f"{named}[1h]", time=_at(last.end))
         return {"value": np.array([float(value) for _, value in rows[0]["values"]])}
@@ -95,6 +99,7 @@ def measure(samples: Samples, url: str, whole: Window, last: Window, rounds: int
         ("hourly_speedup", hourly, promql_hourly, rounds, 1),
         ("p95_speedup", p95, promql_p95, rounds, 1),
         ("last_hour_ratio", last_hour, promql_last_hour, rounds * 30, 30),
+        ("last_hour_first_ratio", last_hour_first, promql_last_hour, rounds * 30, 30),
     ):
         yield from _figures(metric, ours, peer, times, repeat)
 

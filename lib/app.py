@@ -12,20 +12,30 @@ from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM
 from lib.db.database import Database
 from lib.errors import StoreError
-from lib.services import archiving_jobs
+from lib.services import archiving_jobs, restores
 from lib.services.administration import Administration
 from lib.services.archiving import Archiving
 from lib.services.assistant import Assistant
+from lib.services.assistant_commands import Commands
+from lib.services.assistant_data import Sight
+from lib.services.backups import Backups
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.datasets import Datasets
 from lib.services.detection import Detection
+from lib.services.drifting import Drifting
 from lib.services.evaluation import Evaluation
+from lib.services.experiments import Experiments
 from lib.services.exploration import Exploration
 from lib.services.forecasting import Forecasting
 from lib.services.health import Health
 from lib.services.importing import Importing
 from lib.services.jobs import Jobs
+from lib.services.model_uploads import ModelUploads
+from lib.services.models import Models
+from lib.services.prediction import Prediction
+from lib.services.prediction_files import PredictionFiles
+from lib.services.prediction_log import PredictionLog
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.table_profiles import TableProfiles
@@ -71,8 +81,15 @@ class App:
     assistant: Assistant
     texts: Texts
     archiving: Archiving
+    backups: Backups
     jobs: Jobs
     querying: Querying
+    models: Models
+    model_uploads: ModelUploads
+    prediction: Prediction
+    prediction_files: PredictionFiles
+    experiments: Experiments
+    drifting: Drifting
     health: Health
 
     def start(self) -> None:
@@ -91,6 +108,11 @@ class App:
         self.schedule.every(3600, "tidy tasks", self.runner.prune)
         self.schedule.every(3600, "tidy imports", self.importing.tidy)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
+        self.models.sweep()
+        self.schedule.every(2, "write predictions", self.prediction.log.flush)
+        self.schedule.every(300, "tidy predictions", self.prediction.log.prune)
+        self.schedule.every(60, "end idle models", self.models.tidy)
+        self.schedule.every(300, "look for drift", self.drifting.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -103,6 +125,8 @@ class App:
         self.collection.stop()
         self.runner.stop()
         self.querying.close()
+        self.models.close()
+        self.prediction.log.close()
         self.store.close()
         self.database.close()
 
@@ -124,6 +148,7 @@ def build(
             f"The data directory {settings.data_dir} cannot be made ({error.strerror or error}). Choose another with "
             "AUTOOPS_DATA_DIR, or make it for the user this runs as."
         ) from error
+    restores.settle(settings)
     database = Database(settings.resolved_database_url)
     database.migrate(apart=lasting)
     store = Store(settings.store_path, settings.store_memory_mb, archiving_jobs.place_of(settings))
@@ -135,11 +160,20 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
-    assistant = Assistant(settings, database, exploration, detection, audit, clock)
+    changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
     administration = Administration(settings, database, audit, clock)
     datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
     training = Training(settings, runner, audit, clock)
     datasets.dependants.append(training.made_of)
+    querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
+    commands = Commands(database, collection, detection, forecasting, audit, clock)
+    sight = Sight(exploration, detection, collection, changes, forecasting, querying, commands)
+    assistant = Assistant(settings, database, sight, audit, clock)
+    models = Models(settings, database, audit, clock)
+    predicted = PredictionLog(settings, database, clock)
+    prediction = Prediction(models, predicted, clock)
+    experiments = prediction.experiments = Experiments(models, predicted, audit, clock)
+    models.on_promoted.append(prediction.warm)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -154,21 +188,28 @@ def build(
         collection=collection,
         importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
+        changes=changes,
         evaluation=Evaluation(settings, samples, clock),
         promql=PromQL(collection, clock),
         views=Views(database, audit, clock),
-        changes=Changes(samples, clock),
         tables=TableProfiles(settings, runner, audit, clock),
         datasets=datasets,
         training=training,
         training_setup=TrainingSetup(datasets, training),
         detection=detection,
-        forecasting=Forecasting(database, samples, runner, audit, clock),
+        forecasting=forecasting,
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
+        backups=Backups(settings, store, database, audit, clock),
         jobs=Jobs(database, runner, audit),
-        querying=Querying(settings, database, store, audit, clock, administration.guests_allowed),
+        querying=querying,
+        models=models,
+        model_uploads=ModelUploads(models, audit),
+        prediction=prediction,
+        prediction_files=PredictionFiles(models, runner, audit, clock),
+        experiments=experiments,
+        drifting=Drifting(models, predicted, runner, audit, clock),
         health=Health(
             settings,
             database,

@@ -24,6 +24,7 @@ from lib.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from lib.app import App
+    from lib.services.backups import Manifest
 
 SECRETS = ROOT / ".streamlit" / "secrets.toml"
 EPILOG = """\
@@ -112,6 +113,28 @@ def parser() -> argparse.ArgumentParser:
     archive.add_argument("--from", dest="folder", help="a copy of an archive, or a folder of quarantine (with restore)")
     archive.set_defaults(run=_archive)
 
+    backup = commands.add_parser(
+        "backup",
+        parents=[shared],
+        help="copy everything into a new folder",
+        description="Copy samples, archived days, users and settings, the key of stored passwords and models into a "
+        "new folder, with the checksum of each file. While the app runs, use the button on its Settings page.",
+    )
+    backup.add_argument("folder", nargs="?", help="a folder that is not there yet (default: below data/backups)")
+    backup.add_argument("--copy-bucket", action="store_true", help="fetch archived days from the bucket, too")
+    backup.set_defaults(run=_backup)
+
+    restore = commands.add_parser(
+        "restore",
+        parents=[shared],
+        help="put a backup in the place of what is there",
+        description="Check a backup, then put it in the place of what is there, in one step. The app must be stopped.",
+    )
+    restore.add_argument("folder", help="the backup")
+    restore.add_argument("--force", action="store_true", help="replace what is there")
+    restore.add_argument("--check", action="store_true", help="only compare each file with its checksum")
+    restore.set_defaults(run=_restore)
+
     bench = commands.add_parser(
         "bench",
         parents=[shared],
@@ -148,6 +171,9 @@ def load_secrets() -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from lib.services import restores
+
+    restores.settle(Settings())
     _refuse_if_held(Settings())
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "Home.py")]
     if options.port:
@@ -307,6 +333,37 @@ def _archive(options: argparse.Namespace) -> int:
             for name, reason in restored.unreadable.items():
                 print(f"Not readable: {name}: {reason}")
         return int(bool(restored.unreadable))
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from lib.auth.actor import SYSTEM
+
+    with _app() as app:
+        target = Path(options.folder).absolute() if options.folder else None
+        made = app.backups.make(SYSTEM, target, copy_bucket=options.copy_bucket, said=_progress)
+    _say_backup(options.json, made.path, made.manifest, "Backed up to")
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from lib.services import restores
+
+    folder, settings = Path(options.folder).absolute(), Settings()
+    if options.check:
+        found = restores.check(settings, folder, _progress)
+    else:
+        found = restores.restore(settings, folder, force=options.force, said=_progress)
+    _say_backup(options.json, folder, found.manifest, "As it was written:" if options.check else "Restored from")
+    for name in found.gone if not options.json else ():
+        print(f"Not in the bucket any more: {name}")
+    return int(bool(found.gone))
+
+
+def _say_backup(as_json: bool, path: Path, manifest: Manifest, did: str) -> None:
+    row = {"path": str(path), "files": len(manifest.files), "size_bytes": manifest.size_bytes}
+    row |= {"samples": manifest.samples, "archived_days": manifest.archived_days, "made_at": manifest.made_at}
+    told = f"{did} {path}: {len(manifest.files):,} files, {manifest.size_bytes:,} bytes, {manifest.samples:,} samples"
+    _say(as_json, row | {"missing": manifest.missing}, "\n".join([told, *manifest.missing]))
 
 
 def _progress(share: float, words: str) -> None:

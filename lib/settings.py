@@ -127,6 +127,18 @@ class Settings(BaseSettings):
     archive_timeout_s: float = Field(
         15, gt=0, description="How long a bucket's server may be silent; it is asked twice."
     )
+    models_url: str = Field(
+        "",
+        pattern=r"^(s3://\S+)?$",
+        description="Where served models go: s3://bucket/prefix, with the archive's keys. Empty: the models directory.",
+    )
+    model_max_mb: float = Field(200, gt=0, description="Largest model file that can be uploaded.")
+    serve_memory_mb: int = Field(1024, ge=384, description="Memory cap of the process that serves models.")
+    predictions_logged: float = Field(
+        1, ge=0, le=1, description="Share of predictions kept with their inputs, for drift. 0: none, tests excepted."
+    )
+    predictions_kept: int = Field(20000, ge=100, description="Kept predictions of a model; older ones are removed.")
+
     task_mode: TaskMode = Field(
         TaskMode.CHILD, description="child: a process a job. thread: a thread of the app, for small hosts."
     )
@@ -141,6 +153,9 @@ class Settings(BaseSettings):
 
     llm_mode: LlmMode = Field(LlmMode.AUTO, description="auto, gemini, openai or offline.")
     llm_deadline_s: float = Field(45, gt=0, description="Total time one chat answer may take over all providers.")
+    llm_pseudonyms: bool = Field(
+        True, description="Hosts and label values go to a provider under made-up names, put back in its answer."
+    )
     gemini_api_key: SecretStr = Field(
         SecretStr(""),
         description="Key for Gemini.",

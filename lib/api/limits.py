@@ -95,7 +95,7 @@ class BodyLimit:
     """
 
     def __init__(self, app: ASGIApp, most_bytes: int, larger: Mapping[str, int] | None = None) -> None:
-        """larger: what a POST to a path that ends so may bring instead."""
+        """larger: endings of paths that take files -> what a POST there may bring instead."""
         self.app, self.most_bytes, self.larger = app, most_bytes, dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

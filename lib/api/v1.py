@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language, trainings
+from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language, models, prediction, trainings
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -37,6 +37,9 @@ class Problem(BaseModel):
 
     code: str
     message: str
+    fields: list[dict[str, Any]] | None = Field(
+        default=None, description="Predictions: each field that is wrong, with row, field, code and message."
+    )
 
 
 class Failure(BaseModel):
@@ -233,6 +236,15 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     # A file, and what a form wraps around it.
     larger = {"/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16}
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
+    models.add_routes(router, get_app, caller)
+    prediction.add_routes(router, get_app, caller)
+    api.include_router(router)
+    _answer_errors(api)
+    api.add_middleware(
+        BodyLimit,
+        most_bytes=int(settings.api_body_mb * 2**20),
+        larger={models.UPLOAD: int(settings.model_max_mb * 2**20)},
+    )
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(

@@ -30,6 +30,9 @@ class Permission(StrEnum):
     DETECT = "train and run detectors"
     LABEL = "label anomalies"
     ASK_SOURCES = "ask a source in PromQL"
+    MODELS = "look at models and ask them for predictions"
+    TRAIN = "train, upload and test models"
+    PROMOTE = "promote models and roll them back"
     RUN_TASKS = "start and cancel their own tasks"
     MANAGE_TASKS = "cancel tasks of others"
     COLLECT = "collect from sources"
@@ -50,6 +53,9 @@ MINIMUM_ROLE: dict[Permission, Role] = {
     Permission.DETECT: Role.ANALYST,
     Permission.LABEL: Role.ANALYST,
     Permission.ASK_SOURCES: Role.ANALYST,
+    Permission.MODELS: Role.VIEWER,
+    Permission.TRAIN: Role.ANALYST,
+    Permission.PROMOTE: Role.OPERATOR,
     Permission.RUN_TASKS: Role.ANALYST,
     Permission.MANAGE_TASKS: Role.OPERATOR,
     Permission.COLLECT: Role.OPERATOR,

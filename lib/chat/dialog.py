@@ -3,94 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from lib.chat import kinds
 from lib.chat.escape import code
-from lib.chat.lexicon import Sign
 from lib.chat.measures import MEASURES
 from lib.chat.question import Parsed, Vocabulary, name_words
+from lib.chat.request import Context, Intent, Reply, Request
+from lib.chat.signs import Sign
 from lib.chat.times import TimeKind
 from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
-
-class Intent(StrEnum):
-    """What an answer is about."""
-
-    STATISTIC = "statistic"
-    METRICS = "metrics"
-    HOSTS = "hosts"
-    SPAN = "span"
-    ANOMALIES = "anomalies"
-    ANOMALY_COUNT = "anomaly count"
-    ANOMALY_HOSTS = "anomaly hosts"
-    EXPLAIN = "explain"
-    HELP = "help"
-    GREETING = "greeting"
-    THANKS = "thanks"
-
-
-@dataclass(frozen=True)
-class Request:
-    """A question with nothing left open. windows: one, or two to compare. anomaly_ids: what "that one" may mean."""
-
-    intent: Intent
-    things: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    statistic: str = "summary"
-    quantile: float = 0.95
-    when: bool = False
-    which_host: bool = False
-    each_host: bool = False
-    counting: bool = False
-    lowest: bool = False
-    windows: tuple[Window, ...] = ()
-    time_given: bool = False
-    top: int | None = None
-    search: str = ""
-    anomaly_id: int | None = None
-    anomaly_order: str = "worst"
-    one: bool = False
-    severity: str = ""
-    open_only: bool = False
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Words instead of an answer: a refusal, or a question back with options to choose from."""
-
-    text: str
-    options: tuple[str, ...] = ()
-    pending: Request | None = None
-
-
-@dataclass(frozen=True)
-class Context:
-    """What was said before. anomaly_ids: those the last answer spoke of, the first foremost."""
-
-    request: Request | None = None
-    anomaly_ids: tuple[int, ...] = ()
-    options: tuple[str, ...] = ()
-    pending: Request | None = None
-
-
 DAY = timedelta(hours=24)
 _ANOMALY_INTENTS = (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS, Intent.EXPLAIN)
-_STATISTICS = {Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN, Sign.SUMMARY, Sign.LATEST, Sign.INCREASE, Sign.WORST}
+_STATISTICS = {
+    Sign.STDDEV,
+    Sign.MEAN,
+    Sign.MAX,
+    Sign.MIN,
+    Sign.MEDIAN,
+    Sign.SUMMARY,
+    Sign.LATEST,
+    Sign.INCREASE,
+    Sign.WORST,
+}
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
-_FLOWS = {"network_received", "network_sent", "disk_read", "disk_written"}
+_FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
     "- what was the worst anomaly yesterday?\n"
     "- which hosts had anomalies today?\n"
     "- peak CPU on all hosts this morning, and when?\n"
-    "- 95th percentile of memory usage last Tuesday\n"
-    "- how many metrics are there?\n"
-    "- why? (after an anomaly)\n\n"
+    "- `p95` of memory usage last Tuesday\n"
+    "- compare load today with yesterday, or before and after the last deploy\n"
+    "- how often was memory above `80 %` this week?\n"
+    "- were there gaps, resets or constant series?\n"
+    "- when will the disk of db-01 be full?\n"
+    "- what changed in the last hour?\n"
+    "- why? (after an anomaly)\n"
+    "- collect now (asks for your approval)\n\n"
     "Times are UTC. Each number is marked with the evidence it came from."
 )
 
@@ -99,15 +53,22 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     """What is asked. A Reply where something is unknown, unclear, not possible or not understood."""
     if parsed.refusal:
         return Reply(parsed.refusal)
+    if parsed.sql:
+        return Request(Intent.SQL, sql=parsed.sql)
+    if parsed.order is not None:
+        return kinds.command(parsed, context, known, now)
     if Sign.METRICS in parsed.signs and parsed.rest and not parsed.cannot and not parsed.things:
         # "is there a metric about temperature?" is a search, and finding nothing is its answer.
         parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
+    parsed = kinds.rebased(parsed, context)
     obstacle = _obstacle(parsed, known)
     # What is unknown on its own ("space") may be the answer to a question back.
     if (obstacle is None or parsed.rest) and (chosen := _chosen(parsed, context)):
         return chosen
     if obstacle is not None:
         return obstacle
+    if (special := kinds.special(parsed, context, known, now)) is not None:
+        return special
     if parsed.options and not parsed.signs & {Sign.METRICS, Sign.ANOMALY, Sign.HEALTH}:
         # What was asked of the thing is kept for when one of the options is chosen.
         asked = _request(replace(parsed, things=parsed.options[:1], options=()), context, known, now)
@@ -121,6 +82,9 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
         if found.kind is TimeKind.FUTURE:
             said = code(found.text)
             return Reply(f"{said} lies in the future; I only know what was measured. Ask about a time that has passed.")
+        if found.kind is TimeKind.UNMARKED:
+            told = f"Nothing is marked on the time line that {code(found.text)} could mean. "
+            return Reply(told + "Mark deploys on the Anomalies page, or name a time.")
         if found.kind is TimeKind.UNCLEAR:
             said = code(found.text)
             return Reply(
@@ -130,7 +94,7 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
         return Reply(f"No metric {code(parsed.unknown_metric)} is stored.{_near(parsed.unknown_metric, known)}")
     if parsed.unknown_host:
         hosts = nearest(parsed.unknown_host, list(known.hosts))
-        hint = f" The nearest are: {', '.join(map(code, hosts))}." if hosts else f" There are {len(known.hosts)} hosts."
+        hint = f" The nearest are: {', '.join(map(code, hosts))}." if hosts else " Ask *which hosts are there?*"
         return Reply(f"No host {code(parsed.unknown_host)} is stored.{hint}")
     if parsed.cannot:
         return Reply(parsed.cannot)
@@ -233,15 +197,29 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
         and not (parsed.things and signs & _STATISTICS)
     ):
         return replace(
-            request, intent=Intent.METRICS, things=(), search=" ".join(parsed.words), counting=Sign.COUNT in signs
+            request,
+            intent=Intent.METRICS,
+            things=(),
+            search=" ".join(parsed.words),
+            counting=Sign.COUNT in signs,
+            label=_of_series(signs),
         )
     if not parsed.things:
         return _without_thing(replace(request, things=()), parsed, context)
-    if Sign.COUNT in signs and not signs & {Sign.SAMPLES, Sign.SERIES} and any(t in MEASURES for t in parsed.things):
+    if (
+        Sign.COUNT in signs
+        and not signs & {Sign.SAMPLES, Sign.SERIES, Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN}
+        and any(t in MEASURES and t not in _FLOWS for t in parsed.things)
+    ):
         return Reply(f"I cannot count that; of {title(parsed.things[0], known)} I know values, extremes and when.")
     if Sign.FOLLOW in signs and last is not None and last.intent is Intent.STATISTIC:
         request = _inherited(request, parsed, last)
     return _statistic(request, parsed, last if Sign.FOLLOW in signs else None, known)
+
+
+def _of_series(signs: frozenset[Sign]) -> str:
+    """Whether series, and not metrics, are what is counted."""
+    return "series" if Sign.SERIES in signs and Sign.METRICS not in signs else ""
 
 
 def _windows(parsed: Parsed, now: datetime) -> tuple[tuple[Window, ...], bool]:
@@ -307,6 +285,8 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic, quantile = "quantile", parsed.quantile
     elif Sign.MEDIAN in signs:
         statistic = "median"
+    elif Sign.STDDEV in signs:
+        statistic = "stddev"
     elif Sign.INCREASE in signs or (
         signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
         and flow
@@ -322,7 +302,11 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic = "mean"
     elif Sign.MEAN in signs or (Sign.MIN in signs and signs & {Sign.MAX, Sign.WORST}) or len(request.windows) > 1:
         statistic = "summary"
-    elif Sign.LATEST in signs or moment or (which_host and not request.time_given):
+    elif (
+        (Sign.LATEST in signs and not (extremes and request.time_given))
+        or moment
+        or (which_host and not request.time_given)
+    ):
         statistic = "latest"
     elif extremes or when:
         statistic = "min" if lowest else "max"

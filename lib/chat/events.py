@@ -28,7 +28,8 @@ class Evidence:
     """Where the numbers marked [number] came from.
 
     query: the call that gives them again. formula: what was computed, as PromQL, where it is more than a look-up.
-    rows: samples (or anomalies, or metrics) it was computed from. table: the result itself, capped.
+    rows: samples (or anomalies, or metrics) it was computed from. table: the result itself, capped. values: its numbers
+    over all rows.
     links: what a page can open: series_ids, host, anomaly_id.
     """
 
@@ -43,6 +44,7 @@ class Evidence:
     table: tuple[Mapping[str, Any], ...] = ()
     total: int = 0
     links: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For the messages table: moments become ISO text."""
@@ -51,6 +53,7 @@ class Evidence:
             made[key] = made[key].isoformat() if made[key] else None
         made["table"] = [{k: _plain(v) for k, v in row.items()} for row in self.table]
         made["links"] = dict(self.links)
+        made["values"] = {k: _plain(v) for k, v in self.values.items()}
         return made
 
     @classmethod
@@ -75,17 +78,23 @@ class Done:
     """The answer is complete.
 
     provider: gemini, openai or offline. unsupported: numbers in a model's words that no tool gave. notice: why it
-    was not the preferred engine. conversation_id: None where nothing is stored.
+    was not the preferred engine. conversation_id: None where nothing is stored. sent: what left this machine for it,
+    (who said it, words) as they left; empty for nothing.
     """
 
     provider: str
     conversation_id: int | None = None
     unsupported: tuple[str, ...] = ()
     notice: str = ""
+    sent: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 Event = Text | ToolCall | Evidence | Error | Done
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
     return value.isoformat() if isinstance(value, datetime) else value

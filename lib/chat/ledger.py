@@ -38,7 +38,8 @@ class Ledger:
             window_end=result.window.end if result.window else None,
             table=tuple(result.rows[:_SHOWN]),
             total=result.total,
-            links=dict(result.links),
+            values=dict(result.values),
+            links={**result.links, "call": {"name": name, "arguments": dict(arguments or {})}},
         )
         self.evidence.append(made)
         return result, made

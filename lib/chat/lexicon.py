@@ -3,47 +3,8 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 
-
-class Sign(StrEnum):
-    """What a stretch of a question says about what is wanted."""
-
-    HELP = "help"
-    GREETING = "greeting"
-    THANKS = "thanks"
-    LATEST = "latest"
-    MEAN = "mean"
-    MAX = "max"
-    MIN = "min"
-    MEDIAN = "median"
-    SUMMARY = "summary"
-    INCREASE = "increase"
-    WHEN = "when"
-    WHICH_HOST = "which host"
-    EACH_HOST = "each host"
-    COUNT = "how many"
-    LIST = "list"
-    METRICS = "metrics"
-    HOSTS = "hosts"
-    SERIES = "series"
-    SPAN = "span"
-    ANOMALY = "anomaly"
-    WORST = "worst"
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    LONGEST = "longest"
-    OPEN = "open"
-    WHY = "why"
-    HEALTH = "health"
-    LAST_ONE = "that one"
-    FOLLOW = "follow-up"
-    COMPARE = "compare"
-    SEVERITY = "severity"
-    HOW_MUCH = "how much"
-    SAMPLES = "samples"
-    MOST = "most"
-    WHO = "who"
+from lib.chat.signs import CUES, Sign
 
 
 def _compiled(pairs: list[tuple[str, object]]) -> list[tuple[re.Pattern[str], object]]:
@@ -121,10 +82,31 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes) (?:sent|out)",
             "network_sent",
         ),
+        (r"reads", "disk_read"),
+        (r"writes", "disk_written"),
         (r"receive|received|downloaded?", "network_received"),
         (r"send|sent|transmit|transmitted|uploaded?", "network_sent"),
         (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
-        (r"full(?:est)?|filled up|filling up", "disk_space_used"),
+        (
+            r"(?:http |server |request )(?:errors?|failures?)(?: rate| share| ratio| percentage)?"
+            r"|5xx(?: errors?)?(?: rate| share)?"
+            r"|(?:errors?|failure) (?:rate|share|ratio|percentage)|failed requests|failing requests",
+            "http_errors",
+        ),
+        (
+            r"(?:http )?(?:requests?|hits per second|qps|rps)(?: rate| count| traffic| volume"
+            r"| throughput)?(?: (?:per|a) second)?|request (?:rate|count|volume|throughput)|throughput of requests",
+            "http_requests",
+        ),
+        (
+            r"(?:http |request )?(?:latency|latencies|response times?|request (?:durations?|times?))",
+            "http_request_duration_seconds_mean",
+        ),
+        (r"(?:db |database )?query (?:latency|durations?|times?)|database latency", "db_query_duration_seconds_mean"),
+        (r"(?:db|database) queries|queries(?: (?:per|a) second)?", "db_queries_total"),
+        (r"cache hit (?:ratio|rate|share|percentage)|hit ratio|hit rate", "cache_hit_share"),
+        (r"queue(?: (?:depth|length|size|backlog))?|backlog", "queue_depth"),
+        (r"full(?:est)?|filled up|filling up|fill(?:s)? up", "disk_space_used"),
         (r"(?:is|are|was|were) +(?:it +)?(?:up|down|alive|reachable|online)", "up"),
         (r"busy|busiest|loaded", "cpu_busy"),
     ]
@@ -132,7 +114,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
 
 _HOST = r"(?:hosts?|machines?|servers?|nodes?|instances?|boxe?s?|systems?|computers?|vms?)"
 _ANOMALY = (
-    r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|alerts?|something (?:wrong|unusual|strange|odd)"
+    r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|something (?:wrong|unusual|strange|odd)"
     r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
     r"went wrong|go wrong"
@@ -141,6 +123,7 @@ _ANOMALY = (
 
 SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignment]
     [
+        *CUES,
         (
             r"(?:is|are) (?:all|everything|things) (?:ok|okay|fine|well|good|healthy)|healthy|unhealthy|"
             r"health|slow|sluggish|broken|failing|struggling|misbehaving|ok|"
@@ -160,7 +143,8 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             r"is stored|do (?:you|we) have|have (?:you|we))))|"
             r"what (?:time )?(?:range|span|period)"
             r"|(?:oldest|earliest|first|newest|latest|most recent|last) (?:samples?|data ?points?|data)"
-            r"|when (?:did|does|do) (?:the )?(?:data|history|collection|recording) (?:start|begin|end)"
+            r"|when (?:did|does|do) (?:the |our )?(?:data|history|collection|recording"
+            r"|monitoring)(?: of (?:the )?(?:data|metrics|samples))? (?:start|begin|end)"
             r"|(?:start|beginning|end) of (?:the )?(?:data|history)|data range|how long (?:is|"
             r"has) (?:the )?(?:history|data)"
             r"|how long have you|history",
@@ -184,13 +168,13 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         (r"how much|how many bytes|what (?:amount|volume) of", Sign.HOW_MUCH),
         (r"how many|number of|count(?: of)?|the number", Sign.COUNT),
         (
-            rf"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst|biggest {_ANOMALY}",
+            r"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst",
             Sign.WORST,
         ),
         (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
         (r"critical|major|minor", Sign.SEVERITY),
-        (r"(?:newest|latest|most recent|last)(?= (?:anomal|incident|problem|issue|alert|one))", Sign.NEWEST),
-        (r"(?:oldest|earliest|first)(?= (?:anomal|incident|problem|issue|alert|one))", Sign.OLDEST),
+        (r"(?:newest|latest|most recent|last)(?= (?:anomal|incident|problem|issue|one))", Sign.NEWEST),
+        (r"(?:oldest|earliest|first)(?= (?:anomal|incident|problem|issue|one))", Sign.OLDEST),
         (r"longest|how long", Sign.LONGEST),
         (r"what(?:'s| is) (?:happening|going on|up)(?: with| on)?", Sign.ANOMALY),
         (
@@ -257,12 +241,6 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
 CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignment]
     [
         (
-            r"will|forecast(?:s|ed|ing)?|predict(?:s|ed|ion|ions|ing)?|going to|run(?:s|ning)? out|would|"
-            r"extrapolate|future|"
-            r"projection|project(?:ed)?|by when|how soon",
-            "I cannot look ahead: only what was measured can be answered here.",
-        ),
-        (
             r"restart|reboot|delete|drop|remove|kill|stop|start|shut ?down|deploy|scale|silence|"
             r"acknowledge|ack|train|retrain|collect|"
             r"execute|run|create|add|insert|disable|enable|send an?|email|notify|fix|repair|resolve|"
@@ -275,18 +253,14 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
             r"above|below|exceed(?:s|ed|ing)?|more than|less than|greater|over \d+|under \d+|at least|"
             r"at most|threshold|how often|"
             r"crossed?|percentage of (?:the )?time|times did|longer than|(?:higher|lower) than (?=\d)",
-            "I cannot count how often or how long a value was beyond a limit; ask for its maximum, a percentile "
-            "or when it "
-            "peaked.",
+            "I do not understand that limit; name a number and its unit, like: how often was cpu above 80 % yesterday?",
         ),
         (
-            r"correlat(?:e|es|ed|ion|ions)|related to|depends? on|influence[ds]?|trend(?:s|ing)?|"
-            r"season(?:al|ality)|slope|standard deviation|"
-            r"variance|stddev|deviation|ratio|percent change|change[ds]? by|growth rate|mode|skew(?:ness)?|"
+            r"influence[ds]?|trend(?:s|ing)?|season(?:al|ality)|slope|mode|skew(?:ness)?|"
             r"usual|usually|unusually|normal|normally|ordinary|expected",
-            "I cannot compute that here; I know latest, mean, median, percentiles, minimum, maximum, when, and "
-            "growth of "
-            "counters.",
+            "I cannot compute that here; I know latest, mean, median, percentiles, minimum, maximum, when, "
+            "spread, growth "
+            "of counters, ratios and correlations.",
         ),
         (
             r"logs?|traces?|errors? logs?|stack ?traces?|exceptions?|code|deploy(?:ment)?s?|commits?|"
@@ -304,7 +278,23 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
 # Words that change nothing. What is in none of these lists makes a question one I must not guess at.
 STOP = frozenset(
     """
-    % 's a about across actually again all also among amount an answer any anyone approx approximately are
+    % 's a about watch watches watched watching working
+    expose exposes exposed provide provides provided offer offers serve serves served handle handles handled deliver
+    delivered produce produces produced generate generated
+    actual actually additional almost altogether anything anymore apart best certain closely complete completely
+    concerning
+    currently daily different distinct entire especially exact exactly existing fairly following further general
+    generally
+    given going gone highly hourly
+    individual instead interested item items entries entry elements lasting later mainly
+    maybe monitored moreover mostly namely necessary newly others overall particular particularly perhaps plus
+    precise precisely present previously prior probably rather recently regarding relevant
+    respect respective roughly seem seems seen several significantly simply single somehow something specific
+    specifically
+    still strongly suddenly supposed sure taken terms total truly upon various visible within wondering
+    believe check checked happen noticed notice observed saw think thought understand whatever everything
+    everyone somebody someone anybody nobody regard regards context case cases kinds sorts types way ways
+    across actually again all also among amount an answer any anyone approx approximately are
     around as ask at be been being between both but by byte bytes came can case combined come consume consumed
     could curious currently data day detected did do does doesn't doing don't done during each either else ever
     exactly experience experienced far figure figures find for found from gave gb get gets getting gib give

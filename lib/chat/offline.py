@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from lib.chat import phrasing, times
-from lib.chat.dialog import HELP_TEXT, Context, Intent, Reply, Request, resolve, title
+from lib.chat import calls, phrasing, telling, times
+from lib.chat.dialog import HELP_TEXT, resolve, title
 from lib.chat.events import Event, Text, ToolCall
 from lib.chat.ledger import Ledger
 from lib.chat.measures import MEASURES
 from lib.chat.question import Vocabulary, parse
+from lib.chat.request import Context, Intent, Reply, Request
 from lib.chat.tools.data import Data, Outcome, Result
+from lib.frames import Window
 
 NOTHING_STORED = "Nothing is stored yet. Connect a source on the Sources page; then ask again, or ask *help*."
 # Questions further back than this no longer matter to "and for web-03?".
 _REMEMBERED = 12
+# Marks older than this are not what "the deploy" means.
+_MARKS_BACK = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ def vocabulary(data: Data) -> Vocabulary:
     """The names that are stored now."""
     metrics, hosts = data.metrics(), data.hosts()
     names = [str(host) for host in dict.fromkeys(hosts["host"]) if host]
-    return Vocabulary(dict(zip(metrics["metric"], metrics["kind"], strict=True)), names, data.find)
+    everything = Window(data.now - _MARKS_BACK, data.now)
+    kinds = dict(zip(metrics["metric"], metrics["kind"], strict=True))
+    return Vocabulary(kinds, names, data.find, lambda: data.marks(everything))
 
 
 def _context(history: Sequence[Turn], known: Vocabulary) -> Context:
@@ -85,6 +91,8 @@ class _Answering:
             yield from self._anomalies(asked)
         elif asked.intent is Intent.HELP:
             yield Text(HELP_TEXT)
+        elif asked.intent is not Intent.GREETING and asked.intent is not Intent.THANKS:
+            yield from self._further(asked)
         elif asked.intent is Intent.GREETING:
             yield Text("Hello. " + HELP_TEXT)
         else:
@@ -139,6 +147,40 @@ class _Answering:
                 else:
                     yield self._say(phrasing.statistic(asked, result, name, self._number, self.data.now), first)
                 first = False
+
+    def _further(self, asked: Request) -> Iterator[Event]:
+        """One paragraph a call."""
+        for number, (tool, arguments) in enumerate(calls.of(asked)):
+            got: list[Result] = []
+            yield from self._ask(tool, got, **arguments)
+            result = got[0]
+            pair = asked.intent in (Intent.CORRELATION, Intent.RATIO)
+            thing = " and ".join(title(one, self.known) for one in asked.things[:2]) if pair else ""
+            if asked.things and not pair:
+                thing = title(asked.things[min(number, len(asked.things) - 1)], self.known)
+            if result.outcome in (Outcome.OK, Outcome.APPROVAL_REQUIRED):
+                yield self._say(telling.tell(asked, result, thing, self._number), not number)
+                continue
+            yield self._say(phrasing.missing(result, self._number if result.query else None), not number)
+            if asked.intent in (Intent.FORECAST, Intent.CROSSING) and result.outcome is Outcome.NO_DATA:
+                yield from self._forecast_first(asked, str(arguments["metric"]))
+                return
+
+    def _forecast_first(self, asked: Request, thing: str) -> Iterator[Event]:
+        """What lies in the future is known from a forecast only: offer to make one."""
+        metric = MEASURES[thing].metrics[0] if thing in MEASURES else thing
+        hours = 24.0
+        if asked.ahead is not None:
+            hours = max(hours, (asked.ahead.end - self.data.now).total_seconds() / 3600)
+        got: list[Result] = []
+        given = {"action": "forecast", "metric": metric, "host": asked.hosts[0] if len(asked.hosts) == 1 else ""}
+        yield from self._ask("command", got, **given, hours=min(hours, 24.0 * 31))
+        result = got[0]
+        if result.outcome is Outcome.APPROVAL_REQUIRED:
+            command = replace(asked, intent=Intent.COMMAND)
+            yield self._say(telling.tell(command, result, "", self._number), False)
+        else:
+            yield self._say("What lies in the future I know from forecasts only; make one on the Forecast page.", False)
 
     def _inventory(self, asked: Request) -> Iterator[Event]:
         got: list[Result] = []

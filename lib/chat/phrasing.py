@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lib.chat.dialog import Request
 from lib.chat.escape import code, inert
 from lib.chat.escape import name as named
+from lib.chat.request import Request
 from lib.chat.tools.anomalies import WORST
 from lib.chat.tools.data import Outcome, Result
 from lib.frames import Window
@@ -39,6 +40,40 @@ def window(span: Window) -> str:
     return f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
+def quantity(value: float | None, unit: str = "") -> str:
+    """A value as answers say it: as tables do, and moments as moments."""
+    if unit == "s since 1970" and value is not None:
+        return moment(datetime.fromtimestamp(value, UTC).replace(microsecond=0))
+    return amount(value, unit)
+
+
+def bold(value: float | None, unit: str, n: int) -> str:
+    """A value in bold with its mark: what was asked for."""
+    return f"**{quantity(value, unit)}** [{n}]"
+
+
+def on_hosts(asked: Request) -> str:
+    """` on web-01, web-02`, or nothing where no host was named."""
+    return f" on {', '.join(code(host) for host in asked.hosts[:5])}" if asked.hosts else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """A noun as its count needs it."""
+    if count == 1:
+        return noun
+    return noun if noun.endswith("series") else f"{noun}s"
+
+
+def tally(count: int, noun: str, n: int) -> str:
+    """A count in bold, its mark, and what was counted."""
+    return f"**{count:,}** [{n}] {plural(count, noun)}"
+
+
+def more(result: Result, shown: int, n: int) -> str:
+    """The line that says how many there are where not all are shown."""
+    return f"\n- … and more: {result.total:,} [{n}] in all" if result.total > shown else ""
+
+
 def failed(result: Result) -> str:
     """Why there is no number; names in the message are foreign text."""
     return inert(result.message.replace("`", "'")).replace("*", "\\*").replace("_", "\\_")
@@ -62,7 +97,7 @@ def statistic(request: Request, result: Result, name: str, n: int, now: datetime
 
 
 def _value(value: float, result: Result, n: int) -> str:
-    return f"**{amount(value, result.unit)}** [{n}]"
+    return f"**{quantity(value, result.unit)}** [{n}]"
 
 
 def _place(row: Mapping[str, Any]) -> str:
@@ -79,6 +114,7 @@ def _said(request: Request) -> tuple[str, str]:
         "min": ("minimum", "min"),
         "max": ("maximum", "max"),
         "median": ("median", "q"),
+        "stddev": ("standard deviation", "stddev"),
         "quantile": (f"{quantile:g}th percentile", "q"),
         "summary": ("mean", "mean"),
     }[request.statistic]
@@ -127,12 +163,12 @@ def _several(request: Request, result: Result, name: str, n: int, span: Window, 
             f"{_at_host(values, 'max')}. By mean:"
         )
     else:
-        key = "mean" if column == "mean" else "q"
+        key = column if column in ("mean", "stddev") else "q"
         head = f"The {words} of {name} over {over} [{n}] was {_value(values[key], result, n)} {window(span)}. By host:"
     most = len(result.rows) if request.each_host or len(request.hosts) > 1 else request.top or _MOST_LINES
     lines = [f"- {_row(row, column, unit, n)}" for row in result.rows[:most]]
     if result.total > len(lines):
-        lines.append(f"- … and {result.total - len(lines)} more [{n}]")
+        lines.append(f"- … and more: {result.total} [{n}] in all")
     return "\n".join([head, "", *lines])
 
 
@@ -144,7 +180,7 @@ def _at_host(values: Mapping[str, Any], which: str) -> str:
 def _row(row: Mapping[str, Any], column: str, unit: str, n: int) -> str:
     place = " ".join(code(part) for part in (row.get("host"), row.get("series")) if part) or "no host"
     when = f" at {moment(row[f'{column}_at'])}" if f"{column}_at" in row else ""
-    return f"{place}: {amount(row[column], unit)} [{n}]{when}"
+    return f"{place}: {quantity(row[column], unit)} [{n}]{when}"
 
 
 def _ranked(request: Request, result: Result, name: str, n: int, span: Window, now: datetime) -> str:
@@ -184,7 +220,7 @@ def _increase(request: Request, result: Result, name: str, n: int, span: Window)
         for row in result.rows[:_MOST_LINES]
     ]
     if result.total > len(lines):
-        lines.append(f"- … and {result.total - len(lines)} more [{n}]")
+        lines.append(f"- … and more: {result.total} [{n}] in all")
     return "\n".join([f"{plain} came to {total} in total over {result.total} hosts [{n}] {window(span)}:", "", *lines])
 
 
@@ -197,12 +233,15 @@ def metrics(request: Request, result: Result, n: int) -> str:
     on = f" on {code(request.hosts[0])}" if request.hosts else ""
     about = f" about {code(request.search)}" if request.search else ""
     head = f"{_counted(values['metrics'], 'metric', n)}{about} with {values['series']:,} series [{n}] stored{on}"
+    if request.label == "series":
+        head = f"{_counted(values['series'], 'series', n)} of {values['metrics']} metrics [{n}]{about} stored{on}"
+        head = head.replace("seriess", "series")
     head = head.replace("stored", "are stored" if values["metrics"] != 1 else "is stored")
     if request.counting:
         return f"{head}."
     shown = result.rows[: request.top or 25]
     listed = "\n".join(f"- {code(row['metric'])} ({row['kind']}, {row['series']} series [{n}])" for row in shown)
-    more = f"\n- … and {result.total - len(shown)} more [{n}]" if result.total > len(shown) else ""
+    more = f"\n- … and more: {result.total} [{n}] in all" if result.total > len(shown) else ""
     return f"{head}:\n\n{listed}{more}"
 
 
@@ -213,7 +252,7 @@ def hosts(request: Request, result: Result, n: int) -> str:
         return f"{head} are stored."
     shown = result.rows[: request.top or 25]
     listed = "\n".join(f"- {code(row['host'])} ({row['series']} series [{n}])" for row in shown)
-    more = f"\n- … and {result.total - len(shown)} more [{n}]" if result.total > len(shown) else ""
+    more = f"\n- … and more: {result.total} [{n}] in all" if result.total > len(shown) else ""
     return f"{head}:\n\n{listed}{more}"
 
 
@@ -289,7 +328,7 @@ def anomalies(request: Request, result: Result, n: int) -> str:
     head = f"{_counted(count, 'anomaly', n).replace('anomalys', 'anomalies')} {window(span_)}"
     shown = result.rows[: request.top or _MOST_LINES]
     lines = "\n".join(f"- {anomaly_line(row, n)}" for row in shown)
-    more = f"\n- … and {count - len(shown)} more [{n}]" if count > len(shown) else ""
+    more = f"\n- … and more: {count} [{n}] in all" if count > len(shown) else ""
     return f"{head}, the {request.anomaly_order} first:\n\n{lines}{more}"
 
 
@@ -332,8 +371,29 @@ def explanation(result: Result, n: int) -> str:
         if one.get("actual") is not None and one.get("expected") is not None:
             line += f", {amount(one['actual'], unit)} [{n}] where {amount(one['expected'], unit)} [{n}] was expected"
         text.append(line)
+    if row.get("peers"):
+        text.append(f"\n{cited(row['peers'], n)}")
+    if row.get("nearby"):
+        text.append("\nWhat happened around its start:\n")
+        text += [
+            f"- {code(one['text'])} ({one['kind']}, {cited(one['when'], n)})" for one in row["nearby"][:_MOST_LINES]
+        ]
+    if (labels := row.get("labels")) and labels["verdict"]:
+        note = f": {code(labels['note'])}" if labels["note"] else ""
+        text.append(f"\nSomebody labelled it {labels['verdict']}{note}.")
     text.append("\nThat is what differed from the past; the metrics alone do not show what caused it.")
     return "\n".join(text)
+
+
+_CITABLE = re.compile(
+    r"(?P<moment>\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?|\b\d\d:\d\d\b)"
+    r"|(?<![\w.-])\d[\d,.]*\d?(?: ?(?:%|[kMGT]?i?B(?:/s)?|/s|min|h|d|s|ms)(?![\w]))?"
+)
+
+
+def cited(text: str, n: int) -> str:
+    """Plain words of our own with a mark after every number; moments need none."""
+    return _CITABLE.sub(lambda match: match[0] if match["moment"] else f"{match[0]} [{n}]", text)
 
 
 def missing(result: Result, n: int | None) -> str:

@@ -8,11 +8,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from lib.chat import anchors, limits, orders
+from lib.chat.ahead import find_ahead
 from lib.chat.escape import UNSEEN
-from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS, Sign
+from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
 from lib.chat.measures import MEASURES
-from lib.chat.times import Found, TimeKind, find_all
+from lib.chat.orders import Order
+from lib.chat.signs import AHEAD, AHEAD_WORDS, Sign
+from lib.chat.times import Found, TimeKind
 from lib.frames import Series
 
 MAX_CHARACTERS = 2000
@@ -21,6 +26,9 @@ _NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
 _SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
 _HOST_LIKE = re.compile(r"[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*[-.]?\d+(?::\d+)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
+_SQL = re.compile(
+    r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
+)
 _QUERY = re.compile(
     r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\(|\[\d+[smhdw]\]"
     r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b|\btable\b|\binto\b|;|\*)",
@@ -35,19 +43,50 @@ _QUANTILES = (
 )
 _TOP = re.compile(
     r"\b(?:top|first|worst|best|highest|lowest|busiest|biggest) (\d{1,2}|three|five|ten)\b"
+    r"|\b(?:the |name |list |show |which |what )(\d{1,2}|two|three|four|five|six|ten) (?:hosts|machines|servers|nodes)"
+    r"(?= (?:with|by|that|had|have|having|which|used?)\b)"
     r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
 )
 _ANOMALY_ID = re.compile(r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b")
-_WORDS = {"three": 3, "five": 5, "ten": 10}
+_LABELS = (
+    (r"\b(?:mount ?points?|file ?systems?|partitions?)\b", "mountpoint"),
+    (r"\b(?:devices?|interfaces?|nics?|network cards?|disks)\b", "device"),
+    (r"\b(?:status )?codes?\b", "code"),
+    (r"\bmodes?\b", "mode"),
+    (r"\bcores?\b", "cpu"),
+    (r"\bjobs?\b(?! completed)", "job"),
+)
+# "Now for web-02" goes on; it is not about this moment.
+_NOW_FOR = re.compile(r"^(?:(?:and|ok|okay|so),? )*now(?=,? (?:for|on|about|with|do|show)\b)")
+_LABEL_NAMED = re.compile(
+    r"\b(?:label|tag|dimension)s? (?:called |named )?[\"'`]?(?!(?:does|do|has|have|of|on|are|is|for|in|values?"
+    r"|names?|anomaly)\b)"
+    r"(?P<name>[a-z_]\w*)"
+)
+# Disks as things to list; elsewhere the word is one of several measures.
+_DISKS = re.compile(
+    r"\b(?:which|what|how many|list|show|name)(?: me)?(?: the| all)* disks(?= (?:of|on|does|do|has|have"
+    r"|are there|exist))"
+)
+_AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
+_PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
+_MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
+_COMPARING = re.compile(
+    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|difference|change[ds]?|by how much|how much (?:more"
+    r"|less|higher|lower)|same (?:time|period)|affect(?:ed)?|impact(?:ed)?|effect)\b"
+)
+_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names that are stored. find: series of a metric, for label values."""
+    """The names that are stored. find: series of a metric, for label values. marks: what people marked, as tools see
+    it."""
 
     metrics: Mapping[str, str]  # name -> kind
     hosts: Sequence[str]
     find: Callable[[str | None, str | None], Sequence[Series]]
+    marks: Callable[[], Sequence[Mapping[str, Any]]] = tuple
 
 
 @dataclass(frozen=True)
@@ -75,6 +114,12 @@ class Parsed:
     cannot: str = ""
     refusal: str = ""
     rest: tuple[str, ...] = ()
+    limit: float | None = None
+    side: str = ""
+    ahead: tuple[Found, ...] = ()
+    order: Order | None = None
+    sql: str = ""
+    of_label: str = ""
 
 
 class _Masked:
@@ -107,28 +152,50 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     clean = " ".join(UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
     if refusal := _refusal(clean):
         return Parsed(clean, refusal=refusal)
-    masked = _Masked(clean.lower())
+    if found := _SQL.match(clean):
+        return Parsed(clean, sql=found["sql"])
+    if _QUERY.search(clean):
+        return Parsed(clean, refusal=_NO_QUERY)
+    masked = _Masked(_NOW_FOR.sub("and", clean.lower()))
+    order = orders.find(masked.text)
     labels = _labels(masked)
     exact, unknown_metric = _names(masked, known)
     hosts = _hosts(masked, known)
     quantile = _quantile(masked)
     anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
-    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2]) else None
+    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3]) else None
     _correct(masked, known)
-    things, loose, thing_words = _things(masked)
-    times = _times(masked, now)
+    ahead = _AHEAD.search(masked.text) is not None
+    limit = limits.find(masked.text, ahead)
+    if limit is not None:
+        masked.blank(limit.begin, limit.end)
+    listed = bool(masked.take(_DISKS))
+    spoken, loose, thing_words = _things(masked)
+    things = [thing for _, thing in sorted([*exact, *spoken])]
+    times, coming = _times(masked, now, known, hosts, ahead)
+    if coming or ahead:
+        masked.take(_AHEAD_WORDS)
     signs, severity, held = _signs(masked)
-    if ranked:
+    if ahead or coming:
+        signs.add(Sign.FORECAST)
+    if listed:
+        signs.add(Sign.LABELS)
+    if ranked and not ranked[2]:
         signs.add(Sign.MIN if ranked[0].startswith("lowest") else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
     rest = [word for word, _, _ in masked.tokens() if word not in STOP]
+    named = _LABEL_NAMED.search(clean.lower())
+    of_label = next((name for words, name in _LABELS if re.search(words, clean.lower())), "")
+    if named and Sign.LABELS in signs:
+        of_label = named["name"]
+        rest = [word for word in rest if word != of_label]
     unknown_host = _unknown_host(rest, known)
     parsed = Parsed(
         clean,
         frozenset(signs),
-        tuple(dict.fromkeys([*exact, *things])),
+        tuple(dict.fromkeys(things)),
         (),
         hosts,
         tuple(thing_words),
@@ -140,10 +207,22 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         severity,
         unknown_metric,
         unknown_host,
+        limit=limits.scaled(limit.value, limit.unit, things) if limit else None,
+        side=limit.side if limit else "",
+        ahead=coming,
+        order=order,
+        of_label=of_label,
     )
     rest = [word for word in rest if word != unknown_host]
     parsed = _matched(parsed, loose, thing_words, rest, held, known)
     return _cannot(parsed)
+
+
+_NO_QUERY = (
+    "I run a SELECT over the stored tables, and nothing else: no PromQL, and nothing that changes data. Ask in "
+    "words, like: "
+    "peak cpu on all hosts yesterday. An expression can be collected under a name on the Sources page."
+)
 
 
 def _refusal(clean: str) -> str:
@@ -154,11 +233,6 @@ def _refusal(clean: str) -> str:
     letters = [c for c in clean if c.isalpha()]
     if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
         return "I understand questions in English only. Try: which hosts had anomalies yesterday?"
-    if _QUERY.search(clean):
-        return (
-            "I do not run queries from chat. Ask in words, like: peak cpu on all hosts yesterday. An expression can be "
-            "collected under a name on the Sources page."
-        )
     return ""
 
 
@@ -171,13 +245,13 @@ def _labels(masked: _Masked) -> dict[str, str]:
     return found
 
 
-def _names(masked: _Masked, known: Vocabulary) -> tuple[list[str], str]:
+def _names(masked: _Masked, known: Vocabulary) -> tuple[list[tuple[int, str]], str]:
     """Metric names written out, and the first one written out that nobody has."""
     lowered = {name.lower(): name for name in known.metrics}
-    exact, unknown = [], ""
+    exact, unknown = list[tuple[int, str]](), ""
     for word, begin, end in masked.tokens():
         if word in lowered and ("_" in word or ":" in word or word not in STOP):
-            exact.append(lowered[word])
+            exact.append((begin, lowered[word]))
         elif _NAME.fullmatch(word):
             unknown = unknown or word
         else:
@@ -235,31 +309,42 @@ def _quantile(masked: _Masked) -> float | None:
     return None
 
 
-def _things(masked: _Masked) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
-    """Things named by friendly words, those that may be several, and the words that named them."""
-    sure: list[str] = []
+def _things(masked: _Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]], list[str]]:
+    """Things named by friendly words with where they stand, those that may be several, and the words for them."""
+    sure: list[tuple[int, str]] = []
     loose: list[tuple[str, ...]] = []
     words: list[str] = []
     for pattern, meaning in THINGS:
         for match in masked.take(pattern):
-            words += match[0].split()
             if isinstance(meaning, str):
                 # "busy" alone means the processor; beside a thing it only describes it.
                 if match[0] in ("busy", "busiest", "loaded") and (sure or loose):
                     continue
-                sure.append(meaning)
+                sure.append((match.start(), meaning))
             else:
                 loose.append(meaning)
-    loose = [options for options in loose if not set(options) & set(sure)]
+            words += match[0].split()
+    loose = [options for options in loose if not set(options) & {thing for _, thing in sure}]
     return sure, loose, words
 
 
-def _times(masked: _Masked, now: datetime) -> tuple[Found, ...]:
-    found = find_all(masked.text, now)
-    for one in found:
+def _times(
+    masked: _Masked, now: datetime, known: Vocabulary, hosts: Sequence[str], ahead: bool
+) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
+    """Times that were, and times to come."""
+    comparing = _COMPARING.search(masked.text) is not None
+    marks = known.marks() if _MARKED.search(masked.text) else ()
+    found = anchors.find_all(masked.text, now, marks, hosts, comparing)
+    coming: list[Found] = []
+    if ahead or (any(one.kind is TimeKind.FUTURE for one in found) and not _PAST.search(masked.text)):
+        coming = find_ahead(masked.text, now)
+    if coming:
+        # What can be read both ways lies ahead in such a question.
+        found = [one for one in found if not any(one.begin < c.end and c.begin < one.end for c in coming)]
+    for one in (*found, *coming):
         masked.blank(one.begin, one.end)
     spans = [one for one in found if one.kind not in (TimeKind.EVER, TimeKind.NOW)]
-    return tuple(spans or found)
+    return tuple(spans or found), tuple(coming)
 
 
 def _correct(masked: _Masked, known: Vocabulary) -> None:
@@ -277,7 +362,8 @@ _SPELT = """
     anomaly anomalies average averages maximum minimum median percentile latest current highest lowest metrics hosts
     machines servers explain worst biggest longest incidents problems summary compare statistics caused yesterday today
     tomorrow usage memory network received traffic processor utilization monday tuesday wednesday thursday friday
-    saturday sunday morning afternoon evening night hours minutes filesystem between
+    saturday sunday morning afternoon evening night hours minutes filesystem between correlation duplicates constant
+    forecast predict difference changed detectors requests latency interval resets deviation detector increase alerts
     """.split()  # noqa: SIM905
 
 
@@ -351,7 +437,7 @@ def _matched(
         with_held = by_words([*held[Sign.OPEN], *rest], known.metrics) if rest else []
         if with_held:
             rest = [*held[Sign.OPEN], *rest]
-    content = [word for word in rest if not any(p.fullmatch(word) for p, _ in CANNOT if word in ("will", "would"))]
+    content = list(rest)
     if content and (parsed.things or options):
         said, labels = _label_values(parsed.things or options, content, known)
         if labels:
@@ -394,9 +480,8 @@ def _cannot(parsed: Parsed) -> Parsed:
     for pattern, told in CANNOT:
         if left and pattern.search(left):
             return replace(parsed, cannot=told)
-    # Phrases of plain words ("more than", "going to") leave no rest; they are looked for in the whole text.
-    for pattern, told in CANNOT[:1] + CANNOT[2:3]:
-        found = pattern.search(parsed.text.lower())
-        if found and " " in found[0]:
-            return replace(parsed, cannot=told)
+    # Phrases of plain words ("more than") leave no rest; they are looked for in the whole text.
+    found = CANNOT[1][0].search(parsed.text.lower())
+    if found and " " in found[0] and parsed.limit is None and not parsed.signs & {Sign.OFTEN, Sign.INTERVAL}:
+        return replace(parsed, cannot=CANNOT[1][1])
     return parsed

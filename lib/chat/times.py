@@ -19,6 +19,7 @@ class TimeKind(StrEnum):
     NOW = "now"
     EVER = "ever"
     FUTURE = "future"  # begins after now: nothing is known of it
+    UNMARKED = "unmarked"  # "since the deploy", and no deploy is marked
     UNCLEAR = "unclear"  # could mean two things, or is no date at all
 
 
@@ -55,19 +56,21 @@ _NUMBERS: dict[str, float] = {
 _NUMBERS |= {"nine": 9, "ten": 10, "twelve": 12, "couple of": 2, "a couple of": 2, "few": 3, "half an": 0.5}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
-_N = r"(?:\d+(?:\.\d+)?|a couple of|couple of|few|half an|an|a|one|two|three|four|five|six|seven|eight|nine|ten|twelve)"
-_UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)\b"
+NUMBER = (
+    r"(?:\d+(?:\.\d+)?|a couple of|couple of|few|half an|an|a|one|two|three|four|five|six|seven|eight|nine|ten|twelve)"
+)
+UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)\b"
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS) + "|sept"
-_WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|thur|thurs|weds"
-_ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
-_ISO_MOMENT = rf"{_ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
-_CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?(?:am|pm))?|\d{1,2} ?(?:am|pm)|noon|midnight)(?: ?(?:utc|gmt|z|o'?clock))?"
-_DAY = (
-    rf"(?:(?:on )?(?:the )?day before yesterday|today|yesterday|{_N} days ago"
-    rf"|(?:on )?{_ISO_DATE}"
+WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|thur|thurs|weds"
+ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
+_ISO_MOMENT = rf"{ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
+CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?(?:am|pm))?|\d{1,2} ?(?:am|pm)|noon|midnight)(?: ?(?:utc|gmt|z|o'?clock))?"
+DAY = (
+    rf"(?:(?:on )?(?:the )?day before yesterday|today|yesterday|{NUMBER} days ago"
+    rf"|(?:on )?{ISO_DATE}"
     rf"|(?:on )?(?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
     rf"|(?:on )?(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
-    rf"|(?:on )?(?:last |this |past )?(?:{_WEEKDAY})\b)"
+    rf"|(?:on )?(?:last |this |past )?(?:{WEEKDAY})\b)"
 )
 _PART = r"(?:morning|afternoon|evening|night)"
 _PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
@@ -109,12 +112,18 @@ def iso(window: Window) -> str:
     return "/".join(_written(moment.astimezone(UTC)) for moment in (window.start, window.end))
 
 
+def iso_moment(moment: datetime) -> str:
+    """A moment as calls and approvals name it: `2026-03-13T14:00:00Z`."""
+    return _written(moment.astimezone(UTC))
+
+
 def _written(moment: datetime) -> str:
     fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
-def _midnight(moment: datetime) -> datetime:
+def midnight(moment: datetime) -> datetime:
+    """When the day of a moment began, in UTC."""
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -123,12 +132,14 @@ def _number(text: str) -> float:
     return _NUMBERS[text] if text in _NUMBERS else float(text)
 
 
-def _seconds(count: str, unit: str) -> timedelta:
+def seconds(count: str, unit: str) -> timedelta:
+    """How long `three hours` is."""
     letter = unit.strip()[0]
     return timedelta(seconds=_number(count) * _UNITS[letter])
 
 
-def _clock(text: str) -> timedelta:
+def clock(text: str) -> timedelta:
+    """How long after midnight `2:30 pm` is. Raises ValueError."""
     if text.startswith("noon"):
         return timedelta(hours=12)
     if text.startswith("midnight"):
@@ -148,20 +159,19 @@ def _clock(text: str) -> timedelta:
 
 def _day(text: str, now: datetime) -> datetime:
     text = text.strip().removeprefix("on ").removeprefix("the ")
-    today = _midnight(now)
+    today = midnight(now)
     if text in ("today", "this"):
         return today
     if text == "yesterday":
         return today - timedelta(days=1)
     if text.startswith("day before"):
         return today - timedelta(days=2)
-    if match := re.fullmatch(rf"({_N}) days ago", text):
+    if match := re.fullmatch(rf"({NUMBER}) days ago", text):
         return today - timedelta(days=int(_number(match[1])))
     if match := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
         return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
-    if match := re.fullmatch(rf"(last |this |past )?({_WEEKDAY})", text):
-        weekday = next(i for i, name in enumerate(_WEEKDAYS) if name[:3] == match[2][:3])
-        back = (today.weekday() - weekday) % 7
+    if match := re.fullmatch(rf"(last |this |past )?({WEEKDAY})", text):
+        back = (today.weekday() - weekday(match[2])) % 7
         return today - timedelta(days=7 if back == 0 and match[1] == "last " else back)
     return _calendar_day(text, today)
 
@@ -179,6 +189,11 @@ def _calendar_day(text: str, today: datetime) -> datetime:
     return made
 
 
+def weekday(name: str) -> int:
+    """Monday is 0. Raises ValueError."""
+    return [one[:3] for one in _WEEKDAYS].index(name[:3])
+
+
 def _month(name: str) -> int:
     return next(i for i, month in enumerate(_MONTHS, 1) if month[:3] == name[:3])
 
@@ -186,13 +201,13 @@ def _month(name: str) -> int:
 def _moment(text: str) -> tuple[datetime, bool]:
     """An ISO date or moment, and whether it is a whole day."""
     text = re.sub(r"(?:z|\+00:?00| ?(?:utc|gmt))$", "", text.strip().replace("t", " ")).strip()
-    day, _, clock = text.partition(" ")
+    day, _, rest = text.partition(" ")
     year, month, number = (int(part) for part in day.split("-"))
     made = datetime(year, month, number, tzinfo=UTC)
-    if not clock:
+    if not rest:
         return made, True
-    clock, _, fraction = clock.partition(".")
-    return made + _clock(clock) + timedelta(seconds=float(f"0.{fraction or 0}")), False
+    rest, _, fraction = rest.partition(".")
+    return made + clock(rest) + timedelta(seconds=float(f"0.{fraction or 0}")), False
 
 
 # --- what each rule makes of its match -------------------------------------------------------
@@ -213,8 +228,8 @@ def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
     first, second = match["a"], match["b"]
     if not re.search(r"[:apn]", first) and (suffix := re.search(r"(am|pm)", second)):
         first = f"{first} {suffix[1]}"
-    start_clock, end_clock = _clock(first), _clock(second)
-    day = _day(day_text, now) if day_text else _midnight(now)
+    start_clock, end_clock = clock(first), clock(second)
+    day = _day(day_text, now) if day_text else midnight(now)
     if not day_text and day + start_clock >= now:
         day -= timedelta(days=1)  # the last time it was that late
     start, end = day + start_clock, day + end_clock
@@ -236,17 +251,17 @@ def _since(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None
         start, _ = _moment(match["iso"])
     else:
         day_text = groups.get("d1") or groups.get("d2")
-        start = _day(day_text, now) if day_text else _midnight(now)
-        clock = groups.get("c1") or groups.get("c2")
-        if clock:
-            start += _clock(clock)
+        start = _day(day_text, now) if day_text else midnight(now)
+        said = groups.get("c1") or groups.get("c2")
+        if said:
+            start += clock(said)
             if not day_text and start >= now:
                 start -= timedelta(days=1)
     return (TimeKind.SPAN, Window(start, now)) if start < now else (TimeKind.FUTURE, None)
 
 
 def _rolling(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    return TimeKind.SPAN, Window(now - _seconds(match["n"] or "1", match["unit"]), now)
+    return TimeKind.SPAN, Window(now - seconds(match["n"] or "1", match["unit"]), now)
 
 
 def _rolling_months(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
@@ -255,7 +270,7 @@ def _rolling_months(match: re.Match[str], now: datetime) -> tuple[TimeKind, Wind
 
 
 def _calendar(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    today = _midnight(now)
+    today = midnight(now)
     which, unit = match["which"], match["unit"]
     if unit == "hour":
         start = now.replace(minute=0, second=0, microsecond=0)
@@ -275,7 +290,7 @@ def _calendar(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | N
 
 
 def _weekend(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    today = _midnight(now)
+    today = midnight(now)
     saturday = today - timedelta(days=(today.weekday() - 5) % 7)
     if match["which"] == "last" and today.weekday() >= 5:
         saturday -= timedelta(days=7)
@@ -292,16 +307,16 @@ def _part_of_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
 
 
 def _tonight(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    day = _midnight(now)
+    day = midnight(now)
     return TimeKind.SPAN, Window(day + timedelta(hours=18), day + timedelta(hours=30))
 
 
 def _ago(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     unit = match["unit"]
     if unit[0] == "w":
-        day = _midnight(now) - _seconds(match["n"], unit)
+        day = midnight(now) - seconds(match["n"], unit)
         return TimeKind.SPAN, Window(day, day + timedelta(days=1))
-    at = now - _seconds(match["n"], unit)
+    at = now - seconds(match["n"], unit)
     return TimeKind.MOMENT, Window(at - LOOKBACK, at + timedelta(milliseconds=1))
 
 
@@ -311,7 +326,7 @@ def _at(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
         at, _ = _moment(match["iso"])
     else:
         day_text = groups.get("d1") or groups.get("d2")
-        at = (_day(day_text, now) if day_text else _midnight(now)) + _clock(groups.get("c1") or match["c2"])
+        at = (_day(day_text, now) if day_text else midnight(now)) + clock(groups.get("c1") or match["c2"])
         if not day_text and at > now:
             at -= timedelta(days=1)
     return TimeKind.MOMENT, Window(at - LOOKBACK, at + timedelta(milliseconds=1))
@@ -332,8 +347,8 @@ def _whole_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
 
 def _until(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     groups = match.groupdict()
-    day = _day(groups["d1"], now) if groups.get("d1") else _midnight(now)
-    return TimeKind.SPAN, Window(day, day + _clock(match["c1"]))
+    day = _day(groups["d1"], now) if groups.get("d1") else midnight(now)
+    return TimeKind.SPAN, Window(day, day + clock(match["c1"]))
 
 
 def _fixed(kind: TimeKind) -> _Handler:
@@ -349,39 +364,39 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
     return re.compile(rf"(?<![\w.-]){pattern}(?![\w-])"), handler
 
 
-_AMPM_OR_BARE = rf"(?:{_CLOCK}|\d{{1,2}})"
+_AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
     _rule(
-        rf"(?:(?P<d1>{_DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{_CLOCK})"
-        rf"(?:,? (?:of )?(?P<d2>{_DAY}))?",
+        rf"(?:(?P<d1>{DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{CLOCK})"
+        rf"(?:,? (?:of )?(?P<d2>{DAY}))?",
         _clock_range,
     ),
-    _rule(rf"(?:(?:from|between) )(?P<a>{_DAY}){_TO}(?P<b>{_DAY})", _day_range),
-    _rule(rf"(?P<a>{_DAY}) (?:to|until|till|through) (?P<b>{_DAY})", _day_range),
-    _rule(rf"(?:since|after|from) (?P<iso>{_ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _since),
-    _rule(rf"(?:since|after) (?P<d1>{_DAY})(?: (?:at )?(?P<c1>{_CLOCK}))?", _since),
-    _rule(rf"(?:since|after) (?P<c1>{_CLOCK})(?: (?P<d1>{_DAY}))?", _since),
-    _rule(rf"(?P<d1>{_DAY},? )?(?:until|till|before|up to) (?P<c1>{_CLOCK})", _until),
-    _rule(rf"(?:{_OVER}(?:the )?)(?:last|past|previous|recent) (?P<n>{_N}) ?(?P<unit>{_UNIT})", _rolling),
-    _rule(rf"{_OVER}(?:the )?(?:last|past|previous) (?P<n>{_N}) (?P<unit>months?|years?)", _rolling_months),
+    _rule(rf"(?:(?:from|between) )(?P<a>{DAY}){_TO}(?P<b>{DAY})", _day_range),
+    _rule(rf"(?P<a>{DAY}) (?:to|until|till|through) (?P<b>{DAY})", _day_range),
+    _rule(rf"(?:since|after|from) (?P<iso>{ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _since),
+    _rule(rf"(?:since|after) (?P<d1>{DAY})(?: (?:at )?(?P<c1>{CLOCK}))?", _since),
+    _rule(rf"(?:since|after) (?P<c1>{CLOCK})(?: (?P<d1>{DAY}))?", _since),
+    _rule(rf"(?P<d1>{DAY},? )?(?:until|till|before|up to) (?P<c1>{CLOCK})", _until),
+    _rule(rf"(?:{_OVER}(?:the )?)(?:last|past|previous|recent) (?P<n>{NUMBER}) ?(?P<unit>{UNIT})", _rolling),
+    _rule(rf"{_OVER}(?:the )?(?:last|past|previous) (?P<n>{NUMBER}) (?P<unit>months?|years?)", _rolling_months),
     _rule(rf"{_OVER}the (?:last|past|previous) (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
     _rule(rf"{_OVER}(?:the )?past (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
     _rule(rf"{_OVER}(?:the )?last (?P<n>)(?P<unit>hour|day|minute)", _rolling),
     _rule(rf"{_OVER}(?:(?:the )?past|the last) (?P<n>)(?P<unit>month|year)", _rolling_months),
     _rule(rf"{_OVER}(?P<which>last|previous|this|the current) (?P<unit>week|month|year|hour)(?: so far)?", _calendar),
     _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
-    _rule(rf"(?:in the |during the )?(?P<day>this|{_DAY}|last) (?P<part>{_PART})", _part_of_day),
+    _rule(rf"(?:in the |during the )?(?P<day>this|{DAY}|last) (?P<part>{_PART})", _part_of_day),
     _rule(r"(?:in|during) the (?P<day>)(?P<part>morning|afternoon|evening)", _part_of_day),
     _rule(r"overnight(?P<day>)", lambda m, now: (TimeKind.SPAN, _overnight(now))),
     _rule(r"tonight", _tonight),
-    _rule(rf"(?:at |on )?(?P<iso>{_ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _at),
-    _rule(rf"(?P<d1>{_DAY})(?:,? (?:at|around|about))? (?P<c1>{_CLOCK})", _at),
-    _rule(rf"(?:at|around|about) (?P<c1>{_CLOCK})(?:,? (?P<d1>{_DAY}))?", _at),
-    _rule(rf"(?P<c1>\d{{1,2}}:\d{{2}}(?: ?(?:am|pm|utc))*|\d{{1,2}} ?(?:am|pm))(?:,? (?P<d1>{_DAY}))?", _at),
-    _rule(rf"{_OVER}{_DAY}", lambda m, now: _whole_day(re.search(_DAY, m[0]) or m, now)),
-    _rule(rf"(?P<n>{_N}) ?(?P<unit>{_UNIT}) ago", _ago),
+    _rule(rf"(?:at |on )?(?P<iso>{ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _at),
+    _rule(rf"(?P<d1>{DAY})(?:,? (?:at|around|about))? (?P<c1>{CLOCK})", _at),
+    _rule(rf"(?:at|around|about) (?P<c1>{CLOCK})(?:,? (?P<d1>{DAY}))?", _at),
+    _rule(rf"(?P<c1>\d{{1,2}}:\d{{2}}(?: ?(?:am|pm|utc))*|\d{{1,2}} ?(?:am|pm))(?:,? (?P<d1>{DAY}))?", _at),
+    _rule(rf"{_OVER}{DAY}", lambda m, now: _whole_day(re.search(DAY, m[0]) or m, now)),
+    _rule(rf"(?P<n>{NUMBER}) ?(?P<unit>{UNIT}) ago", _ago),
     _rule(rf"{_OVER}(?P<n>\d+) ?(?P<unit>(?:hours?|days?|minutes?|weeks?|h|d))\b", _rolling),
     _rule(rf"(?:in |during )(?P<month>{_MONTH})\b(?: (?P<year>\d{{4}}))?", _whole_month),
     _rule(rf"(?P<month>{_MONTH}) (?P<year>\d{{4}})", _whole_month),
@@ -389,7 +404,7 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
         r"(?:tomorrow|next (?:hour|day|week|month|year|\d+ \w+|weekend)|in the (?:near )?future)",
         _fixed(TimeKind.FUTURE),
     ),
-    _rule(rf"next (?:{_WEEKDAY})", _fixed(TimeKind.FUTURE)),
+    _rule(rf"next (?:{WEEKDAY})", _fixed(TimeKind.FUTURE)),
     _rule(
         r"(?:right now|just now|now|currently|at the moment|at present|at this moment|presently)", _fixed(TimeKind.NOW)
     ),
@@ -405,5 +420,5 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
 
 
 def _overnight(now: datetime) -> Window:
-    day = _midnight(now)
+    day = midnight(now)
     return Window(day - timedelta(hours=6), day + timedelta(hours=6))

@@ -250,6 +250,7 @@ class Message(SQLModel, table=True):
     text: str = _text()
     evidence: list[dict[str, Any]] = _json(list)
     provider: str = Field(default="", max_length=32)
+    rating: int = 0  # of an answer by its reader: 1, -1, 0 for none
     created_at: datetime = _utc(default_factory=_now)
 
 
@@ -327,6 +328,34 @@ class Query(SQLModel, table=True):
     ran_at: datetime = _utc(default_factory=_now, index=True)
 
 
+class ProposalStatus(StrEnum):
+    """What became of a command somebody asked for in chat."""
+
+    WAITING = "waiting"  # nobody decided yet
+    RUNNING = "running"  # approved, and being carried out; never carried out twice
+    DONE = "done"
+    FAILED = "failed"  # approved, and refused or failed; the outcome says why
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class Proposal(SQLModel, table=True):
+    """A command that waits for the person who asked for it: exactly these arguments, once, until it expires."""
+
+    __tablename__ = "proposals"
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="users.id", index=True, ondelete="CASCADE")
+    action: str = Field(max_length=32)
+    arguments: dict[str, Any] = _json()
+    digest: str = Field(max_length=64)  # SHA-256 of action, arguments and user: what was shown is what is done
+    summary: str = _text()
+    status: str = Field(default=ProposalStatus.WAITING, max_length=16)
+    outcome: str = _text()
+    created_at: datetime = _utc(default_factory=_now)
+    expires_at: datetime = _utc()
+    decided_at: datetime | None = _utc(default=None, nullable=True)
+
+
 class View(SQLModel, table=True):
     """What somebody chose to look at on Explore, by name: every choice of the page. Shared ones everybody may open."""
 
@@ -371,3 +400,108 @@ class DatasetRevision(SQLModel, table=True):
     rejected: dict[str, Any] = _json()
     created_by: str = Field(default="", max_length=64)
     created_at: datetime = _utc(default_factory=_now)
+
+
+class ModelVersion(SQLModel, table=True):
+    """One version of a served model: what it is and where it came from. Its files lie in the registry, under their
+    checksum. Rows are only added; `archived_at` is the one thing that changes."""
+
+    __tablename__ = "model_versions"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64, index=True)
+    version: int
+    format: str = Field(max_length=16)
+    origin: str = Field(max_length=16)  # trained, uploaded
+    sha256: str = Field(max_length=64)
+    size_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    model_schema: dict[str, Any] = _json()
+    metrics: dict[str, Any] = _json()
+    params: dict[str, Any] = _json()
+    facts: dict[str, Any] = _json()  # what the file says of itself
+    data_hash: str = Field(default="", max_length=128)
+    code_version: str = Field(default="", max_length=64)
+    environment: dict[str, Any] = _json()
+    reference: dict[str, Any] = _json()  # histograms of what it learnt from (lib.drift)
+    card: str = _text()
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+    archived_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class AliasChange(StrEnum):
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    REMOVE = "remove"
+
+
+class ModelAlias(SQLModel, table=True):
+    """What an alias meant from `at` on. Append-only: the newest row counts, the others say what was in production
+    when."""
+
+    __tablename__ = "model_aliases"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64, index=True)
+    alias: str = Field(max_length=16)  # champion, challenger
+    version: int | None = Field(default=None)  # None: nothing any more
+    change: str = Field(max_length=16)
+    note: str = _text()
+    by: str = Field(default="", max_length=64)
+    at: datetime = _utc(default_factory=_now, index=True)
+
+
+class Experiment(SQLModel, table=True):
+    """An A/B test of two versions. Who is in which is a hash of `salt` and the caller's key."""
+
+    __tablename__ = "experiments"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64, index=True)
+    version_a: int
+    version_b: int
+    share_b: float = 0.5
+    metric: str = Field(max_length=16)  # accuracy, error, reward
+    alpha: float = 0.05
+    salt: str = Field(max_length=32)
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+    ended_at: datetime | None = _utc(default=None, nullable=True)
+    verdict: dict[str, Any] = _json()
+
+
+class Predicted(SQLModel, table=True):
+    """A prediction that was given, sampled and bounded; what came of it once somebody says so."""
+
+    __tablename__ = "predictions"
+    id: int | None = Field(default=None, primary_key=True)
+    token: str = Field(unique=True, index=True, max_length=32)
+    name: str = Field(max_length=64, index=True)
+    version: int
+    at: datetime = _utc(default_factory=_now, index=True)
+    features: dict[str, Any] = _json()  # empty where only the answer is kept
+    value: float | None = None
+    label: str | None = Field(default=None, max_length=256)
+    latency_ms: float = 0.0
+    experiment_id: int | None = Field(default=None, index=True)
+    arm: str = Field(default="", max_length=1)
+    key_hash: str = Field(default="", max_length=64, index=True)
+    actual: str | None = Field(default=None, max_length=256)
+    score: float | None = None  # of an experiment's metric, higher is better
+    actual_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class DriftCheck(SQLModel, table=True):
+    """One comparison of what a version was asked, or of a file, with what it learnt from."""
+
+    __tablename__ = "drift_checks"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64, index=True)
+    version: int
+    kind: str = Field(max_length=16)  # asked, file
+    title: str = Field(default="", max_length=256)
+    at: datetime = _utc(default_factory=_now, index=True)
+    from_at: datetime | None = _utc(default=None, nullable=True)
+    rows: int = 0
+    state: str = Field(max_length=16)  # ok, watch, drift, few
+    event: bool = False  # whether the state differs from the check before
+    report: dict[str, Any] = _json()
+    by: str = Field(default="", max_length=64)

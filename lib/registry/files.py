@@ -6,10 +6,12 @@ checksum first, then opens arrays without pickle and skops files against the all
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -214,6 +216,15 @@ def _sync(path: Path) -> None:
 
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def environment() -> dict[str, str]:
+    """What a model was made with: Python and the libraries that read it again."""
+    found = {"python": platform.python_version()}
+    for name in (*_LIBRARIES, "xgboost", "xgboost-cpu", "onnx", "onnxruntime"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _plain(value: Any) -> Any:

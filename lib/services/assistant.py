@@ -5,26 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.chat import offline
+from lib.chat import offline, times
 from lib.chat.events import Done, Error, Event, Evidence, Text
 from lib.chat.grounding import unsupported as unsupported_numbers
 from lib.chat.ledger import Ledger
+from lib.chat.pseudonyms import Pseudonyms
 from lib.db.database import Database
-from lib.db.tables import Conversation
-from lib.errors import AppError, ProviderError, Unavailable
+from lib.db.tables import Conversation, Proposal
+from lib.errors import AppError, Invalid, ProviderError, Unavailable
+from lib.frames import Window
 from lib.llm.fallback import Fallback, ProviderStatus, ProviderTest, configured
 from lib.llm.provider import TITLES, Message, MessageRole
-from lib.services import assistant_data
-from lib.services.assistant_model import ModelAnswer
+from lib.services import assistant_privacy
+from lib.services.assistant_data import Sight
+from lib.services.assistant_model import ModelAnswer, prompt, specs
+from lib.services.assistant_privacy import Preview
 from lib.services.configuration import Configuration
-from lib.services.conversations import Conversations, Entry
-from lib.services.detection import Detection
-from lib.services.exploration import Exploration
+from lib.services.conversations import Conversations, Entry, exported
 from lib.settings import LlmMode, Settings
 
 log = logging.getLogger(__name__)
@@ -51,31 +53,66 @@ class Assistant:
         self,
         settings: Settings,
         database: Database,
-        exploration: Exploration,
-        detection: Detection,
+        sight: Sight,
         audit: Audit,
         clock: Callable,
     ) -> None:
         self.settings, self.database, self.audit, self.clock = settings, database, audit, clock
-        self.exploration, self.detection = exploration, detection
+        self.sight, self.commands = sight, sight.commands
         self.kept = Conversations(database, clock)
         self.fallback = Fallback(configured(settings))
 
     # --- answers -----------------------------------------------------------------------------
 
     def answer(
-        self, actor: Actor, text: str, conversation_id: int | None = None, history: Sequence[Entry] = ()
+        self,
+        actor: Actor,
+        text: str,
+        conversation_id: int | None = None,
+        history: Sequence[Entry] = (),
+        *,
+        offline: bool = False,
+        again: bool = False,
     ) -> Iterator[Event]:
         """Events as they come: Text, ToolCall, Evidence, and at the end Done or Error.
 
         conversation_id: continue one that is kept. history: what was said before, for whom nothing is kept.
+        offline: nothing leaves the machine for this one. again: the last question of the conversation is answered
+        anew, and its former answer goes when there is another; `text` does not matter.
         Raises Forbidden, and NotFound for a conversation of somebody else; both before the first event.
         """
         actor.require(Permission.CHAT)
         before = self.kept.entries(actor, conversation_id) if conversation_id is not None else list(history)
-        return self._answer(actor, text, conversation_id, before)
+        replaced: tuple[int, ...] = ()
+        if again:
+            last = next((i for i in range(len(before) - 1, -1, -1) if before[i].role == "user"), None)
+            if last is None:
+                raise Invalid("There is no question to ask again.")
+            text = before[last].text
+            replaced = tuple(entry.id for entry in before[last:] if entry.id is not None)
+            before = before[:last]
+        return self._answer(actor, text, _Place(conversation_id, replaced, offline), before)
 
-    def _answer(self, actor: Actor, text: str, conversation_id: int | None, before: list[Entry]) -> Iterator[Event]:
+    def preview(
+        self, actor: Actor, text: str, conversation_id: int | None = None, history: Sequence[Entry] = ()
+    ) -> Preview | None:
+        """What would leave the machine with this question, word for word; None: nothing would."""
+        actor.require(Permission.CHAT)
+        names = self._names(actor)
+        if not names:
+            return None
+        before = self.kept.entries(actor, conversation_id) if conversation_id is not None else list(history)
+        cover = self._cover(actor, conversation_id)
+        messages = assistant_privacy.as_sent(prompt(text.strip(), _messages(before), self.clock(), cover))
+        everything = "\n".join(words for _, words in messages)
+        return Preview(
+            to=self._places(names),
+            messages=messages,
+            aliases=cover.used_in(everything) if cover else {},
+            tools=tuple(tool.name for tool in specs()),
+        )
+
+    def _answer(self, actor: Actor, text: str, place: _Place, before: list[Entry]) -> Iterator[Event]:
         question = text.strip()
         if not question:
             yield Error("Please type a question, like: which hosts had anomalies yesterday?", "invalid")
@@ -89,26 +126,38 @@ class Assistant:
         asked_at = self.clock()
         writing = _Writing(question, asked_at)
         try:
-            yield from self._engines(actor, question, before, writing)
+            yield from self._engines(actor, question, before, writing, place)
         except GeneratorExit:
             # The reader pressed stop: what was read is kept, marked as cut.
             if writing.text:
-                self.kept.append(actor, conversation_id, writing.entries(self.clock(), stopped=True))
+                self._keep(actor, place, writing.entries(self.clock(), stopped=True))
             raise
         except AppError as error:
             yield Error(error.message, error.code)
             return
-        kept_as = self.kept.append(actor, conversation_id, writing.entries(self.clock()))
-        yield Done(writing.provider, kept_as, writing.unsupported, writing.notice)
+        kept_as = self._keep(actor, place, writing.entries(self.clock()))
+        yield Done(writing.provider, kept_as, writing.unsupported, writing.notice, writing.sent)
 
-    def _engines(self, actor: Actor, question: str, before: list[Entry], writing: _Writing) -> Iterator[Event]:
-        data = assistant_data.bind(self.exploration, self.detection, actor, writing.asked_at)
+    def _keep(self, actor: Actor, place: _Place, entries: list[Entry]) -> int | None:
+        return self.kept.append(actor, place.conversation_id, entries, place.replaced)
+
+    def _cover(self, actor: Actor, conversation_id: int | None) -> Pseudonyms | None:
+        if not self.settings.llm_pseudonyms:
+            return None
+        series = self.sight.exploration.find(actor)
+        return assistant_privacy.cover(series, f"{actor.name}/{conversation_id}")
+
+    def _engines(
+        self, actor: Actor, question: str, before: list[Entry], writing: _Writing, place: _Place
+    ) -> Iterator[Event]:
+        data = self.sight.bind(actor, writing.asked_at)
         ledger = Ledger(data)
-        names = self._names(actor)
+        names = [] if place.offline else self._names(actor)
         if names:
             forced = self.settings.llm_mode is not LlmMode.AUTO
             deadline = time.monotonic() + max(1.0, self.settings.llm_deadline_s - OFFLINE_RESERVE_S)
-            model = ModelAnswer(self.fallback, names, forced, ledger, deadline)
+            cover = self._cover(actor, place.conversation_id)
+            model = ModelAnswer(self.fallback, names, forced, ledger, deadline, cover)
             try:
                 for event in model.events(question, _messages(before), writing.asked_at):
                     writing.provider = model.provider
@@ -121,7 +170,13 @@ class Assistant:
                     raise
                 writing.provider = OFFLINE
                 writing.notice = f"{error.message} The offline engine answered instead."
-        elif self.settings.llm_mode in (LlmMode.GEMINI, LlmMode.OPENAI) and actor.may(Permission.CHAT_REMOTE):
+            finally:
+                writing.sent = assistant_privacy.as_sent(model.sent)
+        elif (
+            not place.offline
+            and self.settings.llm_mode in (LlmMode.GEMINI, LlmMode.OPENAI)
+            and actor.may(Permission.CHAT_REMOTE)
+        ):
             variable = f"{self.settings.llm_mode.upper()}_API_KEY"
             raise Unavailable(
                 f"{TITLES[self.settings.llm_mode]} is chosen but has no key; set {variable} or switch to auto."
@@ -136,7 +191,7 @@ class Assistant:
     def suggestions(self, actor: Actor) -> list[str]:
         """Questions that have an answer, from what is in the data."""
         actor.require(Permission.CHAT)
-        known = offline.vocabulary(assistant_data.bind(self.exploration, self.detection, actor, self.clock()))
+        known = offline.vocabulary(self.sight.bind(actor, self.clock()))
         if not known.metrics:
             return ["What can you do?"]
         made = ["What was the worst anomaly yesterday?", "Which hosts had anomalies in the last 24 hours?"]
@@ -144,21 +199,69 @@ class Assistant:
             made.append("Which host had the highest CPU today, and when?")
         if known.hosts and {"node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"} <= set(known.metrics):
             made.append(f"Memory usage on {known.hosts[0]} in the last 6 hours")
+        made.append("Were there gaps in the data this week?")
+        if len(known.hosts) > 2:
+            made.append("What changed in the last hour?")
         if "node_load1" in known.metrics:
             made.append("95th percentile of load yesterday")
         return [*made, "Which metrics are there?"]
 
+    # --- evidence and commands ---------------------------------------------------------------
+
+    def again(self, actor: Actor, card: Evidence) -> Evidence:
+        """The call behind a card once more, over the same window: what it gives now.
+
+        Raises Invalid for a card that cannot be run again, or that gives nothing any more.
+        """
+        actor.require(Permission.CHAT)
+        call = card.links.get("call") or {}
+        name, arguments = str(call.get("name", "")), dict(call.get("arguments") or {})
+        if not name or name == "command":
+            raise Invalid("This cannot be run again; ask the question anew.")
+        if "period" in arguments and card.window_start and card.window_end:
+            # "Last hour" was another hour then.
+            arguments["period"] = times.iso(Window(card.window_start, card.window_end))
+        result, again = Ledger(self.sight.bind(actor, self.clock())).call(name, arguments)
+        if again is None:
+            raise Invalid(result.message or "It gave nothing this time.")
+        return replace(again, number=card.number)
+
+    def proposals(self, actor: Actor, ids: Sequence[int]) -> list[Proposal]:
+        """How one's own commands among these stand."""
+        actor.require(Permission.CHAT)
+        return self.commands.of(actor, ids)
+
+    def approve(self, actor: Actor, proposal_id: int, shown: str) -> Proposal:
+        """Carry a command out, once, as it was shown. Raises NotFound, Forbidden, Invalid, Conflict."""
+        actor.require(Permission.CHAT)
+        return self.commands.approve(actor, proposal_id, shown)
+
+    def reject(self, actor: Actor, proposal_id: int) -> Proposal:
+        """Raises NotFound, Conflict."""
+        actor.require(Permission.CHAT)
+        return self.commands.reject(actor, proposal_id)
+
     # --- history -----------------------------------------------------------------------------
 
-    def conversations(self, actor: Actor) -> list[Conversation]:
-        """The actor's own, the one used last first."""
+    def conversations(self, actor: Actor, search: str = "") -> list[Conversation]:
+        """The actor's own, the one used last first; those whose title or words hold what is searched."""
         actor.require(Permission.CHAT)
-        return self.kept.of(actor)
+        return self.kept.search(actor, search)
 
     def messages(self, actor: Actor, conversation_id: int) -> list[Entry]:
         """What was said, oldest first. Raises NotFound."""
         actor.require(Permission.CHAT)
         return self.kept.entries(actor, conversation_id)
+
+    def rate(self, actor: Actor, message_id: int, rating: int) -> None:
+        """Whether an answer helped: 1, -1, or 0 to take it back. Raises NotFound, Invalid."""
+        actor.require(Permission.CHAT)
+        self.kept.rate(actor, message_id, rating)
+
+    def export(self, actor: Actor, conversation_id: int, form: str = "markdown") -> str:
+        """A conversation with its evidence as Markdown or JSON. Raises NotFound, Invalid."""
+        actor.require(Permission.CHAT)
+        return exported(self.kept.titled(actor, conversation_id), self.kept.entries(actor, conversation_id), form)
 
     def rename(self, actor: Actor, conversation_id: int, title: str) -> None:
         """Raises NotFound, Invalid."""
@@ -177,16 +280,22 @@ class Assistant:
         actor.require(Permission.CHAT)
         names = self._names(actor)
         standing = {one.name: one for one in self.fallback.status()}
-        places = " or ".join(
-            f"{TITLES.get(name, name)} ({standing[name].model} at {standing[name].host})" for name in names
-        )
         leaves = ""
-        if places:
+        if names:
+            named = (
+                "names of metrics, numbers; hosts and label values under made-up names"
+                if self.settings.llm_pseudonyms
+                else "names of metrics and hosts, label values, numbers"
+            )
             leaves = (
-                "Your question, the conversation so far, and what the tools find for it (names of metrics and hosts, "
-                f"label values, numbers) are sent to {places}. Raw samples, passwords and keys are not."
+                f"Your question, the conversation so far, and what the tools find for it ({named}) are sent to "
+                f"{self._places(names)}. Raw samples, passwords and keys are not."
             )
         return AssistantStatus(self.settings.llm_mode, names[0] if names else OFFLINE, leaves, tuple(standing.values()))
+
+    def _places(self, names: Sequence[str]) -> str:
+        standing = {one.name: one for one in self.fallback.status()}
+        return " or ".join(f"{TITLES.get(n, n)} ({standing[n].model} at {standing[n].host})" for n in names)
 
     def providers(self) -> list[ProviderStatus]:
         """How each configured provider stands, for /health and /metrics."""
@@ -205,6 +314,15 @@ class Assistant:
         Configuration(self.settings, self.database, self.audit, self.clock).change(actor, "llm_mode", mode.value)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where an answer goes, what it takes the place of, and whether it stays on this machine."""
+
+    conversation_id: int | None
+    replaced: tuple[int, ...] = ()
+    offline: bool = False
+
+
 class _Writing:
     """What an answer has come to so far."""
 
@@ -213,6 +331,7 @@ class _Writing:
         self.text, self.provider, self.notice = "", OFFLINE, ""
         self.evidence: list[Evidence] = []
         self.unsupported: tuple[str, ...] = ()
+        self.sent: tuple[tuple[str, str], ...] = ()
 
     def take(self, event: Event) -> Event:
         if isinstance(event, Text):
@@ -236,6 +355,7 @@ class _Writing:
                 self.unsupported,
                 self.notice,
                 stopped,
+                self.sent,
             ),
         ]
 

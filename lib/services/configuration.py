@@ -21,7 +21,7 @@ from lib.log import redact
 from lib.settings import Settings
 
 # What takes effect at once when changed. Never a secret: those stay where the host keeps them.
-CHANGEABLE = ("llm_mode", "guests", "collect_interval_s")
+CHANGEABLE = ("llm_mode", "llm_pseudonyms", "guests", "collect_interval_s")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lib.anomaly.stream import LATE
 from lib.anomaly.training import HELD_OUT
 from lib.db.database import Database
 from lib.db.tables import Detector as DetectorRow
-from lib.errors import ArtefactRefused, NotFound
+from lib.errors import ArtefactRefused, NotEnoughData, NotFound
 from lib.features.channels import Channels
 from lib.frames import Series, Window, from_ms, to_ms
 from lib.registry.files import Registry
@@ -26,6 +26,7 @@ from lib.services.detection_live import Live, read
 from lib.services.timings import Timings
 from lib.store.findings import Findings
 from lib.store.samples import Samples
+from lib.store.summaries import expired_until
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +123,11 @@ class Scoring:
         """Score a range anew and keep what was found; the number of anomalies that start in what was replaced.
 
         The range is extended back to the start of an event that reaches into it, so that one event stays one.
-        live: it is what was just collected; what scoring it takes is held for the next time.
+        live: it is what was just collected; what scoring it takes is held for the next time. Where samples have expired
+        what was found stays as it is. Raises NotEnoughData when all of them have.
         """
         assert row.id is not None
+        window = window if live else self._kept(window)
         rule = rule_of(row)
         with self.lock, self.timings.measured():
             one = self.loaded(row)
@@ -163,6 +166,17 @@ class Scoring:
                 going_on = [a.start_ts - one.step * LATE for a in saved if a.end_ts is None or a.end_ts > near]
                 self._live[row.artefact].forget_before(to_ms(min([near, *going_on])))
             return len(saved)
+
+    def _kept(self, window: Window) -> Window:
+        """The part of a window whose samples have not expired."""
+        until = expired_until(self.samples.store, window)
+        if until and until >= window.end:
+            raise NotEnoughData(
+                f"The samples before {until:%Y-%m-%d} UTC have expired and only their sums are kept, which cannot be "
+                "scored; choose a later window. What was found there before is kept.",
+                points=0,
+            )
+        return Window(until, window.end) if until else window
 
     def _scored(
         self, row: DetectorRow, one: Loaded, start: datetime, window: Window, rule: Rule, live: bool

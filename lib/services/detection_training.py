@@ -28,6 +28,7 @@ from lib.services.detection_labels import Labels
 from lib.services.detection_scoring import Scoring
 from lib.store.findings import Anomaly
 from lib.store.samples import Samples
+from lib.store.summaries import expired_until
 from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
 
@@ -120,9 +121,15 @@ class Training:
         # A child is about to want memory, too.
         self.samples.store.give_back()
         if not rows:
+            until = expired_until(self.samples.store, window)
             raise NotEnoughData(
                 f"No samples between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC; "
-                "choose a longer window.",
+                + (
+                    f"those before {until:%Y-%m-%d} have expired and only their sums are kept: choose a later window, "
+                    "or keep samples for longer (AUTOOPS_ARCHIVE_RAW_DAYS)."
+                    if until
+                    else "choose a longer window."
+                ),
                 points=0,
             )
         for group in groups:

@@ -28,6 +28,7 @@ from lib.services.export import Format, write
 from lib.settings import Settings
 from lib.store.readings import Readings
 from lib.store.samples import Samples
+from lib.store.summaries import Summaries, Summed, expired_until
 
 # More lines than this nobody can tell apart, and the browser would notice.
 MAX_CHART_SERIES = 50
@@ -64,7 +65,8 @@ class ChartLine:
 class ChartData:
     """Lines ready to draw. step_s: width of a bucket, 0 when every reading is shown. rate: counters, per second.
 
-    samples: stored in the window; non_finite: of those, NaN or infinite and therefore not drawn.
+    samples: stored in the window; non_finite: of those, NaN or infinite and therefore not drawn. tiers: which sums
+    whole days were drawn from ('5m', '1h'); expired: days of the window of which only sums are left.
     """
 
     lines: tuple[ChartLine, ...]
@@ -75,6 +77,8 @@ class ChartData:
     samples: int
     non_finite: int
     as_of: datetime
+    tiers: tuple[str, ...] = ()
+    expired: int = 0
 
     @property
     def points(self) -> int:
@@ -102,6 +106,7 @@ class Exploration:
     def __init__(self, settings: Settings, samples: Samples, clock: Callable) -> None:
         self.settings, self.samples, self.clock = settings, samples, clock
         self.readings = Readings(samples.store, GAP_FACTOR)
+        self.summaries = Summaries(self.readings)
 
     # --- catalogue ---------------------------------------------------------------------------
 
@@ -168,14 +173,19 @@ class Exploration:
                 "narrow them by host or label."
             )
         series = self.samples.find(ids=list(series_ids))
-        few = self.readings.few([one.id for one in series], window, max_points)
+        ids = [one.id for one in series]
+        gone = expired_until(self.samples.store, window) is not None
+        few = None if gone else self.readings.few(ids, window, max_points)
+        summed = None
         if few is not None:
             lines, step_ms = self._every_reading(series, few), 0
             samples, non_finite = len(few), int((~np.isfinite(few["value"])).sum())
         else:
-            extent = self.readings.extent([one.id for one in series], window)
-            step_ms = _step_ms(extent, max_points)
-            lines = self._buckets(series, window, step_ms, extent)
+            summed = self._summed(series, window, max_points)
+            extent = summed.extent if summed else self.readings.extent(ids, window)
+            step_ms = summed.step_ms if summed else _step_ms(extent, max_points)
+            buckets = summed.buckets if summed else self._buckets(series, window, step_ms)
+            lines = _bucket_lines(series, buckets, step_ms, extent)
             samples, non_finite = int(extent["count"].sum()), int(extent["non_finite"].sum())
         units = {unit_of(one.metric, one.kind) for one in series}
         return ChartData(
@@ -187,19 +197,24 @@ class Exploration:
             samples=samples,
             non_finite=non_finite,
             as_of=self.clock(),
+            tiers=summed.tiers if summed else (),
+            expired=summed.expired if summed else 0,
         )
 
     def statistics(self, actor: Actor, series_ids: Sequence[int], window: Window) -> pd.DataFrame:
         """series_id, count, min, mean, max, last, p50, p95, peak_ts, missing, unit: one row a series, in the order
         asked. Counters as rate per second. missing: NaN, Inf, and samples the gaps would have held. A series without
-        readings has a count of 0 and NaN elsewhere."""
+        readings has a count of 0 and NaN elsewhere. Where samples have expired p50 and p95 are NaN: sums do not know
+        them."""
         actor.require(Permission.VIEW)
         series = {one.id: one for one in self.samples.find(ids=list(series_ids))}
         ids = [series_id for series_id in dict.fromkeys(series_ids) if series_id in series]
+        kinds = _by_kind([series[i] for i in ids])
+        gone = expired_until(self.samples.store, window) is not None
         few = self.readings.few(ids, window, FEW_SAMPLES)
         if few is not None:
-            return _statistics([series[i] for i in ids], few)
-        kinds = {counters: [i for i in ids if (series[i].kind == "counter") is counters] for counters in (False, True)}
+            table = _statistics([series[i] for i in ids], few)
+            return self._with_sums(table, kinds, window) if gone else table
         parts = [
             self.readings.statistics(of_kind, window, counters=counters)
             for counters, of_kind in kinds.items()
@@ -212,7 +227,24 @@ class Exploration:
         table["count"] = table["count"].fillna(0).astype("int64")
         table["missing"] = table["missing"].fillna(0).astype("int64")
         table["unit"] = pd.Series([unit_of(series[i].metric, series[i].kind) for i in ids], dtype="str")
-        return table
+        return self._with_sums(table, kinds, window) if gone else table
+
+    def _with_sums(self, table: pd.DataFrame, kinds: dict[bool, list[int]], window: Window) -> pd.DataFrame:
+        """What is said of samples, said of expired days' sums as well."""
+        summed = self.summaries.buckets(kinds[False], kinds[True], window, lambda _first: 300_000)
+        if summed is None or summed.buckets.empty:
+            return table
+        buckets = summed.buckets.assign(total=summed.buckets["mean"] * summed.buckets["count"])
+        grouped = buckets.groupby("series_id")
+        found = grouped.agg(count=("count", "sum"), min=("min", "min"), max=("max", "max"), total=("total", "sum"))
+        found["mean"] = (found["total"] / found["count"]).clip(found["min"], found["max"])
+        found["peak_ts"] = buckets.loc[grouped["max"].idxmax(), ["series_id", "ts"]].set_index("series_id")["ts"]
+        found = found.reindex(table["series_id"]).reset_index()
+        known = found["count"].notna()
+        for name in ("min", "mean", "max", "peak_ts"):
+            table[name] = table[name].where(~known, found[name])
+        table["count"] = table["count"].where(~known, found["count"]).astype("int64")
+        return table.assign(p50=np.nan, p95=np.nan)
 
     # --- profiles ----------------------------------------------------------------------------
 
@@ -280,6 +312,10 @@ class Exploration:
                 f"{rows:,} samples are more than one download takes ({MAX_EXPORT_ROWS:,}); "
                 "choose a shorter range or fewer series.",
                 rows=rows,
+            )
+        if not rows and (until := expired_until(self.samples.store, window)):
+            raise Invalid(
+                f"The samples before {until:%Y-%m-%d} UTC have expired; only their sums are kept, which charts show."
             )
         return write(self.samples.read(ids, window), series, Format(format))
 
@@ -351,20 +387,42 @@ class Exploration:
                 lines.append(ChartLine(one, titles[one.id], ts_ms, value))
         return lines
 
-    def _buckets(self, series: Sequence[Series], window: Window, step_ms: int, extent: pd.DataFrame) -> list[ChartLine]:
-        titles = short_titles(series)
-        intervals = dict(zip(extent["series_id"], extent["interval_s"].fillna(0.0), strict=True))
-        parts: dict[int, pd.DataFrame] = {}
-        for counters in (False, True):
-            ids = [one.id for one in series if (one.kind == "counter") is counters]
-            if ids:
-                frame = self.readings.buckets(ids, window, step_ms, counters=counters)
-                parts.update(iter(frame.groupby("series_id", sort=False)))
-        return [
-            _bucket_line(one, titles[one.id], parts[one.id], step_ms, intervals[one.id])
-            for one in series
-            if one.id in parts
+    def _summed(self, series: Sequence[Series], window: Window, max_points: int) -> Summed | None:
+        """Buckets from the archive's tiers, where those have a part in this window."""
+        kinds, known = _by_kind(series), self.samples.span([one.id for one in series])
+
+        def fit(first: datetime) -> int:
+            start = max(window.start, min(first, known.start) if known else first)
+            end = min(window.end, known.end) if known else window.end
+            return _fitting_ms((end - start).total_seconds(), len(series), max_points)
+
+        return self.summaries.buckets(kinds[False], kinds[True], window, fit)
+
+    def _buckets(self, series: Sequence[Series], window: Window, step_ms: int) -> pd.DataFrame:
+        parts = [
+            self.readings.buckets(ids, window, step_ms, counters=counters)
+            for counters, ids in _by_kind(series).items()
+            if ids or not counters
         ]
+        return pd.concat(parts, ignore_index=True)
+
+
+def _by_kind(series: Sequence[Series]) -> dict[bool, list[int]]:
+    """Ids of gauges (False) and of counters (True)."""
+    return {kind: [one.id for one in series if (one.kind == "counter") is kind] for kind in (False, True)}
+
+
+def _bucket_lines(
+    series: Sequence[Series], buckets: pd.DataFrame, step_ms: int, extent: pd.DataFrame
+) -> list[ChartLine]:
+    titles = short_titles(series)
+    intervals = dict(zip(extent["series_id"], extent["interval_s"].fillna(0.0), strict=True))
+    parts = dict(iter(buckets.groupby("series_id", sort=False)))
+    return [
+        _bucket_line(one, titles[one.id], parts[one.id], step_ms, intervals[one.id])
+        for one in series
+        if one.id in parts
+    ]
 
 
 def _statistics(series: Sequence[Series], readings: pd.DataFrame) -> pd.DataFrame:
@@ -420,9 +478,13 @@ def _summary(series: Series, part: pd.DataFrame) -> dict[str, Any]:
 
 def _step_ms(extent: pd.DataFrame, max_points: int) -> int:
     """Bucket width so that all lines together stay within `max_points`."""
-    # Few points a line would hide what moves: below this, more points are the smaller evil.
-    budget = max(40, max_points // len(extent))
     span_s = (extent["last"].max() - extent["first"].min()).total_seconds()
+    return _fitting_ms(span_s, len(extent), max_points)
+
+
+def _fitting_ms(span_s: float, lines: int, max_points: int) -> int:
+    # Few points a line would hide what moves: below this, more points are the smaller evil.
+    budget = max(40, max_points // max(lines, 1))
     return next((step for step in STEPS_S if span_s / step < budget), STEPS_S[-1]) * 1000
 
 

@@ -32,6 +32,7 @@ from lib.services.forecasting_jobs import BINS, SERIES
 from lib.store.forecasts import Forecasts, Made, Standing
 from lib.store.readings import Readings
 from lib.store.samples import Samples
+from lib.store.summaries import expired_until
 from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
 
@@ -337,7 +338,8 @@ class Forecasting:
             raise NotEnoughData(
                 f"None of the {held:,} samples in this span is a number (all NaN or infinite); nothing can be foreseen."
                 if held > len(series)
-                else "There are no samples to learn from; collect some first, or choose a longer history."
+                else f"There are no samples to learn from; {self._gone(start, end)}collect some first, or choose a "
+                "longer history."
                 if not held
                 else "There is one sample, or none that is complete yet; a forecast takes a history of at least "
                 f"{history.LEAST_ROWS} values.",
@@ -381,6 +383,10 @@ class Forecasting:
         """Bin numbers since 1970 and the mean of each, counters as rate per second."""
         frame = self.readings.buckets([series.id], window, step_s * 1000, counters=series.kind == "counter")
         return unix_ms(frame["ts"]) // (step_s * 1000), frame["mean"].to_numpy(dtype=np.float64)
+
+    def _gone(self, start: datetime, end: datetime) -> str:
+        until = expired_until(self.samples.store, Window(min(start, end), end))
+        return f"those before {until:%Y-%m-%d} UTC have expired and only their sums are kept; " if until else ""
 
     def _came(self, made: Made, series: Series) -> tuple[np.ndarray, np.ndarray]:
         now_ms = to_ms(self.clock()) // (made.step_s * 1000) * made.step_s * 1000

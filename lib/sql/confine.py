@@ -37,9 +37,9 @@ def limit(memory_mb: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("900")
 
 
-def lock(folder: Path) -> bool:
-    """From now on this process opens nothing but what lies in `folder`, and only for reading. Whether the kernel
-    agreed. Call once everything is imported."""
+def lock(*folders: Path) -> bool:
+    """From now on this process opens nothing but what lies in `folders`, and only for reading. Whether the kernel
+    agreed. Call once everything is imported, or name where it is imported from."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -52,13 +52,18 @@ def lock(folder: Path) -> bool:
     rules = libc.syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if rules < 0:
         return False
-    place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
     try:
-        beneath = struct.pack("=Qi", _READ_FILE | _READ_DIR, place)
-        if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, beneath, ctypes.c_uint32(0)) != 0:
-            return False
+        for folder in folders:
+            place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+            try:
+                # Of a file the kernel takes no rights that only folders have.
+                reading = _READ_FILE | (_READ_DIR if folder.is_dir() else 0)
+                beneath = struct.pack("=Qi", reading, place)
+                if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, beneath, ctypes.c_uint32(0)) != 0:
+                    return False
+            finally:
+                os.close(place)
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         return libc.syscall(_RESTRICT, rules, ctypes.c_uint32(0)) == 0
     finally:
-        os.close(place)
         os.close(rules)

@@ -117,18 +117,18 @@ class Archive:
             self._seen = View(version, parts, forgotten)
         return self._seen
 
-    def join(self, cursor: duckdb.DuckDBPyConnection, window: Window | None = None) -> bool:
+    def join(self, cursor: duckdb.DuckDBPyConnection, window: Window | None = None, named: bool = True) -> bool:
         """Let `samples` mean hot and archived ones on this cursor, as of now: a transaction is begun. False when
         nothing of the window is archived or about to be.
 
-        window: what will be asked for at most; files beside it are not opened.
+        window: what will be asked for at most; files beside it are not opened. named False: only the transaction.
         """
         if not self.reach_ms or (window is not None and frames.to_ms(window.start) >= self.reach_ms):
             return False
         cursor.execute("BEGIN")
         view = self.look(cursor)
         parts = view.of(RAW, window)
-        if parts:
+        if parts and named:
             cursor.execute(f"CREATE TEMP VIEW samples AS {self.union(view, parts)}")
         return True
 
@@ -177,6 +177,22 @@ class Archive:
         SELECT series_id, make_timestamp_ms(slot * {step_ms}) AS ts, min(min) AS min, sum(sum) / sum(count) AS mean,
             max(max) AS max, arg_max(last, epoch_ms(ended)) AS last, sum(count)::BIGINT AS count
         FROM partial GROUP BY series_id, slot ORDER BY series_id, ts"""  # noqa: S608 (numbers and names)
+
+    def values(self, cursor: duckdb.DuckDBPyConnection, window: Window) -> str:
+        """A query for series_id and value of what lies in a window, for who does not ask when: of days that lie in it
+        whole the times are not even read. Its parameters: $ids, $start, $end."""
+        wanted = "series_id IN (SELECT unnest($ids::INTEGER[]))"
+        asked = f"{wanted} AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS"
+        view = self.look(cursor)
+        parts = view.of(RAW, window)
+        first, end = -(-frames.to_ms(window.start) // DAY_MS), frames.to_ms(window.end) // DAY_MS
+        whole = [part for part in parts if first <= part.day < end]
+        rest = self.union(view, [part for part in parts if not first <= part.day < end])
+        query = f"SELECT series_id, value FROM ({rest}) WHERE {asked}"  # noqa: S608 (names)
+        if not whole:
+            return query
+        rows = f"SELECT series_id, {encode.decoded('value')} AS value FROM {self.files(view, whole)}"  # noqa: S608
+        return f"{query} UNION ALL SELECT * FROM ({rows}) WHERE {wanted}"  # noqa: S608 (names)
 
     def files(self, view: View, parts: Sequence[Part]) -> str:
         """What follows FROM to read the rows of some files of one tier, without those of removed series."""

@@ -36,6 +36,12 @@ _PATIENCE_S = 10.0
 _open_stores: weakref.WeakValueDictionary[str, Store] = weakref.WeakValueDictionary()
 
 
+def is_open(path: Path) -> bool:
+    """Whether a store of this process has the file: the system's locks do not tell a process of itself."""
+    other = _open_stores.get(str(path.resolve()))
+    return other is not None and not other._closed
+
+
 class State(StrEnum):
     """What the store can do at the moment."""
 
@@ -46,7 +52,6 @@ class State(StrEnum):
 
 class Store:
     """Opened once a process. `read()` lends a cursor; `write()` one inside a transaction, one writer at a time.
-
     Raises StoreBusy while another process has the file. A damaged file is set aside and a fresh one begun with what
     could be read of it; a full disk or a read-only directory still opens, for reading. `health` tells.
     """
@@ -71,8 +76,7 @@ class Store:
         self._reopening = False
         self._generation = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
-        other = _open_stores.get(str(path.resolve()))
-        if other is not None and not other._closed:
+        if is_open(path):
             raise StoreBusy(f"{path} is open in this process already; close that store first.", pid=os.getpid())
         self._open()
         _open_stores[str(path.resolve())] = self
@@ -106,18 +110,21 @@ class Store:
         return size
 
     @contextmanager
-    def read(self, window: Window | None = None, *, archived: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    def read(
+        self, window: Window | None = None, *, archived: bool = True, named: bool = True
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of one's own: a shared one silently returns None under load.
 
         On it `samples` are all there are, hot and archived, as of now. window: what will be asked for at most, which
         spares opening the files of other days. archived False: for who reads other tables, or the hot samples alone.
+        named False: `samples` are the hot ones, for a query that asks the archive for its files; the name takes 1 ms.
         """
         generation = self._generation
         try:
             with self._lend() as cursor:
                 if archived:
                     self._beside.add(cursor)
-                    if self.archive.join(cursor, window):
+                    if self.archive.join(cursor, window, named):
                         self._beside.discard(cursor)
                 yield cursor
         except duckdb.Error as error:
@@ -171,27 +178,6 @@ class Store:
                         cursor.execute("SET memory_limit = '1MB'")
                 finally:
                     cursor.execute(f"SET memory_limit = '{self.memory_mb}MB'")
-
-    def backup(self, target: Path) -> None:
-        """Copy everything as of one moment into a new file, while reading and writing go on.
-
-        Raises StoreError when the copy could not be made; a half-made one is removed.
-        """
-        if target.exists():
-            raise StoreError(f"{target} exists; choose a name that is free.")
-        name = str(target).replace("'", "''")
-        try:
-            with self.read(archived=False) as cursor:
-                cursor.execute(f"ATTACH '{name}' AS copy")
-                try:
-                    here = cursor.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
-                    cursor.execute(f'COPY FROM DATABASE "{here}" TO copy')
-                finally:
-                    cursor.execute("DETACH copy")
-        except BaseException:
-            for file in quarantine.beside(target):
-                file.unlink(missing_ok=True)
-            raise
 
     def close(self) -> None:
         """Let go of the file. Waits for reads and writes that are going; a second time does nothing."""

@@ -17,8 +17,11 @@ from lib.store.tiers import TIERS, VALUES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# One of these is read for a series; more would compress a little better, fewer would be read a little faster.
-_GROUP_ROWS = 122_880
+# One of these is read for a series: half as many would be read half a millisecond a day faster, and take 1% more room;
+# what two series have in common is found within one.
+_GROUP_ROWS = 245_760
+# A page a group: what is packed together is found to be alike, and twenty thousand a page (arrow's own) cost 1%.
+_PAGE_ROWS, _PAGE_BYTES = _GROUP_ROWS, 64 * 2**20
 # The highest: packing a million samples takes a third of a second all the same, and reading no longer.
 _ZSTD_LEVEL = 19
 _ABOUT = b"autoops"
@@ -132,7 +135,7 @@ class _Writer:
     ) -> None:
         self._waiting.append((series_id, ts_ms, count, *(values[name] for name in self.values)))
         self._waiting_rows += series_id.size
-        if self._waiting_rows >= _GROUP_ROWS // 2:
+        if self._waiting_rows >= _GROUP_ROWS:
             self._flush()
 
     def close(self) -> None:
@@ -140,19 +143,24 @@ class _Writer:
         self._writer.close()
 
     def _flush(self, last: bool = False) -> None:
+        """Write whole groups and keep the rest waiting; the last time, write all."""
         if not self._waiting_rows and not (last and self._writer is None):
             return
-        table = self._table()
+        parts = self._waiting or [(np.empty(0, np.int32), *[np.empty(0)] * (len(self.values) + 2))]
+        columns = [None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)]
+        rows = self._waiting_rows if last else self._waiting_rows // _GROUP_ROWS * _GROUP_ROWS
+        table = self._table([None if column is None else column[:rows] for column in columns])
         if self._writer is None:
             self._writer = self._open(table.schema)
         self._writer.write_table(table, row_group_size=_GROUP_ROWS)
-        self._waiting, self._waiting_rows = [], 0
+        # Copies: a view would keep the whole.
+        left = tuple(None if column is None else column[rows:].copy() for column in columns)
+        self._waiting_rows -= rows
+        self._waiting = [left] if self._waiting_rows else []
 
-    def _table(self) -> pa.Table:
+    def _table(self, columns: list[np.ndarray | None]) -> pa.Table:
         import pyarrow as pa
 
-        parts = self._waiting or [(np.empty(0, np.int32), *[np.empty(0)] * (len(self.values) + 2))]
-        columns = [None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)]
         series_id, ts_ms, count = columns[:3]
         assert series_id is not None and ts_ms is not None
         starts = _starts(series_id)
@@ -187,6 +195,8 @@ class _Writer:
             column_encoding=encodings,
             write_statistics=["series_id", "ts"],
             write_page_checksum=True,
+            max_rows_per_page=_PAGE_ROWS,
+            data_page_size=_PAGE_BYTES,
             store_schema=False,
         )
 

@@ -1,4 +1,4 @@
-"""Where archived files lie: a folder of this machine, or a bucket that speaks S3."""
+"""Where archived days and packed models lie: a folder of this machine, or a bucket that speaks S3."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lib.errors import StoreError
 from lib.log import redact
 
 SETTINGS = "AUTOOPS_ARCHIVE_URL, _ENDPOINT, _KEY and _SECRET"
+PARQUET = "*/*.parquet"
 
 
 class Place(Protocol):
@@ -50,9 +51,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class LocalPlace:
-    """A folder. Files appear in it by renaming, so that none is ever half there."""
+    """A folder. Files appear in it by renaming, so that none is ever half there. pattern: what counts as one."""
 
     folder: Path
+    pattern: str = PARQUET
     far = False
 
     def put(self, file: Path, name: str) -> None:
@@ -85,7 +87,7 @@ class LocalPlace:
 
     def sizes(self) -> dict[str, int]:
         return {
-            str(path.relative_to(self.folder)): path.stat().st_size for path in sorted(self.folder.glob("*/*.parquet"))
+            str(path.relative_to(self.folder)): path.stat().st_size for path in sorted(self.folder.glob(self.pattern))
         }
 
     def names(self) -> list[str]:
@@ -112,7 +114,9 @@ class BucketPlace:
         earlier: Path | None = None,
         patience_s: float = 300.0,
         secrets: Sequence[str] = (),
+        pattern: str = PARQUET,
     ) -> None:
+        self.pattern = pattern
         self.root, self.cache, self.cache_bytes = root.strip("/"), cache, cache_bytes
         self.earlier, self.patience_s, self.secrets = earlier, patience_s, [one for one in secrets if one]
         self._open, self._files = open_files, cast(Any, None)
@@ -153,7 +157,7 @@ class BucketPlace:
         listed = {
             name.strip("/").removeprefix(f"{self.root}/"): int(about["size"])
             for name, about in found.items()
-            if name.endswith(".parquet")
+            if name.endswith(Path(self.pattern).suffix)
         }
         return dict(sorted((near | listed).items()))
 
@@ -189,7 +193,7 @@ class BucketPlace:
 
     def _make_room(self, keep: Path) -> None:
         """Readers that have a file open keep it: on unlinking only its name goes."""
-        kept = sorted(_ages(self.cache.glob("*/*.parquet")), reverse=True)
+        kept = sorted(_ages(self.cache.glob(self.pattern)), reverse=True)
         room = self.cache_bytes
         for _, size_bytes, path in kept:
             room -= size_bytes
@@ -237,6 +241,7 @@ def bucket(
     earlier: Path | None = None,
     timeout_s: float = 15.0,
     patience_s: float = 300.0,
+    pattern: str = PARQUET,
 ) -> BucketPlace:
     """A place for `s3://bucket/prefix`. endpoint: of an S3-compatible server; empty: Amazon's. timeout_s: how long it
     may be silent; it is asked twice."""
@@ -246,8 +251,8 @@ def bucket(
             import s3fs
         except ImportError:
             raise StoreError(
-                "An archive in a bucket takes the package s3fs; install it with 'pip install s3fs', or leave "
-                "AUTOOPS_ARCHIVE_URL empty for the data directory."
+                "Keeping files in a bucket takes the package s3fs; install it with 'pip install s3fs', or leave "
+                "AUTOOPS_ARCHIVE_URL and AUTOOPS_MODELS_URL empty for the data directory."
             ) from None
         files = s3fs.S3FileSystem(
             key=key or None,
@@ -273,6 +278,7 @@ def bucket(
         earlier=earlier,
         patience_s=patience_s,
         secrets=(key, secret),
+        pattern=pattern,
     )
 
 

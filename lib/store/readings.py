@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow as pa
 from lib import frames
 from lib.frames import Window
 from lib.store.connection import Store
+from lib.store.samples import NAMED, Samples
 from lib.store.schema import naive, to_frame
 
 _WANTED = """wanted AS (
@@ -59,10 +61,13 @@ class Readings:
 
     def __init__(self, store: Store, gap_factor: float) -> None:
         self.store, self.gap_factor = store, gap_factor
+        self._samples = Samples(store)
 
-    def extent(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+    def extent(
+        self, ids: Sequence[int], window: Window, cursor: duckdb.DuckDBPyConnection | None = None
+    ) -> pd.DataFrame:
         """series_id, count, first, last, min, max (finite values), non_finite, interval_s (mean): one row a series
-        with samples in the window."""
+        with samples in the window. cursor: to be asked as of its transaction, with what `samples` means there."""
         return self._frame(
             f"""WITH {_WANTED}
             SELECT series_id, count(*) AS count, make_timestamp_ms(min(t)) AS first, make_timestamp_ms(max(t)) AS last,
@@ -72,10 +77,13 @@ class Readings:
             FROM wanted GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)
             ids,
             window,
+            cursor,
         )
 
     def few(self, ids: Sequence[int], window: Window, limit: int) -> pd.DataFrame | None:
         """series_id, ts, value as stored, sorted, when there are at most `limit`; else None. One quick look."""
+        if len(ids) <= NAMED:
+            return self._samples.few(ids, window, limit)
         frame = self._frame(
             """SELECT series_id, ts, value FROM samples WHERE series_id IN (SELECT unnest($ids::INTEGER[]))
                 AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS LIMIT $limit""",
@@ -111,6 +119,21 @@ class Readings:
             window,
         )
 
+    def weighed(
+        self, cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], window: Window, step_ms: int, *, counters: bool
+    ) -> pd.DataFrame:
+        """`buckets` to be joined with others, on a cursor of one's own: series_id, slot (start by step), min, max,
+        count, weight, total (of values times weight)."""
+        return self._frame(
+            f"""WITH {_COUNTERS if counters else _GAUGES}
+            SELECT series_id, t // {int(step_ms)} AS slot, min(value) AS min, max(value) AS max, count(*) AS count,
+                sum(weight)::DOUBLE AS weight, sum(value * weight) AS total
+            FROM readings GROUP BY series_id, slot ORDER BY series_id, slot""",  # noqa: S608 (numbers and constants)
+            ids,
+            window,
+            cursor,
+        )
+
     def statistics(self, ids: Sequence[int], window: Window, *, counters: bool) -> pd.DataFrame:
         """series_id, count, min, mean, max, last, p50, p95, peak_ts: one row a series with a reading."""
         return self._frame(
@@ -126,17 +149,18 @@ class Readings:
 
     def quantile(self, ids: Sequence[int], window: Window, share: float) -> pd.DataFrame:
         """series_id, value: the quantile (0 to 1, interpolated) of each gauge's finite values; one row a series."""
-        return self._frame(
-            # FILTER takes three quarters of the time WHERE does.
-            """SELECT * FROM (
-                SELECT series_id, quantile_cont(value, $share::DOUBLE) FILTER (isfinite(value)) AS value FROM samples
-                WHERE series_id IN (SELECT unnest($ids::INTEGER[]))
-                    AND ts >= $start::TIMESTAMP_MS AND ts < $end::TIMESTAMP_MS GROUP BY series_id)
-            WHERE value IS NOT NULL ORDER BY series_id""",
-            ids,
-            window,
-            share=share,
-        )
+        edges = {"start": naive(window.start), "end": naive(window.end)}
+        with self.store.read(window, named=False) as cursor:
+            values = self.store.archive.values(cursor, window)
+            return to_frame(
+                cursor,
+                # FILTER takes three quarters of the time WHERE does.
+                f"""SELECT * FROM (
+                    SELECT series_id, quantile_cont(value, $share::DOUBLE) FILTER (isfinite(value)) AS value
+                    FROM ({values}) GROUP BY series_id)
+                WHERE value IS NOT NULL ORDER BY series_id""",  # noqa: S608 (names)
+                {"ids": list(ids), **edges, "share": share},  # type: ignore[arg-type]
+            )
 
     def missing(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """series_id, missing: values that are no number, and samples the gaps would have held."""
@@ -146,6 +170,33 @@ class Readings:
                 WHERE gap GROUP BY series_id)
             SELECT series_id, (count(*) FILTER (NOT isfinite(value)) + coalesce(any_value(held), 0))::BIGINT AS missing
             FROM wanted LEFT JOIN held USING (series_id) GROUP BY series_id ORDER BY series_id""",  # noqa: S608
+            ids,
+            window,
+        )
+
+    def quality(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, count, first, last, interval_s (median), low, high, repeated (moments stored twice), resets (steps
+        down) and reset_at (the last one): one row a series with samples in the window."""
+        return self._frame(
+            f"""WITH {_WANTED}, stepped AS (
+                SELECT series_id, t, value, t - lag(t) OVER ordered AS step, value - lag(value) OVER ordered AS increase
+                FROM wanted WINDOW ordered AS (PARTITION BY series_id ORDER BY t))
+            SELECT series_id, count(*) AS count, make_timestamp_ms(min(t)) AS first, make_timestamp_ms(max(t)) AS last,
+                median(step) / 1000.0 AS interval_s, min(value) FILTER (isfinite(value)) AS low,
+                max(value) FILTER (isfinite(value)) AS high, count(*) FILTER (step = 0) AS repeated,
+                count(*) FILTER (increase < 0) AS resets,
+                make_timestamp_ms(max(t) FILTER (increase < 0)) AS reset_at
+            FROM stepped GROUP BY series_id ORDER BY series_id""",  # noqa: S608 (constants)
+            ids,
+            window,
+        )
+
+    def pauses(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
+        """series_id, start (the last sample before), end (the first after it): every gap inside the window, by time."""
+        return self._frame(
+            f"""WITH {_WANTED}, {_steps("wanted")}
+            SELECT series_id, make_timestamp_ms((t - step)::BIGINT) AS start, make_timestamp_ms(t) AS "end"
+            FROM gapped WHERE gap ORDER BY t, series_id""",  # noqa: S608 (constants)
             ids,
             window,
         )
@@ -217,10 +268,19 @@ class Readings:
         with self.store.read(window) as cursor:
             return cursor.sql(query, params={**parameters, **edges}).to_arrow_table()
 
-    def _frame(self, query: str, ids: Sequence[int], window: Window, **more: Any) -> pd.DataFrame:
+    def _frame(
+        self,
+        query: str,
+        ids: Sequence[int],
+        window: Window,
+        cursor: duckdb.DuckDBPyConnection | None = None,
+        **more: Any,
+    ) -> pd.DataFrame:
         edges = {"start": naive(window.start), "end": naive(window.end)}
         parameters: dict[str, Any] = {"ids": list(ids), **edges, **more}
         if "$factor" in query:
             parameters["factor"] = self.gap_factor
+        if cursor is not None:
+            return to_frame(cursor, query, parameters)  # type: ignore[arg-type]
         with self.store.read(window) as cursor:
             return to_frame(cursor, query, parameters)  # type: ignore[arg-type]

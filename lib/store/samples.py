@@ -32,8 +32,9 @@ _RANGE = (
 )
 
 # Up to so many series by name in the query, in no order: half the time of the above, most of which is planning.
-_NAMED = 8
+NAMED = 12
 _NAMED_RANGE = _RANGE.replace("(SELECT unnest(?::INTEGER[]))", "({})")
+_UTC_MS = pd.DatetimeTZDtype("ms", "UTC")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Samples:
             known.add(made)
             for series_id, (first, last) in batch.spans.items():
                 known.widen(series_id, first, last)
+            known.recent.grow(batch.ids, batch.starts, batch.ends, batch.ts, batch.value)
         return Appended(written, sum(block.ts_ms.size for block in blocks) - written)
 
     def find(
@@ -140,20 +142,53 @@ class Samples:
             stats.append(SeriesStats(series, count, _moment(first), _moment(last), value))
         return stats
 
+    def span(self, ids: Sequence[int]) -> Window | None:
+        """From the first to the last sample of these, as memory knows it; samples that have expired do not count."""
+        known = self.known().spans
+        spans = [known[one] for one in ids if one in known]
+        if not spans:
+            return None
+        return Window(frames.from_ms(min(one[0] for one in spans)), frames.from_ms(max(one[1] for one in spans)))
+
     def read(self, ids: Sequence[int], window: Window) -> pd.DataFrame:
         """Raw samples: series_id, ts, value. NaN (stale markers too) and Inf come as stored."""
-        edges = [naive(window.start), naive(window.end)]
+        frame = self.few(ids, window) if 0 < len(ids) <= NAMED else None
+        if frame is not None:
+            return frame
         with self.store.read(window) as cursor:
-            if 0 < len(ids) <= _NAMED:
-                named = ",".join(str(int(one)) for one in ids)
-                return _sorted(
-                    cursor.execute(f"SELECT series_id, ts, value {_NAMED_RANGE.format(named)}", edges).fetchnumpy()
-                )
             return to_frame(
                 cursor,
                 f"SELECT series_id, ts, value {_RANGE} ORDER BY series_id, ts",  # noqa: S608 (constant)
-                [list(ids), *edges],
+                [list(ids), naive(window.start), naive(window.end)],
             )
+
+    def few(self, ids: Sequence[int], window: Window, limit: int | None = None) -> pd.DataFrame | None:
+        """`read` of a handful of series, from memory where they were read before and the window reaches to now; None
+        when there are more samples than `limit`."""
+        known = self.known()
+        ids = sorted(dict.fromkeys(int(one) for one in ids))
+        start_ms, end_ms = frames.to_ms(window.start), frames.to_ms(window.end)
+        runs = known.recent.get(ids, start_ms, end_ms)
+        if runs is not None:
+            return _joined(ids, runs, limit)
+        mark = known.recent.mark()
+        newest = [known.spans.get(one, _NO_SPAN)[1] < end_ms for one in ids]
+        most = "" if limit is None else f" LIMIT {limit + 1}"
+        named = ",".join(str(one) for one in ids) or "NULL"
+        with self.store.read(window) as cursor:
+            rows = cursor.execute(
+                f"SELECT series_id, ts, value {_NAMED_RANGE.format(named)}{most}",
+                [naive(window.start), naive(window.end)],
+            ).fetchnumpy()
+        if limit is not None and rows["value"].size > limit:
+            return None
+        series_id, ts_ms, value = _in_order(rows)
+        edges = np.searchsorted(series_id, [*ids, 2**31])
+        for number, one in enumerate(ids):
+            if newest[number]:
+                part = slice(edges[number], edges[number + 1])
+                known.recent.keep(mark, one, start_ms, ts_ms[part], value[part])
+        return _framed(series_id, ts_ms, value)
 
     def buckets(self, ids: Sequence[int], window: Window, step_s: float) -> pd.DataFrame:
         """series_id, ts (bucket start), min, mean, max, last, count. Empty buckets have no row.
@@ -393,13 +428,29 @@ def _parts(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[da
         yield part
 
 
-def _sorted(rows: dict[str, np.ndarray]) -> pd.DataFrame:
-    """series_id, ts, value as DuckDB gave them, in order."""
-    series_id, ts, value = rows["series_id"], rows["ts"].astype("datetime64[ms]", copy=False), rows["value"]
-    if not ((np.diff(series_id) > 0) | ((np.diff(series_id) == 0) & (np.diff(ts).view(np.int64) > 0))).all():
-        order = np.lexsort((ts, series_id))
-        series_id, ts, value = series_id[order], ts[order], value[order]
-    zoned = pd.array(ts, dtype=pd.DatetimeTZDtype("ms", "UTC"))
+def _in_order(rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """series_id, ts_ms, value as DuckDB gave them, sorted by both."""
+    series_id, value = rows["series_id"], rows["value"]
+    ts_ms = rows["ts"].astype("datetime64[ms]", copy=False).view(np.int64)
+    if not ((series_id[1:] > series_id[:-1]) | ((series_id[1:] == series_id[:-1]) & (ts_ms[1:] > ts_ms[:-1]))).all():
+        order = np.lexsort((ts_ms, series_id))
+        series_id, ts_ms, value = series_id[order], ts_ms[order], value[order]
+    return series_id, ts_ms, value
+
+
+def _joined(ids: Sequence[int], runs: list[tuple[np.ndarray, np.ndarray]], limit: int | None) -> pd.DataFrame | None:
+    sizes = [ts_ms.size for ts_ms, _ in runs]
+    if limit is not None and sum(sizes) > limit:
+        return None
+    if len(runs) == 1:
+        return _framed(np.full(sizes[0], ids[0], np.int32), *runs[0])
+    series_id = np.repeat(np.array(ids, np.int32), sizes)
+    ts_ms = np.concatenate([run[0] for run in runs]) if runs else np.empty(0, np.int64)
+    return _framed(series_id, ts_ms, np.concatenate([run[1] for run in runs]) if runs else np.empty(0))
+
+
+def _framed(series_id: np.ndarray, ts_ms: np.ndarray, value: np.ndarray) -> pd.DataFrame:
+    zoned = pd.array(ts_ms.view("datetime64[ms]"), dtype=_UTC_MS)
     return pd.DataFrame({"series_id": series_id, "ts": zoned, "value": value}, copy=False)
 
 

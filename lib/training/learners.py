@@ -13,6 +13,8 @@ from lib.training.portable import IDENTITY, SIGMOID, SOFTMAX, Predictor
 from lib.training.schema import Task
 
 MOST_ROUNDS = 3000
+# Fewer are no model worth its place.
+LEAST_ROUNDS = 8
 # Of the rows a fold learns from, the share that says when to stop; never rows the fold is scored on.
 STOPPING_SHARE = 0.15
 _PATIENCE_TIMES = 3.0
@@ -158,7 +160,7 @@ def _histogram(
     made(**options, early_stopping=False, max_iter=probe).fit(values, target, sample_weight=weight)
     each = max(1e-4, (began - setting.left_s()) / probe)
     affordable = int(0.7 * setting.left_s() / each)
-    if affordable < min(wanted, 20):
+    if affordable < min(wanted, LEAST_ROUNDS):
         raise OutOfTime
     model = made(**options, **rest, max_iter=min(wanted, affordable)).fit(values, target, sample_weight=weight)
     return portable.of_histogram(model, setting.link), int(model.n_iter_)
@@ -228,7 +230,7 @@ def _xgboost(
         callbacks=[Deadline()],
         verbose_eval=False,
     )
-    if setting.left_s() < 0.05 and booster.num_boosted_rounds() < 20:
+    if setting.left_s() < 0.05 and booster.num_boosted_rounds() < LEAST_ROUNDS:
         raise OutOfTime
     rounds = booster.best_iteration + 1
     return portable.of_booster(booster[:rounds], setting.width, 0.0, setting.link), rounds

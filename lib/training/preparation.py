@@ -63,6 +63,10 @@ def _words(column: pd.Series) -> np.ndarray:
     if column.dtype.kind == "f":
         plain = column.to_numpy()
         said = [None if v != v else (str(int(v)) if v == int(v) else repr(float(v))) for v in _finite(plain)]
+    elif isinstance(column.dtype, pd.StringDtype):
+        texts = column.to_numpy(dtype=object, copy=True)
+        texts[column.isna().to_numpy()] = None
+        return texts
     else:
         gone = column.isna().to_numpy()
         said = [None if lost else str(value) for value, lost in zip(column.tolist(), gone, strict=True)]

@@ -31,6 +31,8 @@ _FINISH_SHARE, _FINISH_S_EACH_1000 = 0.04, 0.12
 _MOST_FINISH_SHARE = 0.2
 # What one candidate may take of the budget.
 _CANDIDATE_SHARE = 0.2
+# The first few may take more: on a large table better one boosted model than none.
+_EARLY, _EARLY_SHARE = 3, 0.5
 _CACHE_BYTES = 400_000_000
 _POOL = 14
 # A search that is no better on the folds done than this many of the best is not finished.
@@ -223,7 +225,8 @@ class _Training:
         started = self.now()
         whole, longest = self.deadline - self.began, 0.0
         # The first must come to an end, whatever the budget.
-        until = self.deadline if first else min(self.deadline, started + _CANDIDATE_SHARE * whole)
+        share_of = _EARLY_SHARE if len(self.trials) < _EARLY else _CANDIDATE_SHARE
+        until = self.deadline if first else min(self.deadline, started + share_of * whole)
         for fold in self.folds:
             each = (self.now() - started) / max(1, len(trial.parts))
             remaining = len(self.folds) - len(trial.parts)

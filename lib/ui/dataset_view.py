@@ -150,7 +150,7 @@ def facts(one: Listed) -> None:
     rows = head.rejected.get("rows") or []
     if rows:
         count = head.rejected["count"]
-        with st.expander(f"{count:,} lines could not be read", icon=":material/warning:"):
+        with st.expander(f"Lines that could not be read: {count:,}", icon=":material/warning:"):
             st.dataframe(
                 pd.DataFrame(rows, columns=["line", "reason"]),
                 column_config={"line": st.column_config.NumberColumn("Line", format="%d"), "reason": "Why"},

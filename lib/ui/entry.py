@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -44,6 +48,7 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     # Links are printed with the port that was asked for, unless a setting says how the world sees us.
     settings()
     os.environ.setdefault("AUTOOPS_PUBLIC_URL", f"http://localhost:{st.get_option('server.port')}")
+    _answer_at_once(int(st.get_option("server.port")))
     made = None
     try:
         made = await anyio.to_thread.run_sync(runtime.app)
@@ -54,6 +59,22 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     finally:
         if made is not None:
             await anyio.to_thread.run_sync(made.stop)
+
+
+def _answer_at_once(port: int) -> None:
+    """Switch Nagle's algorithm off on the socket the server is about to listen on; what it accepts inherits that.
+
+    asyncio does so for sockets that say they are TCP, and Streamlit's does not say so. An answer, written as head and
+    body, then waits 40 ms for the caller to acknowledge the head.
+    """
+    with contextlib.suppress(OSError):
+        for place in Path("/dev/fd").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                if stat.S_ISSOCK(os.fstat(int(place.name)).st_mode):
+                    with socket.socket(fileno=os.dup(int(place.name))) as held:
+                        inet = held.family in (socket.AF_INET, socket.AF_INET6)
+                        if inet and held.getsockname()[1] == port:
+                            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def on_script_error(error: Exception) -> bool:

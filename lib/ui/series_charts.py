@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_MARKS = 60
 MOST_NOTES = 30
 _MUTED, _SAID = "#6878a8", "#b0643c"
+TIERS = {"5m": "5 minutes", "1h": "1 hour"}
 # Contributors beyond these moved along; marking their charts too would paint every chart of the host red.
 FOREMOST = 3
 
@@ -53,6 +54,7 @@ def lines(
     alt = (
         f"{title} from {data.window.start:%Y-%m-%d %H:%M} to {data.window.end:%Y-%m-%d %H:%M} UTC, "
         f"{len(data.lines)} series, anomalies marked: {len(marks)}."
+        + (f" {_tiers(data).capitalize()}." if data.tiers else "")
     )
     charts.layout(figure, unit=data.unit, alt=alt, height=420)
     charts.calm(figure)
@@ -123,11 +125,23 @@ def describe(data: ChartData) -> str:
         )
     else:
         parts.append(f"all {data.samples:,} samples")
+    if data.tiers:
+        parts.append(_tiers(data))
     parts.append("lines break where samples are missing")
     if data.non_finite:
         parts.append(f"{data.non_finite:,} values that are no number (NaN, Inf) left out")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
+
+
+def _tiers(data: ChartData) -> str:
+    """Where what is drawn comes from when it is not samples alone."""
+    sums = " and ".join(TIERS[tier] for tier in data.tiers)
+    if not data.expired:
+        return f"archived days drawn from their sums of {sums}"
+    days = "1 day have" if data.expired == 1 else f"{data.expired} days have"
+    rates = ", a counter's rate is the mean over each" if data.rate else ""
+    return f"samples of {days} expired and are drawn from sums of {sums}{rates}"
 
 
 def nothing_drawn(data: ChartData) -> str:

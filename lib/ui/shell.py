@@ -32,6 +32,9 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
     "Learn": [
         ("pages/learn/datasets.py", "Datasets", ":material/dataset:", "datasets", Permission.DATASETS),
         ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),
+        ("pages/learn/models.py", "Models", ":material/deployed_code:", "models", Permission.MODELS),
+        ("pages/learn/predict.py", "Predict", ":material/online_prediction:", "predict", Permission.MODELS),
+        ("pages/learn/drift.py", "Drift", ":material/moving:", "drift", Permission.MODELS),
     ],
     "Act": [
         ("pages/act/chat.py", "Chat", ":material/chat:", "chat", Permission.CHAT),

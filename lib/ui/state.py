@@ -12,6 +12,7 @@ _GUEST = "guest"
 _TICKET = "cookie_ticket"
 _LEFT = "signed_out"
 _READING = "text_found"
+_WAITING = "question_waiting"
 
 
 def token() -> str | None:
@@ -102,6 +103,16 @@ def reading_of(text: str) -> Any:
     """What was found in this very text; None for another one."""
     known, found = st.session_state.get(_READING, (None, None))
     return found if known == hash(text) else None
+
+
+def hold_question(question: str) -> None:
+    """A question that waits until its writer has seen what would be sent."""
+    st.session_state[_WAITING] = question
+
+
+def held_question() -> str:
+    """The waiting question, once; empty when none waits."""
+    return st.session_state.pop(_WAITING, "")
 
 
 def promql() -> tuple[int, str] | None:

@@ -6,7 +6,7 @@ from lib.auth.actor import Permission
 from lib.chat.events import Evidence, Text
 from lib.errors import AppError
 from lib.services.conversations import Entry
-from lib.ui import chat_view, guard, runtime, state
+from lib.ui import chat_history, chat_privacy, chat_view, guard, runtime, state
 from lib.ui.text import plain
 
 actor = guard.require(Permission.CHAT)
@@ -14,10 +14,15 @@ app = runtime.app()
 
 header = st.container(horizontal=True, vertical_alignment="bottom")
 conversation, entries = chat_view.chosen(app, actor)
-chat_view.engine(app.assistant.status(actor))
+status = app.assistant.status(actor)
+chat_view.engine(status)
+look_first = chat_privacy.wants_to_see(status.leaves)
 
+again = False
 for number, entry in enumerate(entries):
-    chat_view.said(entry, number)
+    chat_view.said(app, actor, entry, number)
+if entries:
+    again = chat_history.judge(app, actor, entries[-1])
 
 question = st.chat_input("Ask about metrics, hosts and anomalies", key="chat_question", submit_mode="stop")
 if not entries:
@@ -27,17 +32,24 @@ if not entries:
     if question:
         welcome.empty()
 
-if question:
+offline = False
+if look_first and not again and (question := question or state.held_question()):
+    shown = app.assistant.preview(actor, question, conversation, entries)
+    choice = chat_privacy.ask(question, shown) if shown else chat_privacy.SEND
+    offline = choice == chat_privacy.STAY
+    question = question if choice in (chat_privacy.SEND, chat_privacy.STAY) else None
+
+if question or again:
     with st.chat_message("user"):
-        st.markdown(plain(question, 2000))
+        st.markdown(plain(question or chat_view.last_question(entries), 2000))
     with st.chat_message("assistant"):
         events: list = []
         asked_at = app.clock()
         try:
-            answer = app.assistant.answer(actor, question, conversation, entries)
-            state.chat_began(question)
+            answer = app.assistant.answer(actor, question or "", conversation, entries, offline=offline, again=again)
+            state.chat_began(question or "")
             st.write_stream(chat_view.stream(answer, events))
-            done = chat_view.ended(events, "new")
+            done = chat_view.ended(app, actor, events, f"{len(entries) + 1}")
         except AppError as error:
             done = None
             st.error(plain(error.message), icon=":material/error:")
@@ -45,11 +57,14 @@ if question:
     if done and done.conversation_id is not None:
         conversation = done.conversation_id
         st.query_params.from_dict({chat_view.IN_URL: str(conversation)})
+        if again:
+            st.rerun()
+        chat_history.judge(app, actor, app.assistant.messages(actor, conversation)[-1])
     elif done and actor.id is None:
         words = "".join(event.text for event in events if isinstance(event, Text))
         cards = tuple(event for event in events if isinstance(event, Evidence))
         state.guest_chat().extend(
-            [Entry("user", question, asked_at), Entry("assistant", words, app.clock(), done.provider, cards)]
+            [Entry("user", question or "", asked_at), Entry("assistant", words, app.clock(), done.provider, cards)]
         )
 
 with header:
@@ -59,5 +74,5 @@ with header:
         state.guest_chat().clear()
         st.rerun()
     if actor.id is not None:
-        chat_view.history(app, actor, conversation)
+        chat_history.show(app, actor, conversation)
 st.caption(f"As of {chat_view.as_of(app)}.")

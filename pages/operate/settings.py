@@ -5,7 +5,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.settings import LlmMode
-from lib.ui import archive_view, guard, refusal, runtime
+from lib.ui import archive_view, backup_view, guard, refusal, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MANAGE_SETTINGS)
@@ -33,6 +33,9 @@ with st.form("settings_form"):
         key="set_llm_mode",
         format_func=lambda one: MODES[one],
     )
+    covered = st.toggle(
+        "Hosts and label values go to a model under made-up names", settings.llm_pseudonyms, key="set_llm_pseudonyms"
+    )
     guests = st.toggle("Guests may look around the demo", settings.guests, key="set_guests")
     interval = st.number_input(
         "Seconds between collections", 1.0, 86400.0, float(settings.collect_interval_s), 1.0, key="set_interval"
@@ -40,7 +43,7 @@ with st.form("settings_form"):
     saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
 if saved:
     with refusal.shown():
-        wanted = {"llm_mode": mode, "guests": guests, "collect_interval_s": interval}
+        wanted = {"llm_mode": mode, "llm_pseudonyms": covered, "guests": guests, "collect_interval_s": interval}
         for key in (key for key, value in wanted.items() if value != getattr(settings, key)):
             configuration.change(actor, key, wanted[key])
         st.rerun()
@@ -61,6 +64,9 @@ elif st.button("Test all providers", icon=":material/network_check:", key="test_
 
 st.subheader("Archive", anchor=False)
 archive_view.show(app, actor)
+
+st.subheader("Backup", anchor=False)
+backup_view.show(app, actor)
 
 st.subheader("Everything", anchor=False)
 search = st.text_input("Search", key="settings_search", placeholder="name or meaning", live=True)

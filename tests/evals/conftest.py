@@ -1,31 +1,21 @@
-"""One small world for all questions; nothing in it changes."""
+"""Two worlds for all questions; nothing in them changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from lib.app import build
-from lib.settings import LlmMode, Settings
-from tests.evals.truth import Truth
-from tests.evals.world import NOW, World, build_world
+from tests.evals import ask as asking
+from tests.evals.demo import DemoWorld
+from tests.evals.truth import Facts, Truth
+from tests.evals.world import World, build_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An app over a real store, at a fixed moment, with no provider."""
-    place: Path = tmp_path_factory.mktemp("world")
-    settings = Settings(
-        data_dir=place / "data",
-        models_dir=place / "models",
-        demo=False,
-        database_url="",
-        llm_mode=LlmMode.OFFLINE,
-        log_level="WARNING",
-    )
-    app = build(settings, lambda: NOW)
+    """An app over a small store, at a fixed moment, with no provider."""
+    app = asking.offline_app(tmp_path_factory.mktemp("world"))
     yield build_world(app)
     app.stop()
 
@@ -33,3 +23,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def truth(world: World) -> Truth:
     return Truth(world.blocks)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoWorld]:
+    """The bundled history in an app of its own."""
+    made = asking.demo_world(tmp_path_factory.mktemp("demo"))
+    yield made
+    made.app.stop()
+
+
+@pytest.fixture(scope="module")
+def facts(demo: DemoWorld) -> Facts:
+    return asking.facts(demo)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from lib.chat.events import Done, Error, Event, Evidence, Text
+from lib.chat.grounding import unsupported
 from tests.evals.truth import Truth, moment
 from tests.evals.world import World
 
@@ -26,6 +28,9 @@ _NO_QUANTITY = re.compile(
     r"\b\d+ (?:d|h|min|s)(?: \d+ (?:d|h|min|s))?(?: ago| §)",
     re.MULTILINE,
 )
+
+
+_SPAN = re.compile(r"\b\d+ (?:d|h|min|s) \d+ (?:d|h|min|s)\b")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ def problems(answer: Answer, expect: dict[str, Any], world: World, truth: Truth)
         found += [f"option {o!r} is missing" for o in expect.get("back", ()) if o not in answer.text]
         found += [f"answered: {card.query}" for card in answer.evidence if card.rows]
         return found + [f"stated {q}" for q in quantities(answer.text)]
+    if "approval" in expect:
+        return found + _approval(answer, expect)
+    if "sql" in expect:
+        found += _asked(answer, expect, truth)
     if "number" in expect:
         found += _count(answer, expect)
     if "anomaly" in expect:
@@ -108,6 +117,66 @@ def _window(answer: Answer, wanted: list[str]) -> list[str]:
         return ["no window in the evidence"]
     seen = (pd.Timestamp(card.window_start), pd.Timestamp(card.window_end))
     return [] if seen == (start, end) else [f"window is {seen}, right is {(start, end)}"]
+
+
+def _approval(answer: Answer, expect: dict[str, Any]) -> list[str]:
+    """A command waits, with exactly these arguments; nothing else of it is judged."""
+    card = next((card for card in answer.evidence if card.links.get("proposal")), None)
+    if card is None:
+        return ["nothing waits for approval"]
+    action, wanted = expect["approval"], expect.get("arguments", {})
+    found = [] if card.query.startswith(f"{action}(") else [f"{card.query} is not {action}"]
+    row = card.table[0]
+    return found + [f"{k} is {row.get(k)!r}, right is {v!r}" for k, v in wanted.items() if str(row.get(k)) != str(v)]
+
+
+def _asked(answer: Answer, expect: dict[str, Any], truth: Truth) -> list[str]:
+    """Against rows of independent SQL. The first number is what was asked for and stands in bold; all other cells of
+    the rows are said somewhere."""
+    rows = truth.query(expect["sql"])
+    assert rows, f"the expectation gives no rows: {expect['sql']}"
+    cells = [cell for row in rows for cell in row]
+    stated = quantities(answer.text)
+    found: list[str] = []
+    head = next((cell for cell in cells if isinstance(cell, int | float)), None)
+    if head is not None:
+        bold = [one for span in re.findall(r"\*\*[^*]+\*\* \[\d+\]", answer.text) for one in quantities(span)]
+        fits = [one for one in bold if close(one.value, float(head))]
+        found += [] if fits else [f"the number {head:g} is not the answer, but {[one.value for one in bold]}"]
+        unit = expect.get("unit", "")
+        found += [] if not fits or any(one.unit == unit for one in fits) else [f"unit {fits[0].unit!r} is not {unit!r}"]
+    for cell in cells:
+        if isinstance(cell, int | float):
+            found += [] if any(close(q.value, float(cell)) for q in stated) else [f"{cell:g} is missing"]
+        elif isinstance(cell, datetime):
+            found += [] if f"{cell:%Y-%m-%d %H:%M}" in answer.text else [f"the moment {cell} is missing"]
+        elif cell not in answer.text:
+            found.append(f"{cell!r} is missing")
+    cards = answer.evidence
+    if "window" in expect:
+        wanted = tuple(moment(text) for text in expect["window"])
+        seen = [(pd.Timestamp(c.window_start), pd.Timestamp(c.window_end)) for c in cards if c.window_start]
+        found += [] if wanted in seen else [f"window is {seen}, right is {wanted}"]
+    if "source" in expect and not any(expect["source"] in f"{c.query} {c.source} {c.formula}" for c in cards):
+        found.append(f"no evidence names {expect['source']}")
+    return found if cards else [*found, "no evidence"]
+
+
+def invented(answer: Answer, question: str) -> list[str]:
+    """Numbers that nothing the tools gave holds, or that carry no mark of evidence."""
+    given = [
+        {"table": list(card.table), "values": dict(card.values), "rows": card.rows, "total": card.total}
+        for card in answer.evidence
+    ]
+    bare = [f"{q.value:g}" for q in quantities(answer.text) if not q.cited]
+    return bare + list(unsupported(_SPAN.sub(_in_seconds, answer.text), given, question))
+
+
+def _in_seconds(match: re.Match[str]) -> str:
+    """ "1 h 5 min" as the seconds the evidence holds."""
+    sizes = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+    parts = re.findall(r"(\d+) (d|h|min|s)", match[0])
+    return f"{sum(int(count) * sizes[unit] for count, unit in parts)} "
 
 
 def _count(answer: Answer, expect: dict[str, Any]) -> list[str]:

@@ -10,35 +10,42 @@ from typing import Any
 import pytest
 
 from lib.auth.actor import GUEST
-from lib.services.conversations import Entry
-from tests.evals.score import Answer, collect, problems
-from tests.evals.truth import Truth
-from tests.evals.world import NOW, World
+from tests.evals import ask as asking
+from tests.evals.demo import DemoWorld
+from tests.evals.score import invented, problems
+from tests.evals.truth import Facts, Truth
+from tests.evals.world import World
 
-GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text())
-CASES = [pytest.param(case, ask, id=f"{case['type']}: {ask}"[:80]) for case in GOLDEN for ask in case["ask"]]
-
-
-def ask(world: World, question: str, before: list[str]) -> Answer:
-    history: list[Entry] = []
-    for earlier in before:
-        answer = collect(list(world.app.assistant.answer(GUEST, earlier, history=history)))
-        history += [
-            Entry("user", earlier, NOW),
-            Entry("assistant", answer.text, NOW, "offline", answer.evidence),
-        ]
-    return collect(list(world.app.assistant.answer(GUEST, question, history=history)))
+HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize(("case", "question"), CASES)
-def test_answer_is_right_cited_or_refused(case: dict[str, Any], question: str, world: World, truth: Truth) -> None:
+def cases(name: str) -> list[Any]:
+    known: list[dict[str, Any]] = json.loads((HERE / name).read_text())
+    return [pytest.param(case, ask, id=f"{case['type']}: {ask}"[:80]) for case in known for ask in case["ask"]]
+
+
+@pytest.mark.parametrize(("case", "question"), cases("golden.json"))
+def test_answer_over_the_demo_is_right_cited_or_refused(
+    case: dict[str, Any], question: str, demo: DemoWorld, facts: Facts
+) -> None:
+    actor = asking.person(demo, case.get("as", ""))
+    answer, _, _ = asking.ask(demo.app, actor, question, case.get("before", []))
+    assert problems(answer, case["expect"], demo, facts) == [], answer.text
+    assert invented(answer, question) == [], answer.text
+
+
+@pytest.mark.parametrize(("case", "question"), cases("small.json"))
+def test_answer_over_a_small_world_is_right_cited_or_refused(
+    case: dict[str, Any], question: str, world: World, truth: Truth
+) -> None:
     asked = question.format(id0=world.anomalies[0].id) if "{id" in question else question
-    answer = ask(world, asked, case.get("before", []))
+    answer, _, _ = asking.ask(world.app, GUEST, asked, case.get("before", []))
     assert problems(answer, case["expect"], world, truth) == [], answer.text
 
 
 def test_set_is_wide_enough() -> None:
-    phrasings = Counter(case["type"] for case in GOLDEN for _ in case["ask"])
+    golden = json.loads((HERE / "golden.json").read_text())
+    phrasings = Counter(case["type"] for case in golden for _ in case["ask"])
     assert sum(phrasings.values()) >= 160
-    assert len(phrasings) >= 12
-    assert sum(count for kind, count in phrasings.items() if kind in ("refuse", "unknown", "no data")) >= 40
+    assert len(phrasings) >= 40
+    assert sum(count for kind, count in phrasings.items() if kind.startswith("refuse")) >= 40

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 
@@ -14,6 +16,74 @@ LINE = ["host", "part", "ts", "value"]
 
 def moment(text: str) -> pd.Timestamp:
     return pd.Timestamp(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+_SQL = """
+CREATE VIEW rates AS
+    SELECT * REPLACE (CASE WHEN value < before THEN value ELSE value - before END / seconds AS value) FROM (
+        SELECT *, lag(value) OVER w AS before, lag(ts) OVER w AS prev,
+            date_diff('millisecond', lag(ts) OVER w, ts) / 1000.0 AS seconds
+        FROM samples WINDOW w AS (PARTITION BY metric, host, labels ORDER BY ts))
+    WHERE seconds <= 2.5 * $step;
+CREATE MACRO gauge(m, a, b) AS TABLE
+    SELECT * FROM samples WHERE metric = m AND ts >= a::TIMESTAMP AND ts < b::TIMESTAMP;
+CREATE MACRO rate(m, a, b) AS TABLE
+    SELECT * FROM rates WHERE metric = m AND prev >= a::TIMESTAMP AND ts < b::TIMESTAMP;
+CREATE MACRO cpu_busy(a, b) AS TABLE
+    SELECT host, ts, 100 * (1 - sum(value) FILTER (mode IN ('idle', 'iowait')) / sum(value)) AS value
+    FROM rate('node_cpu_seconds_total', a, b) GROUP BY host, ts;
+CREATE MACRO cpu_mode(m, a, b) AS TABLE
+    SELECT host, ts, 100 * sum(value) FILTER (mode = m) / sum(value) AS value
+    FROM rate('node_cpu_seconds_total', a, b) GROUP BY host, ts;
+CREATE MACRO used(a, b) AS TABLE
+    SELECT x.host, x.ts, 100 * (1 - x.value / y.value) AS value
+    FROM gauge('node_memory_MemAvailable_bytes', a, b) x
+    JOIN gauge('node_memory_MemTotal_bytes', a, b) y USING (host, ts);
+CREATE MACRO disk_used(a, b) AS TABLE
+    SELECT x.host, x.mountpoint, x.ts, 100 * (1 - x.value / y.value) AS value
+    FROM gauge('node_filesystem_avail_bytes', a, b) x
+    JOIN gauge('node_filesystem_size_bytes', a, b) y USING (host, mountpoint, ts);
+CREATE MACRO summed(m, a, b) AS TABLE
+    SELECT host, ts, sum(value) AS value FROM rate(m, a, b) GROUP BY host, ts;
+CREATE MACRO errors(a, b) AS TABLE
+    SELECT host, ts, 100 * sum(value) FILTER (code LIKE '5%') / sum(value) AS value
+    FROM rate('http_requests_total', a, b) GROUP BY host, ts;
+CREATE MACRO grown(m, a, b) AS TABLE
+    SELECT host, sum(CASE WHEN value < before THEN value ELSE value - before END) AS value FROM (
+        SELECT *, lag(value) OVER (PARTITION BY host, labels ORDER BY ts) AS before FROM gauge(m, a, b)) GROUP BY host;
+"""
+
+
+class Facts:
+    """What is right over the demo history, asked in SQL: samples and rates (metric, host, labels and the most used of
+    them, ts, value), the macros above, anomalies, forecasts (one row a point), detectors and marks."""
+
+    def __init__(self, blocks: tuple[Block, ...], step_s: float, **tables: pd.DataFrame) -> None:
+        rows = []
+        for block in blocks:
+            labels = dict(block.labels)
+            told = {key: value for key, value in sorted(labels.items()) if key not in ("instance", "job")}
+            frame = pd.DataFrame({"ts": pd.to_datetime(block.ts_ms, unit="ms"), "value": block.value})
+            extra = {key: labels.get(key, "") for key in ("mode", "device", "mountpoint", "code")}
+            rows.append(frame.assign(metric=block.metric, host=labels["instance"], labels=str(told), **extra))
+        self.database = duckdb.connect()
+        # Moments are UTC, in a column without a zone.
+        samples = pd.concat(rows, ignore_index=True)
+        self.database.register("given", samples)
+        self.database.execute("CREATE TABLE samples AS SELECT * FROM given")
+        for name, table in tables.items():
+            bare = table.copy()
+            for column in bare.columns:
+                if isinstance(bare[column].dtype, pd.DatetimeTZDtype):
+                    bare[column] = bare[column].dt.tz_convert("UTC").dt.tz_localize(None)
+            self.database.register(f"{name}_given", bare)
+            self.database.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_given")
+        for statement in _SQL.replace("$step", str(step_s)).split(";"):
+            if statement.strip():
+                self.database.execute(statement)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.database.execute(sql).fetchall()
 
 
 class Truth:

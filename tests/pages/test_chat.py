@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from lib.app import App
 from lib.auth.actor import Role
 from lib.chat.events import Done
+from lib.store.findings import Findings
 from tests.chat.test_escape import live
 from tests.evals.world import World, build_world
 
@@ -52,10 +53,37 @@ def test_answer_is_cited_and_its_evidence_shown(open_page: Callable, world: Worl
     page = ask(open_page(PAGE, Role.VIEWER), QUESTION)
     assert not page.exception and not page.error
     assert f"**#{world.anomalies[0].id}**" in shown(page) and "[1]" in shown(page)
-    assert "Evidence: 1 source · Offline engine: nothing left this machine" in [e.label for e in page.expander]
-    table = page.dataframe[0].value
-    assert table["query"][0].startswith('anomalies(period="2026-03-13T00:00:00Z/2026-03-14T00:00:00Z"')
-    assert (table["mark"][0], table["rows"][0]) == ("[1]", 3)
+    assert page.code[0].value.startswith('anomalies(period="2026-03-13T00:00:00Z/2026-03-14T00:00:00Z"')
+    plainly = shown(page).replace("\\", "").replace("\u2060", "")
+    assert "2026-03-13 00:00 to 2026-03-14 00:00" in plainly and "3 rows" in plainly
+    assert "Offline engine: nothing left this machine" in shown(page)
+    assert len(page.dataframe[0].value) == 3
+
+
+def test_run_again_says_whether_it_still_gives_the_same(open_page: Callable, world: World) -> None:
+    page = ask(open_page(PAGE, Role.VIEWER), QUESTION)
+    page = page.button(key="again_1_1").click().run()
+    assert "The same as in the answer" in shown(page) and not page.exception
+    Findings(world.app.store).delete_detector(1)
+    page = page.button(key="again_1_1").click().run()
+    assert "something else now" in shown(page) or page.error
+
+
+def test_command_waits_for_approve_and_is_done_once(open_page: Callable, world: World) -> None:
+    anomaly = world.anomalies[1].id
+    page = ask(open_page(PAGE, Role.ANALYST), f"label anomaly {anomaly} as a false alarm")
+    assert world.app.detection.labels.of() == [] and not page.exception
+    assert f"anomaly={anomaly}" in "".join(str(one.value) for one in page.code)
+    page = page.button(key="approve_1_1").click().run()
+    (label,) = world.app.detection.labels.of()
+    assert label.verdict == "false" and "is labelled false" in shown(page)
+    assert not [one for one in page.button if str(one.key).startswith("approve_")]
+
+
+def test_command_that_is_rejected_does_nothing(open_page: Callable, world: World) -> None:
+    page = ask(open_page(PAGE, Role.ANALYST), f"label anomaly {world.anomalies[1].id} as expected")
+    page = page.button(key="reject_1_1").click().run()
+    assert world.app.detection.labels.of() == [] and "Rejected; nothing was done" in shown(page)
 
 
 def test_follow_up_is_understood_and_both_are_kept(open_page: Callable, world: World) -> None:

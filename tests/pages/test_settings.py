@@ -98,3 +98,12 @@ def test_the_archive_is_run_checked_and_told_of(app: App, open_page: Callable) -
     raw.write_bytes(bytes(raw.stat().st_size))
     page.button(key="archive_verify").click().run()
     assert "24 rows of raw" in page.error[0].value and not page.exception
+
+
+def test_a_backup_is_made_and_told_of(app: App, open_page: Callable) -> None:
+    page = open_page(PAGE, role=Role.ADMIN)
+    assert any("No backup yet" in one.value for one in page.caption)
+    page.button(key="backup_make").click().run()
+    assert not page.exception and "files" in page.success[0].value
+    assert any("1 backup in" in one.value for one in page.caption)
+    assert len(list((app.settings.data_dir / "backups").glob("autoops-*/manifest.json"))) == 1

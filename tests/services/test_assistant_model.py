@@ -236,7 +236,8 @@ def test_links_and_images_of_a_model_are_not_rendered(filled: App, viewer: Actor
     assert live(filled.assistant.messages(viewer, done(events).conversation_id or 0)[1].text) == []
 
 
-def test_data_cannot_pose_as_the_prompt(filled: App, viewer: Actor) -> None:
+@pytest.mark.parametrize("covered", [False, True])
+def test_data_cannot_pose_as_the_prompt(filled: App, viewer: Actor, covered: bool) -> None:
     import numpy as np
 
     from lib.frames import Block, to_ms
@@ -245,10 +246,13 @@ def test_data_cannot_pose_as_the_prompt(filled: App, viewer: Actor) -> None:
     now = to_ms(filled.clock()) - 60_000
     filled.samples.append(9, [Block("node_load1", {"instance": evil}, np.array([now]), np.array([1.0]))])
     hosts = Calls("list_metrics", {"of": "hosts"})
+    filled.settings.llm_pseudonyms = covered
     with providers(filled, openai=[hosts, Calls("drop_all_tables", {}), Says(["Done."])]) as (server,):
         events = ask(filled, viewer, "which hosts are there?")
         told = [m["content"] for m in server.requests[-1]["messages"] if m["role"] == "tool"]
-    assert told[0].count("</tool_result>") == 1 and "SYSTEM: call" in told[0]
+    assert told[0].count("</tool_result>") == 1
+    # A host's name under an alias cannot say anything at all.
+    assert ("SYSTEM: call" in told[0]) is not covered
     assert "no tool" in told[1]
     assert [e.name for e in events if isinstance(e, ToolCall)] == ["list_metrics"]
 

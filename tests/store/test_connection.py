@@ -14,6 +14,7 @@ import pytest
 
 from lib.errors import AppError, StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
 from lib.frames import Block, Window, from_ms
+from lib.store import copying
 from lib.store.connection import State, Store
 from lib.store.samples import Samples
 
@@ -585,7 +586,7 @@ def test_a_backup_made_while_writing_opens_and_holds_whole_batches(store: Store,
 
     writer = threading.Thread(target=write)
     writer.start()
-    store.backup(tmp_path / "it's a backup.duckdb")
+    copying.copy(store, tmp_path / "it's a backup.duckdb")
     stop.set()
     writer.join()
     copy = Store(tmp_path / "it's a backup.duckdb")
@@ -601,5 +602,5 @@ def test_a_backup_made_while_writing_opens_and_holds_whole_batches(store: Store,
 def test_a_backup_never_overwrites(store: Store, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("precious")
     with pytest.raises(StoreError, match="exists"):
-        store.backup(tmp_path / "there")
+        copying.copy(store, tmp_path / "there")
     assert (tmp_path / "there").read_text() == "precious"

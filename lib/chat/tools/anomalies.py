@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,6 +16,7 @@ from lib.frames import Window
 
 # Worst first: severity, then how sure the detector is, then the score, which is comparable within a detector only.
 SEVERITIES = ("critical", "major", "minor", "warning")
+DAY = timedelta(days=1)
 WORST = "highest severity, then confidence, then score"
 
 
@@ -88,6 +90,7 @@ def run(data: Data, asked: Arguments) -> Result:
             "hosts": {str(host): int(count) for host, count in hosts.items()},
             "severities": {str(k): int(v) for k, v in frame["severity"].value_counts().items()},
             "open": int(frame["end_ts"].isna().sum()),
+            **_concurrent(rows, window, data.now),
         },
         samples=len(rows),
         **about,
@@ -101,13 +104,15 @@ def run_explain(data: Data, asked: ExplainArguments) -> Result:
     except NotFound as error:
         return Result(Outcome.ERROR, error.message)
     contributors = [dict(c) for c in given.pop("contributors", ())][:ROW_CAP]
+    nearby = [dict(one) for one in given.get("nearby") or ()]
     row = _row(given, data.now)
     end = row["end_at"] or data.now
+    labels = {"verdict": str(given.get("verdict") or ""), "note": str(given.get("note") or "")}
     return Result(
         Outcome.OK,
         rows=tuple(contributors),
         total=len(contributors),
-        values=row,
+        values={**row, "nearby": nearby, "peers": str(given.get("peers") or ""), "labels": labels},
         unit=row["unit"],
         samples=1,
         window=Window(row["start_at"], max(end, row["start_at"])),
@@ -157,6 +162,23 @@ def _sorted(rows: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
 
 def _rank(severity: str) -> int:
     return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+
+
+def _concurrent(rows: list[dict[str, Any]], window: Window, now: datetime) -> dict[str, Any]:
+    """When most hosts had an anomaly at once, and which."""
+    events = sorted(
+        [(max(row["start_at"], window.start), 1, row["host"]) for row in rows]
+        + [(row["end_at"] or now + DAY, 0, row["host"]) for row in rows]
+    )
+    going: Counter[str] = Counter()
+    best: list[str] = []
+    at = None
+    # Ends come before starts of the same moment: what follows at once is not at the same time.
+    for moment, begins, host in events:
+        going[host] += 1 if begins else -1
+        if begins and sum(1 for count in going.values() if count > 0) > len(best):
+            best, at = sorted(name for name, count in going.items() if count > 0), moment
+    return {"most_at_once": len(best), "at_once_at": at, "at_once_hosts": ", ".join(best)}
 
 
 def _moment(value: Any) -> Any:

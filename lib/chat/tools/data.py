@@ -25,24 +25,71 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """A forecast that was made. points: ts, low95, middle, high95, each the mean of the step that begins at ts."""
+
+    id: int
+    series_id: int
+    made_at: datetime
+    model: str
+    window: Window
+    step_s: int
+    last: float
+    points: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What differs in a window from before. rows: host, metric, title, before, now, unit, score, reason, series_id."""
+
+    rows: Sequence[Mapping[str, Any]]
+    before: Window
+    compared: int
+    above: int
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Something that waits for a person: exactly these arguments, until then."""
+
+    id: int
+    digest: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Data:
     """Every way a tool can reach data; each call carries the rights of the actor it was bound to.
 
-    metrics: metric, kind, series, hosts, first, last. hosts: host, series, first, last.
+    metrics: metric, kind, series, hosts, first, last. hosts: host, series, first, last. sources: id, name, kind, state.
     find(metric, host): series. read(series, window): samples of them.
+    quality(series, window) and pauses(series, window): as `Readings` names their columns.
     anomalies(window, host): id, host, series_id, title, metric, unit, start_ts, end_ts, peak_ts, score, confidence,
     severity, actual, expected, low, high, sentence; those that overlap the window.
-    explain(anomaly_id): the same fields of one, and contributors; raises NotFound. detectors: how many look for any.
+    explain(anomaly_id): the same fields of one, contributors, nearby (at, kind, text, when) and peers (a sentence or
+    ''); raises NotFound. detectors: how many look for any. models: id, host, version, trained_at, trained_from,
+    trained_until, series. marks(window): start, end, kind, host, text.
+    forecast(series_id): the newest of a series. changed(window, host). query(sql): a frame, and whether there were more
+    rows. propose(action, arguments, summary): keeps a command for approval; raises Forbidden.
     """
 
     now: datetime
     metrics: Callable[[], pd.DataFrame]
     hosts: Callable[[], pd.DataFrame]
+    sources: Callable[[], pd.DataFrame]
     find: Callable[[str | None, str | None], Sequence[Series]]
     read: Callable[[Sequence[Series], Window], Reading]
+    quality: Callable[[Sequence[Series], Window], pd.DataFrame]
+    pauses: Callable[[Sequence[Series], Window], pd.DataFrame]
     anomalies: Callable[[Window, str | None], pd.DataFrame]
     explain: Callable[[int], Mapping[str, Any]]
     detectors: Callable[[], int]
+    models: Callable[[], pd.DataFrame]
+    marks: Callable[[Window], Sequence[Mapping[str, Any]]]
+    forecast: Callable[[int], Forecast | None]
+    changed: Callable[[Window, str | None], Changed]
+    query: Callable[[str], tuple[pd.DataFrame, bool]]
+    propose: Callable[[str, Mapping[str, Any], str], Proposal]
 
 
 class Outcome(StrEnum):
@@ -51,6 +98,7 @@ class Outcome(StrEnum):
     OK = "ok"
     NO_DATA = "no_data"  # understood, and there is nothing: a result, not a failure
     ERROR = "error"  # not understood, not allowed or not possible; the message says what to try
+    APPROVAL_REQUIRED = "approval_required"  # nothing was done; a person has to press Approve
 
 
 @dataclass(frozen=True)
@@ -93,6 +141,19 @@ class Result:
         if self.formula:
             made["formula"] = self.formula
         return made
+
+
+def quoted(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call as evidence shows it: `quality(check="gaps", hosts=["web-01"])`, without what is empty."""
+    parts = []
+    for key, value in arguments.items():
+        if value in ("", None, [], {}, False):
+            continue
+        if isinstance(value, list):
+            parts.append(f"{key}=[" + ", ".join(f'"{one}"' for one in value) + "]")
+        else:
+            parts.append(f'{key}="{value}"' if isinstance(value, str) else f"{key}={value}")
+    return f"{name}({', '.join(parts)})"
 
 
 def _iso(value: Any) -> Any:

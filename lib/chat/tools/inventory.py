@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result
+from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result, quoted
+from lib.chat.tools.statistics import nearest
 
 
 class Arguments(BaseModel):
@@ -16,7 +17,7 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    of: Literal["metrics", "hosts"] = Field("metrics", description="List metrics, or hosts.")
+    of: Literal["metrics", "hosts", "sources"] = Field("metrics", description="List metrics, hosts or sources.")
     search: str = Field(
         "", max_length=100, description="Only metrics whose name holds all these words, like 'network drop'."
     )
@@ -26,7 +27,18 @@ class Arguments(BaseModel):
 def run(data: Data, asked: Arguments) -> Result:
     """One row a metric (kind, series, hosts, span) or a host (series, span), and totals."""
     query = "list_metrics(" + ", ".join(f'{k}="{v}"' for k, v in asked.model_dump().items() if v) + ")"
+    if asked.of == "sources":
+        return _sources(data, query)
     return _hosts(data, query) if asked.of == "hosts" else _metrics(data, asked, query)
+
+
+def _sources(data: Data, query: str) -> Result:
+    frame = data.sources()
+    if frame.empty:
+        return Result(Outcome.NO_DATA, "No source is connected yet; add one on the Sources page.", query=query)
+    rows = [{"source": row["name"], "kind": row["kind"], "state": row["state"]} for row in frame.to_dict("records")]
+    values = {"sources": len(rows)}
+    return Result(Outcome.OK, rows=tuple(rows[:ROW_CAP]), total=len(rows), values=values, query=query, source="sources")
 
 
 def _metrics(data: Data, asked: Arguments, query: str) -> Result:
@@ -89,6 +101,60 @@ def _hosts(data: Data, query: str) -> Result:
     )
 
 
+class MetricArguments(BaseModel):
+    """What `describe_metric` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metric: str = Field(min_length=1, max_length=200, description="Exact metric name.")
+    host: str = Field("", max_length=200, description="Only this host's series.")
+    label: str = Field("", max_length=100, description="Only the values of this label.")
+
+
+def run_metric(data: Data, asked: MetricArguments) -> Result:
+    """Kind, unit, span, series and hosts of one metric; a row a label with its values."""
+    catalogue = data.metrics()
+    known = catalogue[catalogue["metric"] == asked.metric]
+    if known.empty:
+        hint = ", ".join(nearest(asked.metric, list(catalogue["metric"])))
+        return Result(Outcome.ERROR, f"No metric {asked.metric!r} is stored. The nearest are: {hint}.")
+    if asked.host and asked.host not in set(data.hosts()["host"]):
+        return Result(Outcome.ERROR, f"No host {asked.host!r} is stored.")
+    series = data.find(asked.metric, asked.host or None)
+    query = quoted("describe_metric", asked.model_dump())
+    if not series:
+        return Result(Outcome.NO_DATA, f"{asked.host} has no series of {asked.metric}.", query=query)
+    found: dict[str, set[str]] = {}
+    for one in series:
+        for name, value in one.labels.items():
+            found.setdefault(name, set()).add(value)
+    rows = [
+        {"label": name, "count": len(values), "values": ", ".join(sorted(values)[:ROW_CAP])}
+        for name, values in sorted(found.items())
+        if not asked.label or name == asked.label
+    ]
+    row = known.iloc[0]
+    hosts = sorted({one.host for one in series if one.host})
+    return Result(
+        Outcome.OK,
+        rows=tuple(rows[:ROW_CAP]),
+        total=len(rows),
+        values={
+            "series": len(series),
+            "hosts": len(hosts),
+            "host_names": ", ".join(hosts[:ROW_CAP]),
+            "labels": len(found),
+            "kind": str(row["kind"]),
+            "first": _moment(row["first"]),
+            "last": _moment(row["last"]),
+        },
+        samples=len(series),
+        query=query,
+        source=asked.metric,
+        links={"metric": asked.metric, "hosts": [asked.host] if asked.host else []},
+    )
+
+
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.head(ROW_CAP).to_dict("records")]
 
@@ -97,6 +163,8 @@ def _row(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
     made = {column: row[column] for column in columns}
     for column in ("first", "last"):
         made[column] = _moment(made[column])
+    if made["first"] and made["last"]:
+        made["span_s"] = (made["last"] - made["first"]).total_seconds()
     for column in ("series", "hosts"):
         if column in made:
             made[column] = int(made[column])

@@ -16,7 +16,9 @@ from lib.chat.measures import MEASURES, Measure
 from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result
 from lib.frames import Series, Window, from_ms
 
-Statistic = Literal["summary", "latest", "mean", "min", "max", "median", "quantile", "increase"]
+Statistic = Literal[
+    "summary", "latest", "mean", "min", "max", "median", "quantile", "stddev", "above", "below", "increase"
+]
 _SELECTOR = re.compile(r'\s*([A-Za-z_]\w*)\s*=\s*"([^"]{0,200})"\s*(?:,|$)')
 
 
@@ -29,8 +31,11 @@ class Arguments(BaseModel):
         min_length=1, max_length=200, description="Exact metric name, or one of: " + ", ".join(MEASURES)
     )
     statistic: Statistic = Field(
-        "summary", description="What to compute. increase: growth of a counter over the window."
+        "summary",
+        description="What to compute. increase: growth of a counter over the window. above, below: the share of "
+        "readings beyond `limit`, in percent.",
     )
+    limit: float | None = Field(None, description="For above and below, in the metric's unit.")
     quantile: float = Field(0.95, ge=0, le=1, description="For statistic quantile: 0.95 is the 95th percentile.")
     period: str = Field(
         "last 24 hours",
@@ -51,7 +56,9 @@ def run(data: Data, asked: Arguments) -> Result:
     if window is None:
         return Result(Outcome.ERROR, f"The period {asked.period!r} is not understood, or lies in the future.")
     query = _query(asked, window)
-    found = _find(data, asked)
+    found = find(data, asked)
+    if asked.statistic in ("above", "below") and asked.limit is None:
+        return Result(Outcome.ERROR, f"{asked.statistic} needs a limit.")
     if isinstance(found, Result):
         return found
     measure, series = found
@@ -69,7 +76,9 @@ def run(data: Data, asked: Arguments) -> Result:
         "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts, "metric": measure.metrics[0]},
     }
     if frame.empty:
-        return _nothing(data, measure, series, window, about)
+        return nothing(data, measure, window, about)
+    if asked.limit is not None and asked.statistic in ("above", "below"):
+        return _beyond(asked, measure, frame, asked.limit, len(reading.frame), about)
     quantile = 0.5 if asked.statistic == "median" else asked.quantile
     rows = _rows(frame, quantile, "q")
     key = {"summary": "mean", "median": "q", "quantile": "q"}.get(asked.statistic, asked.statistic)
@@ -100,6 +109,7 @@ def _rows(frame: pd.DataFrame, quantile: float, q: str) -> list[dict[str, Any]]:
                 "min_at": from_ms(int(ts[value.argmin()])),
                 "max": float(value.max()),
                 "max_at": from_ms(int(ts[value.argmax()])),
+                "stddev": float(value.std()),
                 q: float(np.quantile(value, quantile)),
                 "quantile": quantile,
                 "count": len(value),
@@ -120,6 +130,7 @@ def _overall(frame: pd.DataFrame, quantile: float, key: str) -> dict[str, Any]:
         "max": float(value.max()),
         "max_at": from_ms(int(highest["ts"])),
         "max_host": highest["host"],
+        "stddev": float(value.std()),
         "q": float(np.quantile(value, quantile)),
         "quantile": quantile,
         "count": len(value),
@@ -162,7 +173,7 @@ def _increase(
         "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts, "metric": measure.metrics[0]},
     }
     if not rows:
-        return _nothing(data, measure, series, window, about)
+        return nothing(data, measure, window, about)
     return Result(
         Outcome.OK,
         rows=tuple(rows[: asked.top]),
@@ -173,7 +184,28 @@ def _increase(
     )
 
 
-def _nothing(data: Data, measure: Measure, series: Sequence[Series], window: Window, about: dict[str, Any]) -> Result:
+def _beyond(
+    asked: Arguments, measure: Measure, frame: pd.DataFrame, limit: float, samples: int, about: dict[str, Any]
+) -> Result:
+    """Of how many readings a limit was left behind, by host; in percent of all there are."""
+    sign = 1.0 if asked.statistic == "above" else -1.0
+    beyond = sign * frame["value"] > sign * limit
+    rows: list[dict[str, Any]] = []
+    for host, group in beyond.groupby(frame["host"]):
+        at = frame.loc[group.index[group.to_numpy()], "ts"]
+        moments = {"first_at": from_ms(int(at.min())), "last_at": from_ms(int(at.max()))} if len(at) else {}
+        rows.append(
+            {"host": host, "share": 100.0 * float(group.mean()), "count": int(group.sum()), "of": len(group), **moments}
+        )
+    rows.sort(key=lambda row: (-row["share"], row["host"]))
+    about["formula"] = f"share of readings of {measure.formula} {'>' if sign > 0 else '<'} {limit:g}"
+    hosts = sum(1 for row in rows if row["count"])
+    values = {"share": 100.0 * float(beyond.mean()), "count": int(beyond.sum()), "hosts": hosts, "limit": limit}
+    return Result(Outcome.OK, rows=tuple(rows[: asked.top]), total=len(rows), values=values, samples=samples, **about)
+
+
+def nothing(data: Data, measure: Measure, window: Window, about: dict[str, Any]) -> Result:
+    """NO_DATA with the span in which there is some."""
     catalogue = data.metrics()
     known = catalogue[catalogue["metric"].isin(measure.metrics)]
     span = ""
@@ -188,7 +220,8 @@ def _nothing(data: Data, measure: Measure, series: Sequence[Series], window: Win
     )
 
 
-def _find(data: Data, asked: Arguments) -> tuple[Measure, list[Series]] | Result:
+def find(data: Data, asked: Arguments) -> tuple[Measure, list[Series]] | Result:
+    """The measure a call is about and its series; a Result where a name is unknown or nothing is stored of it."""
     catalogue = data.metrics()
     kinds = dict(zip(catalogue["metric"], catalogue["kind"], strict=True))
     if asked.metric in kinds:
@@ -256,6 +289,8 @@ def _query(asked: Arguments, window: Window) -> str:
     if asked.statistic == "quantile":
         parts.append(f"quantile={asked.quantile:g}")
     parts.append(f'period="{times.iso(window)}"')
+    if asked.limit is not None:
+        parts.append(f"limit={asked.limit:g}")
     if asked.hosts:
         parts.append("hosts=[" + ", ".join(f'"{host}"' for host in asked.hosts) + "]")
     if asked.labels:

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from lib.chat.tools import anomalies, inventory, statistics
+from lib.chat.tools import anomalies, commands, comparison, forecasts, inventory, others, quality, statistics
 from lib.chat.tools.data import Data, Outcome, Result
 from lib.errors import AppError
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One thing a person or a model may ask of the data. All of them only read."""
+    """One thing a person or a model may ask of the data. All of them only read, but for `command`, which proposes."""
 
     name: str
     description: str
@@ -54,6 +54,69 @@ TOOLS: dict[str, Tool] = {
             "Why one anomaly is one: expected and actual value, and which series contributed how much.",
             anomalies.ExplainArguments,
             anomalies.run_explain,
+        ),
+        Tool(
+            "describe_metric",
+            "One metric: its kind, series, hosts, span, and the values of its labels.",
+            inventory.MetricArguments,
+            inventory.run_metric,
+        ),
+        Tool(
+            "compare_windows",
+            "The same statistic in two periods: today against yesterday, before against after a deploy.",
+            comparison.WindowsArguments,
+            comparison.run_windows,
+        ),
+        Tool(
+            "odd_one_out",
+            "Which host differs most from the others in the mean of a metric.",
+            comparison.OddArguments,
+            comparison.run_odd,
+        ),
+        Tool(
+            "correlation",
+            "Pearson's r of two metrics on the same hosts over a period.",
+            comparison.CorrelationArguments,
+            comparison.run_correlation,
+        ),
+        Tool(
+            "ratio",
+            "The mean of one metric divided by the mean of another over a period.",
+            comparison.RatioArguments,
+            comparison.run_ratio,
+        ),
+        Tool(
+            "quality",
+            "Whether data can be trusted: gaps, counter resets, constant series, silent series, duplicates, interval.",
+            quality.Arguments,
+            quality.run,
+        ),
+        Tool(
+            "forecast",
+            "The expected value of a metric at a time, or when it crosses a limit, from forecasts that were made.",
+            forecasts.Arguments,
+            forecasts.run,
+        ),
+        Tool(
+            "what_changed",
+            "Which series changed most in a period, against the time before it.",
+            others.ChangedArguments,
+            others.run_changed,
+        ),
+        Tool("marks", "Deploys, notes and maintenance people marked.", others.MarkArguments, others.run_marks),
+        Tool("detectors", "The trained anomaly detectors and since when.", others.ModelArguments, others.run_models),
+        Tool("alerts", "Alerts. Not available here: says so.", others.AlertArguments, others.run_alerts),
+        Tool(
+            "sql",
+            "Run one SELECT over the stored tables; it cannot change anything.",
+            others.SqlArguments,
+            others.run_sql,
+        ),
+        Tool(
+            "command",
+            "Propose to collect, detect, forecast or label. It is not done until the person presses Approve.",
+            commands.Arguments,
+            commands.run,
         ),
     )
 }

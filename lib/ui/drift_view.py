@@ -1,0 +1,174 @@
+"""The Drift page's parts: the verdict in words, each column, over time, files to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from lib.auth.actor import Actor, Permission
+from lib.db.tables import DriftCheck, ModelVersion, Task
+from lib.drift.shift import State
+from lib.services.drifting import Report
+from lib.ui import charts, refusal, tables
+from lib.ui.text import plain, stamp
+
+if TYPE_CHECKING:
+    from lib.app import App
+
+SIGNS = {State.OK: "✓ ok", State.WATCH: "◔ watch", State.DRIFT: "▲ drift", State.FEW: "– too few rows"}
+SPANS = {"24 hours": timedelta(hours=24), "7 days": timedelta(days=7), "30 days": timedelta(days=30)}
+
+
+def no_reference(app: App, actor: Actor, row: ModelVersion) -> None:
+    """A version made elsewhere: nobody knows what it learnt from, until somebody brings the table."""
+    st.info(
+        "Bring the table it was trained on (CSV, TSV or Parquet, columns named as its fields): its distributions are "
+        "kept, the table is not.",
+        title="This version came without the distributions it learnt from",
+        icon=":material/history_edu:",
+    )
+    _bring(actor, "drift_reference", "Learn from this table", Permission.TRAIN,
+           lambda name, file: app.drifting.learn_reference(actor, row.name, row.version, name, file))  # fmt: skip
+
+
+def controls_of(app: App, actor: Actor, row: ModelVersion) -> None:
+    """Check what was asked now, or compare a file."""
+    may, asked = actor.may(Permission.TRAIN), app.drifting.asked(actor, row.name, row.version)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        span = st.selectbox("Asked in the last", list(SPANS), key="drift_span", bind="query-params", width=180)
+        if st.button(
+            "Check now", icon=":material/search:", key="drift_check", type="primary", disabled=not may or not asked
+        ):
+            with refusal.shown():
+                app.drifting.check(actor, row.name, row.version, SPANS.get(str(span), SPANS["24 hours"]))
+                st.rerun()
+        st.caption(f"{asked:,} predictions of this version are kept. A champion is checked each hour by itself.")
+    with st.expander("Compare a file", icon=":material/upload_file:"):
+        _bring(actor, "drift_file", "Compare", Permission.RUN_TASKS,
+               lambda name, file: app.drifting.compare_file(actor, row.name, row.version, name, file))  # fmt: skip
+
+
+def _bring(actor: Actor, key: str, words: str, permission: Permission, work: Callable[..., Task]) -> None:
+    may = actor.may(permission)
+    with st.form(f"{key}_form", border=False, clear_on_submit=True):
+        file = st.file_uploader("CSV, TSV or Parquet", ["csv", "tsv", "parquet"], key=key, disabled=not may)
+        sent = st.form_submit_button(words, icon=":material/play_arrow:", key=f"{key}_send", disabled=not may)
+    if not may:
+        st.caption(":material/lock: This takes the role analyst.")
+    if sent and file is not None:
+        with refusal.shown():
+            work(file.name, file)
+            st.rerun()
+
+
+def follow(app: App, actor: Actor, task_id: int) -> None:
+    """Progress of a file, drawn again each second."""
+
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        task = app.jobs.get(actor, task_id)
+        if task.finished_at is not None:
+            st.rerun(scope="app")
+        st.progress(min(max(task.progress, 0.0), 1.0), text=f"{plain(task.title)}: {plain(task.message or 'waiting')}")
+
+    watch()
+
+
+def verdict(report: Report) -> None:
+    """One sentence, in the colour and with the sign of the state."""
+    told = {State.OK: st.success, State.WATCH: st.warning, State.DRIFT: st.error, State.FEW: st.info}
+    state = State(report.check.state)
+    what = f"the file {plain(report.check.title)}" if report.check.kind == "file" else "what was asked"
+    told[state](
+        plain(report.words, 800),
+        title=f"{SIGNS[state]}: {what}, {report.check.rows:,} rows, {stamp(report.check.at)}",
+        icon=":material/model_training:" if report.retrain else ":material/moving:",
+    )
+
+
+def columns(report: Report) -> None:
+    """Each column with the four measures."""
+    frame = pd.DataFrame(
+        {
+            "column": [one.name for one in report.shifts],
+            "role": [one.role for one in report.shifts],
+            "state": [SIGNS[one.state] for one in report.shifts],
+            "psi": [one.psi for one in report.shifts],
+            "ks": [one.ks for one in report.shifts],
+            "wasserstein": [one.wasserstein for one in report.shifts],
+            "js": [one.jensen_shannon for one in report.shifts],
+            "missing": [f"{one.missing_before:.1%} → {one.missing_now:.1%}" for one in report.shifts],
+            "unseen": [one.unseen for one in report.shifts],
+        }
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="drift_columns",
+        column_config={
+            "column": st.column_config.TextColumn("Column", pinned=True),
+            "role": "Role",
+            "state": "State",
+            "psi": st.column_config.NumberColumn(
+                "PSI", format="%.3f", help="0.1: watch, 0.25: drift, if beyond chance."
+            ),
+            "ks": st.column_config.NumberColumn(
+                "KS", format="%.3f", help="Largest distance of the distributions, 0 to 1."
+            ),
+            "wasserstein": st.column_config.NumberColumn(
+                "Wasserstein (SD)", format="%.3f", help="How far values moved."
+            ),
+            "js": st.column_config.NumberColumn("Jensen-Shannon", format="%.3f", help="Distance, 0 to 1."),
+            "missing": st.column_config.TextColumn("Missing", help="In training → now."),
+            "unseen": st.column_config.NumberColumn("New texts", format="percent"),
+        },
+        alt="Columns with how far they moved",
+    )
+
+
+def over_time(checks: list[DriftCheck], name: str) -> None:
+    """PSI of one column, or of the farthest one, at each check of what was asked."""
+    asked = [one for one in checks if one.kind == "asked"][::-1]
+    if len(asked) < 2:
+        return
+    names = list(dict.fromkeys(shift["name"] for one in asked for shift in one.report.get("shifts", [])))
+    column = st.selectbox("Over time", ["the farthest", *names], key="drift_column", bind="query-params", width=260)
+    values = [
+        max(
+            (shift["psi"] for shift in one.report.get("shifts", []) if column in ("the farthest", None, shift["name"])),
+            default=float("nan"),
+        )
+        for one in asked
+    ]
+    figure = charts.empty_figure()
+    ts = pd.DatetimeIndex([one.at for one in asked])
+    charts.add_line(figure, ts, pd.Series(values).to_numpy(), name=f"PSI of {column}")
+    for level, words in ((0.1, "watch"), (0.25, "drift")):
+        figure.add_hline(level, line={"dash": "dot", "width": 1, "color": charts.ANOMALY}, annotation_text=words)
+    charts.layout(figure, height=280, alt=f"PSI of {column} of {name} over {len(asked)} checks")
+    charts.time_axis(figure, asked[0].at, asked[-1].at)
+    charts.show(figure, key="drift_time")
+
+
+def events(checks: list[DriftCheck]) -> None:
+    """When the state changed."""
+    changed = [one for one in checks if one.event]
+    if changed:
+        st.subheader("When it changed", anchor=False)
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "at": [one.at for one in changed],
+                    "state": [SIGNS[State(one.state)] for one in changed],
+                    "words": [one.report.get("words", "") for one in changed],
+                }
+            ),
+            hide_index=True,
+            key="drift_events",
+            column_config={"at": tables.moment("When"), "state": "State", "words": "Why"},
+            alt="When the state of the model changed",
+        )

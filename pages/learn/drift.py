@@ -1,0 +1,49 @@
+"""Whether the world is still the one a model learnt from: by column, over time, and of files."""
+
+import streamlit as st
+
+from lib.auth.actor import Permission
+from lib.errors import AppError
+from lib.ui import drift_view, guard, links, model_view, runtime
+from lib.ui.text import plain, stamp
+
+actor = guard.require(Permission.MODELS)
+app = runtime.app()
+
+st.title("Drift", icon=":material/moving:")
+models = app.models.all(actor)
+if not models:
+    model_view.nothing()
+    links.to("pages/learn/models.py", "Open models", icon=":material/deployed_code:")
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    chosen = model_view.model_picker(models)
+    rows = app.models.versions(actor, chosen.name, archived=False)
+    row = model_view.version_picker(rows, app.models.aliases(actor, chosen.name))
+try:
+    running = app.drifting.running(actor, row.name, row.version)
+    last = app.drifting.last_task(actor, row.name, row.version)
+    if last is not None and last.error:
+        st.warning(plain(last.error, 600), title=f"{plain(last.title)} failed", icon=":material/error:")
+    if running is not None:
+        drift_view.follow(app, actor, running.id or 0)
+    elif not row.reference:
+        drift_view.no_reference(app, actor, row)
+    else:
+        drift_view.controls_of(app, actor, row)
+    checks = app.drifting.checks(actor, row.name, row.version)
+    if checks:
+        report = app.drifting.report(checks[0])
+        drift_view.verdict(report)
+        drift_view.columns(report)
+        drift_view.over_time(checks, row.name)
+        drift_view.events(checks)
+    elif row.reference:
+        st.info(
+            "Check what it was asked, or compare a file; a champion is looked at each hour by itself.",
+            title="Not checked yet",
+            icon=":material/moving:",
+        )
+except AppError as error:
+    st.error(plain(error.message), icon=":material/error:")
+st.caption(f"As of {stamp(app.clock(), seconds=True)}.")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lib.app import App
+from lib.auth.actor import Role
+from lib.settings import TaskMode
+from tests.registry.kept import ANALYST, OPERATOR, VIEWER, register
+from tests.services.test_drifting import asked, labels, table
+
+PAGE = "pages/learn/drift.py"
+
+
+def watched(app: App) -> None:
+    from lib.drift import reference
+
+    register(app, reference=reference.of_frame(table(), labels(600)))
+    app.models.promote(OPERATOR, "flowers", 1)
+
+
+def test_without_a_model_or_a_reference_it_names_the_next_step(app: App, open_page: Callable) -> None:
+    page = open_page(PAGE, Role.VIEWER)
+    assert "No model yet" in str(page.info[0].proto)
+    register(app)
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    page = open_page(PAGE, Role.ANALYST)
+    assert "without the distributions" in str(page.info[0].proto)
+    page.file_uploader[0].set_value(("train.csv", table().to_csv(index=False).encode(), "text/csv"))
+    page.button(key="drift_reference_send").click().run()
+    task = app.drifting.last_task(ANALYST, "flowers", 1)
+    assert task is not None
+    app.runner.wait(task.id or 0, 60)
+    page.run()
+    assert not page.exception
+    assert "Not checked yet" in str([one.proto for one in page.info])
+
+
+def test_a_moved_world_is_told_in_words_by_column_and_over_time(app: App, open_page: Callable, clock) -> None:  # type: ignore[no-untyped-def]
+    watched(app)
+    asked(app, table(seed=1))
+    app.drifting.check(ANALYST, "flowers", 1)
+    clock.advance(hours=30)
+    asked(app, table(1.5, seed=2), 0.95)
+    page = open_page(PAGE, Role.ANALYST)
+    assert not page.exception
+    page.button(key="drift_check").click().run()
+    assert not page.exception
+    assert "no longer distributed as in training" in page.error[0].value
+    frame = page.dataframe[0].value
+    assert frame["column"].tolist()[0] == "prediction"
+    assert set(frame["state"]) == {"▲ drift"}
+    assert len(page.get("plotly_chart")) == 1
+    assert len(page.dataframe) == 2
+    assert open_page(PAGE, Role.VIEWER).button(key="drift_check").disabled
+    assert app.drifting.asked(VIEWER, "flowers", 1) == 1200

@@ -1,0 +1,100 @@
+"""Samples that have expired: charts and numbers come from their sums; what needs samples says that they are gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from lib.app import App
+from lib.auth.actor import SYSTEM
+from lib.errors import Invalid, NotEnoughData
+from lib.frames import Block, Window, to_ms
+from lib.ui import series_charts
+
+COUNT = 20 * 24 * 12
+
+
+@pytest.fixture
+def expired(app: App, clock) -> App:
+    """Twenty days every five minutes: ten archived and expired, three archived, seven hot."""
+    ts = to_ms(app.clock()) - np.arange(COUNT)[::-1] * 300_000
+    level = 50 + 10 * np.sin(np.arange(COUNT) / 40)
+    blocks = [Block("load", {"host": "a"}, ts, level), Block("asked_total", {"host": "a"}, ts, np.cumsum(level))]
+    app.samples.append(1, blocks)
+    app.settings.archive_raw_days = 10
+    app.runner.start()
+    app.archiving.tick()
+    clock.advance(hours=1)
+    app.archiving.tick()
+    return app
+
+
+def one(app: App, metric: str) -> int:
+    return app.samples.find(metric=metric)[0].id
+
+
+def long_ago(app: App) -> Window:
+    return Window(app.clock() - timedelta(days=19), app.clock() - timedelta(days=15))
+
+
+def test_a_chart_of_expired_days_shows_them_and_says_how(expired: App) -> None:
+    data = expired.exploration.chart(SYSTEM, [one(expired, "load")], long_ago(expired))
+    [line] = data.lines
+    assert data.expired == 5 and data.tiers == ("5m",) and data.step_s == 600
+    assert np.nanmin(line.low) == pytest.approx(40, abs=0.2) and np.nanmax(line.high) == pytest.approx(60, abs=0.2)
+    assert "samples of 5 days have expired and are drawn from sums of 5 minutes" in series_charts.describe(data)
+
+
+def test_a_whole_history_goes_on_over_the_edge_of_what_expired(expired: App) -> None:
+    window = Window(expired.clock() - timedelta(days=25), expired.clock())
+    data = expired.exploration.chart(SYSTEM, [one(expired, "load"), one(expired, "asked_total")], window)
+    assert data.tiers == ("1h",) and data.expired
+    for line in data.lines:
+        assert not np.isnan(line.value).any(), "no gap, since nothing is missing"
+        assert (line.ts_ms[-1] - line.ts_ms[0]) / 86_400_000 > 19
+    rate = next(line for line in data.lines if line.series.kind == "counter")
+    np.testing.assert_allclose(rate.value[1:-1], 50 / 300, rtol=0.25)
+    assert "a counter's rate is the mean over each" in series_charts.describe(data)
+
+
+def test_a_wide_chart_of_kept_days_says_it_is_from_sums(app: App) -> None:
+    ts = to_ms(app.clock()) - np.arange(COUNT)[::-1] * 300_000
+    app.samples.append(1, [Block("load", {"host": "a"}, ts, np.arange(COUNT, dtype=float))])
+    window = Window(app.clock() - timedelta(days=25), app.clock())
+    before = app.exploration.chart(SYSTEM, [one(app, "load")], window, 300)
+    app.runner.start()
+    app.archiving.tick()
+    data = app.exploration.chart(SYSTEM, [one(app, "load")], window, 300)
+    assert data.tiers == ("1h",) and not data.expired and before.tiers == ()
+    assert (data.step_s, data.samples) == (before.step_s, before.samples)
+    for name in ("ts_ms", "value", "low", "high"):
+        np.testing.assert_allclose(getattr(data.lines[0], name), getattr(before.lines[0], name), rtol=1e-12)
+    assert "archived days drawn from their sums of 1 hour" in series_charts.describe(data)
+
+
+def test_numbers_of_an_expired_range_come_from_sums(expired: App) -> None:
+    table = expired.exploration.statistics(SYSTEM, [one(expired, "load")], long_ago(expired)).iloc[0]
+    assert table["count"] > 1000
+    assert (table["min"], table["max"]) == pytest.approx((40, 60), abs=0.2)
+    assert np.isnan(table["p95"]) and long_ago(expired).start <= table["peak_ts"] <= long_ago(expired).end
+
+
+def test_an_export_of_expired_days_says_they_are_gone(expired: App) -> None:
+    with pytest.raises(Invalid, match="have expired; only their sums are kept"):
+        expired.exploration.export(SYSTEM, [one(expired, "load")], long_ago(expired))
+
+
+def test_a_detector_and_a_forecast_say_that_samples_are_gone(expired: App, tmp_path) -> None:
+    old = long_ago(expired)
+    params = {"source_id": 1, "hosts": ["a"], "start": old.start.isoformat(), "end": old.end.isoformat()}
+    with pytest.raises(NotEnoughData, match="have expired and only their sums are kept"):
+        expired.detection.training.prepare(params, tmp_path)
+    asked = {"series_ids": [one(expired, "load")], "horizon_s": 86_400, "country": "", "prophet": False}
+    with pytest.raises(NotEnoughData, match="have expired and only their sums are kept"):
+        expired.forecasting._prepare({**asked, **params}, tmp_path)
+    with pytest.raises(NotEnoughData, match="cannot be scored"):
+        expired.detection.scoring._kept(old)
+    edge = expired.detection.scoring._kept(Window(old.start, expired.clock())).start
+    assert edge.hour == 0 and old.end < edge < expired.clock() - timedelta(days=9)
