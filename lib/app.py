@@ -195,7 +195,7 @@ def build(
         tables=TableProfiles(settings, runner, audit, clock),
         datasets=datasets,
         training=training,
-        training_setup=TrainingSetup(datasets, training),
+        training_setup=TrainingSetup(datasets, training, models),
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,

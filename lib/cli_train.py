@@ -54,6 +54,7 @@ def add_to(commands: Any, shared: argparse.ArgumentParser) -> argparse.ArgumentP
     command.add_argument("--leave-out", default="", metavar="A,B", help="columns not to learn from")
     command.add_argument("--seed", type=int, help="the same one gives the same folds and draws")
     command.add_argument("--name", default="", help="what the run is called")
+    command.add_argument("--register", metavar="MODEL", help="put it into the registry under this name")
     command.add_argument("--card", metavar="FILE", help="also write the model card, Markdown")
     return command
 
@@ -101,6 +102,10 @@ def run(app: App, options: argparse.Namespace, say: Say, follow: Callable[[App, 
         f"  {one['name']:<28}{number(one['value']):>10}  {_ends(one):<22}{one['took_s']:>8.1f} s" for one in board[:12]
     ]
     lines += [f"Mind: {note}" for note in results["notes"]]
+    if options.register:
+        kept_as = app.training_setup.register(SYSTEM, made.id, options.register)
+        row |= {"model": kept_as.name, "version": kept_as.version}
+        lines.append(f"In the registry as {kept_as.name}, version {kept_as.version}.")
     say(options.json, row, "\n".join(lines))
     return 0
 

@@ -118,6 +118,16 @@ class ViewAnswer(BaseModel):
     view: Any = None
 
 
+class RegisterWish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(default="", max_length=63, description="Of the model; left out: made of the run's name.")
+
+
+class RegisteredRow(BaseModel):
+    model: str
+    version: int
+
+
 class Comparison(BaseModel):
     runs: list[str]
     names: dict[str, str]
@@ -214,6 +224,13 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
         app, text = get_app(), format == "text"
         body = app.jobs.log_file(actor, app.training.get(actor, run_id).task_id, as_text=text)
         return Response(body, media_type="text/plain; charset=utf-8" if text else "application/json")
+
+    @router.post(
+        "/trainings/{run_id}/register", tags=["Learn"], summary="Put its model into the registry", status_code=201
+    )
+    def register(run_id: RunId, wish: RegisterWish, actor: Actor = Depends(caller)) -> RegisteredRow:
+        row = get_app().training_setup.register(actor, run_id, wish.name)
+        return RegisteredRow(model=row.name, version=row.version)
 
     @router.delete("/trainings/{run_id}", tags=["Learn"], summary="Delete a training with its model", status_code=204)
     def delete(run_id: RunId, actor: Actor = Depends(caller)) -> None:

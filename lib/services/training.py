@@ -21,7 +21,7 @@ from lib.db.tables import Task, TaskStatus
 from lib.errors import Conflict, Invalid, NotFound
 from lib.services.datasets import Dependant
 from lib.services.health import version as code_version
-from lib.services.training_jobs import CARD, EVENTS, RESULTS, require_bundle, view_file
+from lib.services.training_jobs import CARD, EVENTS, REFERENCE, RESULTS, require_bundle, view_file
 from lib.settings import Settings
 from lib.tasks.job import JobKind, storable
 from lib.tasks.runner import ACTIVE, Runner
@@ -72,6 +72,7 @@ class Run:
     metric: str = ""
     error: str = ""
     dataset_id: int | None = None
+    registered: tuple[tuple[str, int], ...] = ()  # (model, version)
 
 
 class Training:
@@ -160,7 +161,7 @@ class Training:
         """Newest first."""
         actor.require(Permission.TABLES)
         found = [self._held_or_none(home.name) for home in self._homes()]
-        newest = sorted((one for one in found if one), key=lambda one: one["at"], reverse=True)
+        newest = sorted((one for one in found if one), key=lambda one: (one["at"], one["task"]), reverse=True)
         return [self._run(one) for one in newest[:MOST_RUNS]]
 
     def get(self, actor: Actor, run_id: str) -> Run:
@@ -262,6 +263,17 @@ class Training:
         actor.require(Permission.TABLES)
         self._held(run_id)
         return require_bundle(self.folder / run_id)
+
+    def reference(self, actor: Actor, run_id: str) -> dict[str, Any]:
+        """What the run learnt from, as `lib.drift.reference.of_frame` has it; empty where none was kept."""
+        actor.require(Permission.TABLES)
+        self._held(run_id)
+        return dict(self._json(run_id, REFERENCE) or {})
+
+    def note_registered(self, run_id: str, name: str, version: int) -> None:
+        """Remember which version of which model a run became; for who registered it."""
+        held = self._held(run_id)
+        self._write({**held, "registered": [*held.get("registered", ()), [name, version]]})
 
     def script(self, actor: Actor, run_id: str) -> str:
         """A Python file that fits the run's pipeline again (`lib.training.script`)."""
@@ -372,6 +384,7 @@ class Training:
             metric=str(result.get("metric", "")),
             error=task.error if task else "",
             dataset_id=held["table"]["dataset_id"],
+            registered=tuple((str(name), int(version)) for name, version in held.get("registered", ())),
         )
 
 

@@ -9,7 +9,7 @@ import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,13 @@ from lib.errors import ArtefactRefused, Invalid
 from lib.tasks.job import JobContext
 from lib.training.plan import Plan
 
-BUNDLE, RESULTS, CARD, OUTCOME, EVENTS, FOLDS = (
+if TYPE_CHECKING:
+    from lib.training.board import Outcome
+
+BUNDLE, RESULTS, REFERENCE, CARD, OUTCOME, EVENTS, FOLDS = (
     "bundle",
     "results.json",
+    "reference.json",
     "card.md",
     "outcome.npz",
     "events.jsonl",
@@ -88,11 +92,38 @@ def run(
     ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
     found["importance"] = ranked
     _place(home / CARD, card(outcome.model, found, name=name, importance=ranked, facts=facts))
+    _place(home / REFERENCE, json.dumps(_reference(outcome, frame), allow_nan=False))
     _place(home / RESULTS, json.dumps(found, allow_nan=False))
     kept.clear()
     score = outcome.model.scores[outcome.model.plan.metric]
     context.progress(1.0, f"{outcome.model.plan.metric} {score:.4f}")
     return {"metric": outcome.model.plan.metric, "score": score, "members": [m.name for m in outcome.model.members]}
+
+
+def _reference(outcome: Outcome, frame: pd.DataFrame) -> dict[str, Any]:
+    """What later rows are held against, so that a served model's drift is seen: its columns as the model reads them,
+    what it said of rows it had not seen, and what was right."""
+    from lib.drift import reference
+    from lib.training import metrics
+    from lib.training.preparation import CATEGORY, DATE, NUMERIC, read
+
+    model = outcome.model
+    table = read(frame, model.schema.roles)
+    columns: dict[str, Any] = {}
+    for name, role in model.schema.roles.items():
+        if role == NUMERIC:
+            columns[name] = table.values[:, table.names.index(name)]
+        elif role == DATE:
+            columns[name] = table.moments[name]
+        else:
+            columns[name] = (table.words if role == CATEGORY else table.texts)[name]
+    classes = np.array(model.schema.classes, dtype=object)
+    if len(classes):
+        moved = outcome.out - outcome.thresholds[:, None] + 0.5 if outcome.out.shape[1] == 1 else outcome.out
+        said, came = classes[metrics.labels(moved)], classes[outcome.target]
+    else:
+        said, came = outcome.out[:, 0], outcome.target
+    return reference.of_frame(pd.DataFrame(columns), pd.Series(said), pd.Series(came))
 
 
 def explained(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,8 +15,10 @@ import pandas as pd
 from lib.auth.actor import Actor, Permission
 from lib.datasets.schema import ColumnType, DatasetVersion
 from lib.datasets.schema import Role as DatasetRole
+from lib.db.tables import ModelVersion
 from lib.errors import AppError, Invalid
 from lib.services.datasets import Datasets
+from lib.services.models import Models
 from lib.services.training import Run, Table, Training
 from lib.store import previews
 from lib.training import plan as plans
@@ -84,10 +88,11 @@ class TrainingSetup:
     """pipelines: whoever keeps pipelines adds a function (actor, dataset version) -> name -> plan; they are offered
     beside the templates."""
 
-    def __init__(self, datasets: Datasets, training: Training) -> None:
-        self.datasets, self.training = datasets, training
+    def __init__(self, datasets: Datasets, training: Training, models: Models) -> None:
+        self.datasets, self.training, self.models = datasets, training, models
         self.pipelines: list[Callable[[Actor, DatasetVersion], Mapping[str, Plan]]] = []
         self._looked: OrderedDict[str, Looked] = OrderedDict()
+        self._targets: OrderedDict[tuple[Any, ...], tuple[Task | None, str, list[Problem]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def starts(self, actor: Actor, dataset_id: int, version: str | None = None) -> Plans:
@@ -134,6 +139,35 @@ class TrainingSetup:
             raise Invalid(" ".join(found.fatal), problems=found.fatal)
         return self.training.start(actor, found.plan, found.table, wanted.name)
 
+    def register(self, actor: Actor, run_id: str, name: str = "") -> ModelVersion:
+        """Put a finished run's model into the registry, where it is served from. name: empty for one made of the run's.
+
+        Raises Invalid for a name that is none, ArtefactRefused while there is no model, Forbidden.
+        """
+        actor.require(Permission.TRAIN)
+        folder, run = self.training.bundle(actor, run_id), self.training.get(actor, run_id)
+        results = self.training.results(actor, run_id) or {}
+        row = self.models.register_bundle(
+            actor,
+            name.strip() or slug(run.name),
+            folder,
+            # The one it was chosen by first: lists show the first few.
+            metrics={o["label"]: o["value"] for o in sorted(results["metrics"], key=lambda o: not o["chosen"])},
+            params={
+                "metric": results["metric"],
+                "members": ", ".join(f"{one['name']} {one['weight']:.2f}" for one in results["members"]),
+                "budget_s": run.plan.budget_s,
+                "seed": run.plan.seed,
+                "steps": "; ".join(step.label for step in run.plan.steps),
+            },
+            facts={"run": run.id, "table": run.table, "rows": results["rows"], "trained by": run.by},
+            data_hash=run.data_hash,
+            reference=self.training.reference(actor, run_id),
+            card=self.training.card(actor, run_id),
+        )
+        self.training.note_registered(run_id, row.name, row.version)
+        return row
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _starts(self, actor: Actor, opened: DatasetVersion, plan: Plan) -> Plans:
@@ -174,6 +208,22 @@ class TrainingSetup:
         return replace(plan, roles={**plan.roles, by: str(role)}), []
 
     def _target(
+        self, opened: DatasetVersion, target: str, kind: str, task: Task | None
+    ) -> tuple[Task | None, str, list[Problem]]:
+        """The task, the target in words, and why it cannot be learnt; remembered, for a page asks again and again."""
+        key = (opened.hash, target, kind, task)
+        with self._lock:
+            if key in self._targets:
+                self._targets.move_to_end(key)
+                return self._targets[key]
+        found = self._looked_at(opened, target, kind, task)
+        with self._lock:
+            self._targets[key] = found
+            while len(self._targets) > _KEPT:
+                self._targets.popitem(last=False)
+        return found
+
+    def _looked_at(
         self, opened: DatasetVersion, target: str, kind: str, task: Task | None
     ) -> tuple[Task | None, str, list[Problem]]:
         frame = previews.sample(opened.path, [target], TARGET_ROWS)
@@ -230,6 +280,12 @@ class TrainingSetup:
             while len(self._looked) > _KEPT:
                 self._looked.popitem(last=False)
         return looked
+
+
+def slug(name: str) -> str:
+    """A model's name made of any words: `left of churn.csv` becomes `left-of-churn-csv`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "model"
 
 
 _WHY = {str(Role.IDENTIFIER): "it names the row", str(Role.IGNORE): "empty, or the same in each row"}
