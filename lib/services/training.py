@@ -32,7 +32,13 @@ from lib.training.words import shown
 logger = logging.getLogger(__name__)
 
 KIND, VIEW_KIND = "training.run", "training.view"
-VIEWS = ("shap", "dependence", "importance", "learning_curve")
+_TITLES = {
+    "shap": "Shares of columns",
+    "dependence": "Dependence",
+    "importance": "Importance",
+    "learning_curve": "Learning curve",
+}
+VIEWS = tuple(_TITLES)
 # The longest budget, and an hour for reading, results and a machine that is busy.
 DEADLINE_S = plans.MOST_BUDGET_S + 3600
 MOST_RUNS, MOST_COMPARED = 500, 6
@@ -152,7 +158,7 @@ class Training:
             raise Invalid(f"{column[:80]!r} is no column of this model.")
         params = {"run": run_id, "what": what, "column": column if what == "dependence" else ""}
         # Asked for twice while it is being made, it is made once.
-        title = f"{what.replace('_', ' ').capitalize()} of {held['name']}"
+        title = f"{_TITLES[what]}{f' of {column}' if params['column'] else ''}: {held['name']}"
         return self.runner.submit(VIEW_KIND, params, by=actor.name, title=title)
 
     # --- looking ----------------------------------------------------------------------------------
@@ -211,7 +217,9 @@ class Training:
                     "value": shown(metric, row["score"]),
                     "low": low,
                     "high": high,
-                    "at_s": done.get(row["name"], {}).get("at_s"),
+                    "at_s": found["took_s"]
+                    if found and row["family"] == "ensemble"
+                    else done.get(row["name"], {}).get("at_s"),
                     "usable": row["name"] == first,
                     "weight": row.get("weight"),
                 }

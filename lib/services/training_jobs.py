@@ -7,7 +7,8 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ BUNDLE, RESULTS, REFERENCE, CARD, OUTCOME, EVENTS, FOLDS = (
 )
 # More numbers than this do not fit beside their prepared copies in a child's memory: rows are left out evenly.
 MOST_CELLS = 40_000_000
-_SHOWN_ROWS = 20
+_SHOWN_ROWS = 16
 
 
 def run(
@@ -89,7 +90,8 @@ def run(
         thresholds=outcome.thresholds,
         fold=outcome.fold,
     )
-    ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
+    with _calm(wanted.threads):
+        ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
     found["importance"] = ranked
     _place(home / CARD, card(outcome.model, found, name=name, importance=ranked, facts=facts))
     _place(home / REFERENCE, json.dumps(_reference(outcome, frame), allow_nan=False))
@@ -98,6 +100,18 @@ def run(
     score = outcome.model.scores[outcome.model.plan.metric]
     context.progress(1.0, f"{outcome.model.plan.metric} {score:.4f}")
     return {"metric": outcome.model.plan.metric, "score": score, "members": [m.name for m in outcome.model.members]}
+
+
+@contextmanager
+def _calm(threads: int) -> Iterator[None]:
+    """For thousands of small predictions: with a thread a core each they wait for each other, and for other processes,
+    many times longer than they work."""
+    # Loaded, its compiled walk through trees is used (`lib.training.portable`).
+    import sklearn.tree._tree  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads):
+        yield
 
 
 def _reference(outcome: Outcome, frame: pd.DataFrame) -> dict[str, Any]:
@@ -140,18 +154,19 @@ def explained(
         seen = frame.iloc[stored["rows"]]
     context.progress(0.1, "Asking the model")
     found: Any
-    if what == "shap":
-        step = max(1, len(seen) // _SHOWN_ROWS)
-        values = explain.shap_values(model, frame, seen.iloc[::step].head(_SHOWN_ROWS))
-        found = {"rows": values, "summary": explain.shap_summary(values)}
-    elif what == "dependence":
-        found = explain.dependence(model, seen, column)
-    elif what == "importance":
-        found = explain.importance(model, seen)
-    elif what == "learning_curve":
-        found = results.learning_curve(frame, model.plan, time.monotonic)
-    else:
-        raise Invalid(f"There is no view {what!r} of a model.")
+    with _calm(model.plan.threads):
+        if what == "shap":
+            step = max(1, len(seen) // _SHOWN_ROWS)
+            values = explain.shap_values(model, frame, seen.iloc[::step].head(_SHOWN_ROWS))
+            found = {"rows": values, "summary": explain.shap_summary(values)}
+        elif what == "dependence":
+            found = explain.dependence(model, seen, column)
+        elif what == "importance":
+            found = explain.importance(model, seen)
+        elif what == "learning_curve":
+            found = results.learning_curve(frame, model.plan, time.monotonic)
+        else:
+            raise Invalid(f"There is no view {what!r} of a model.")
     _place(home / view_file(what, column), json.dumps(found, allow_nan=False))
     return {"what": what, "column": column}
 

@@ -92,8 +92,8 @@ def _against_linear(results: Mapping[str, Any], chosen: Mapping[str, Any]) -> li
     if beyond < 0:
         return [f"{told} and wins: use it instead."]
     ahead = simple < chosen["value"] if not chosen["smaller_is_better"] else simple > chosen["value"]
-    how = "a little worse" if ahead else "no worse"
-    return [f"{told}, {how} but within the interval: not clearly apart, and easier to explain."]
+    how = "a little behind" if ahead else "level or ahead"
+    return [f"{told}, {how}, but within the interval: the two are not clearly apart, and it is easier to explain."]
 
 
 def _beyond(chosen: Mapping[str, Any], other: float) -> int:

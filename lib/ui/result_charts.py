@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 MOST_CELLS, MOST_CURVES = 12, 6
 _MIDDLE = "rgba(128, 132, 149, 0.8)"
 # From nothing to the first colour of the palette: both grounds, light and dark, shine through.
-_SHADES = [[0.0, "rgba(47, 126, 216, 0.04)"], [1.0, "rgba(47, 126, 216, 0.85)"]]
+_SHADES = [[0.0, "rgba(47, 126, 216, 0.04)"], [1.0, "rgba(47, 126, 216, 0.6)"]]
 _LETTER_PX = 6.6
 _MOST_LETTERS = 22
 
@@ -53,9 +53,9 @@ def confusion(found: Row) -> Figure:
     alt = f"Of {total:,} rows {right:,} got their own class. True classes down, classes said across."
     charts.layout(figure, alt=alt, height=130 + max(150, 44 * min(len(classes), 12)), legend=False)
     if small:
-        # As annotations, whose colour follows the theme: a cell's own text would take its contrast from no ground.
+        # As annotations: a cell's own text takes its contrast from a shade, not from the ground that shines through.
         figure.layout.annotations = [
-            {"x": x, "y": y, "text": words[y][x], "showarrow": False, "font": {"size": 12}}
+            {"x": x, "y": y, "text": words[y][x], "showarrow": False, "font": {"size": 12, "color": charts.ink()}}
             for y in places
             for x in places
         ]

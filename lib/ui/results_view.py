@@ -274,14 +274,17 @@ def errs(results: Results) -> None:
     )
 
 
-def compare(app: App, actor: Actor, run: Run, runs: Sequence[Run]) -> None:
-    """This run beside others: each metric with its interval, the best marked, and whether it is clearly better."""
+def compare(app: App, actor: Actor, run: Run, runs: Sequence[Run], named: Mapping[str, str]) -> None:
+    """This run beside others: each metric with its interval, the best marked, and whether it is clearly better.
+
+    named: words for each run, no two the same.
+    """
     done = {one.id: one for one in runs if one.status == TaskStatus.SUCCEEDED and one.id != run.id}
     others = st.multiselect(
         "Beside",
         list(done),
         key=f"result_others_{run.id}",
-        format_func=lambda one: f"{done[one].name} · {done[one].table} · {done[one].at:%m-%d %H:%M}",
+        format_func=lambda one: f"{named[one]} · {done[one].table}",
         max_selections=MOST_COMPARED - 1,
         placeholder="Choose other finished runs",
         filter_mode="contains",

@@ -229,9 +229,21 @@ def show(run_id: str) -> None:
     state.choose({FORM: False})
 
 
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """Words for each run, no two the same: the browser tells options apart by their words alone."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for run in runs:
+        sign = task_views.SIGNS[TaskStatus(run.status)]
+        said = f"{sign} {run.name} · {run.at:%Y-%m-%d %H:%M}"
+        found[run.id] = said if said not in taken else f"{said} · {run.id[:6]}"
+        taken.add(said)
+    return found
+
+
 def picker(runs: Sequence[Run]) -> Run:
     """The run of `?run=…`, else the newest."""
-    by_id = {one.id: one for one in runs}
+    by_id, named = {one.id: one for one in runs}, labels(runs)
     asked = st.query_params.get(IN_URL, "")
     chosen = asked if asked in by_id else runs[0].id
     key = f"train_run_{chosen}"
@@ -241,9 +253,7 @@ def picker(runs: Sequence[Run]) -> Run:
         index=list(by_id).index(chosen),
         key=key,
         on_change=lambda: show(st.session_state[key]),
-        format_func=lambda one: (
-            f"{task_views.SIGNS[TaskStatus(by_id[one].status)]} {by_id[one].name} · {by_id[one].at:%Y-%m-%d %H:%M}"
-        ),
+        format_func=lambda one: named[one],
         filter_mode="contains",
         width=520,
     )
@@ -348,6 +358,7 @@ def board(app: App, actor: Actor, run: Run) -> None:
 def leaderboard(rows: Sequence[dict[str, Any]], metric: str) -> None:
     """One row a model, the best first."""
     held = metrics.METRICS.get(metric)
+    weighed = {"weight": [row["weight"] or 0.0 for row in rows]} if any(row["weight"] for row in rows) else {}
     st.dataframe(
         pd.DataFrame(
             {
@@ -357,16 +368,19 @@ def leaderboard(rows: Sequence[dict[str, Any]], metric: str) -> None:
                     "–" if row["low"] is None else f"{words.number(row['low'])} to {words.number(row['high'])}"
                     for row in rows
                 ],
-                "took": [row["took_s"] if row["family"] != "ensemble" else None for row in rows],
+                "took": [row["took_s"] for row in rows],
                 "what": [words.FAMILIES.get(row["family"], row["family"]) for row in rows],
-                "weight": [row["weight"] or None for row in rows],
+                **weighed,
                 "at": [row["at_s"] for row in rows],
                 "params": [_params(row["params"]) for row in rows],
             }
         ),
         column_config={
             "model": st.column_config.TextColumn(
-                "Model", pinned=True, help="★ the best; ◆ the first that could be used; ∑ the ensemble."
+                "Model",
+                pinned=True,
+                width=200,
+                help="★ the one that is kept, or the best so far; ◆ the first that could be used; ∑ the ensemble.",
             ),
             "value": st.column_config.NumberColumn(
                 held.label if held else "Score",
@@ -374,7 +388,7 @@ def leaderboard(rows: Sequence[dict[str, Any]], metric: str) -> None:
                 help=f"{words.METRICS.get(metric, '')} {'Smaller' if held and held.error else 'Greater'} is better.",
             ),
             "sure": st.column_config.TextColumn("95% sure", help="From the spread over folds; three at least."),
-            "took": st.column_config.NumberColumn("Fit (s)", format="%.1f", help="All folds together."),
+            "took": st.column_config.NumberColumn("Fit (s)", format="%.2f", help="All folds together."),
             "what": st.column_config.TextColumn("What it is", width="medium"),
             "weight": st.column_config.NumberColumn("Weight", format="%.2f", help="Its say in the ensemble."),
             "at": st.column_config.NumberColumn("After (s)", format="%.1f", help="Of the budget, when it was done."),

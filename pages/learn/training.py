@@ -63,7 +63,7 @@ try:
             elif part == "Leaderboard":
                 training_view.board(app, actor, run)
             elif part == "Compare":
-                results_view.compare(app, actor, run, runs)
+                results_view.compare(app, actor, run, runs, training_view.labels(runs))
             elif part == "Card":
                 results_view.card(app, actor, run)
             else:
