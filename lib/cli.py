@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib import cli_export, cli_forecast, cli_train
+from lib import cli_export, cli_forecast, cli_predict, cli_train
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.frames import Window
 from lib.log import redact
@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
 
     cli_forecast.add_to(commands, shared).set_defaults(run=_forecast)
     cli_train.add_to(commands, shared).set_defaults(run=_train)
+    cli_predict.add_to(commands, shared).set_defaults(run=_predict)
     cli_export.add_to(commands, shared).set_defaults(run=_export)
 
     archive = commands.add_parser(
@@ -288,6 +289,11 @@ def _forecast(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     with _app() as app:
         return cli_train.run(app, options, _say, _follow)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_predict.run(app, options, _say, _follow)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -129,6 +129,9 @@ class TrainingSetup:
         plan = replace(plan, task=task, **{name: value for name, value in chosen.items() if value is not None})
         problems += found + plans.validate(plan, looked.guessed | {target: Role.TARGET})
         left_out, warned = self._features(plan, looked)
+        if left_out and not any(role in schemas.FEATURES for role in plan.roles.values()):
+            why = ", ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:5])
+            warned.append(Problem(f"Not learnt from: {why}."))
         return Proposal(plan, table, opened.rows, task, problems + warned, said, left_out)
 
     def start(self, actor: Actor, wanted: Wanted) -> Run:
