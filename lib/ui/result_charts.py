@@ -194,7 +194,7 @@ def learning_curve(points: Sequence[Row], label: str) -> Figure:
         x=rows,
         y=[one["value"] for one in points],
         mode="lines+markers",
-        name=label,
+        name=charts.label(label),
         marker={"size": 7},
         line={"color": charts.colour(0)},
         error_y={
