@@ -22,7 +22,10 @@ GUARDED = ("/api", "/health", "/metrics")
 
 def problem(error: AppError, headers: dict[str, str] | None = None) -> JSONResponse:
     """An error as the API words it."""
-    body = {"error": {"code": error.code, "message": error.message}}
+    body: dict[str, dict[str, object]] = {"error": {"code": error.code, "message": error.message}}
+    if "fields" in error.values:
+        # What is wrong with each field of what was sent.
+        body["error"]["fields"] = error.values["fields"]
     return JSONResponse(body, error.status, {"Cache-Control": "no-store", **(headers or {})})
 
 

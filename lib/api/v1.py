@@ -231,20 +231,16 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     forecasts.add_routes(router, get_app, caller)
     datasets.add_routes(router, get_app, caller)
     trainings.add_routes(router, get_app, caller)
-    api.include_router(router)
-    _answer_errors(api)
-    # A file, and what a form wraps around it.
-    larger = {"/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16}
-    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
-    api.add_middleware(
-        BodyLimit,
-        most_bytes=int(settings.api_body_mb * 2**20),
-        larger={models.UPLOAD: int(settings.model_max_mb * 2**20)},
-    )
+    larger = {
+        # A file, and what a form wraps around it.
+        "/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16,
+        models.UPLOAD: int(settings.model_max_mb * 2**20),
+    }
+    api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(

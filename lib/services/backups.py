@@ -36,6 +36,8 @@ ARCHIVE = "archive"
 FOLDERS: dict[str, Callable[[Settings], Path]] = {
     "models": lambda settings: settings.models_dir,
     "tables": lambda settings: settings.data_dir / "tables",
+    "datasets": lambda settings: settings.data_dir / "datasets",
+    "training": lambda settings: settings.data_dir / "training",
 }
 Said = Callable[[float, str], None]
 

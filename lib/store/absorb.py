@@ -18,7 +18,7 @@ from lib import frames
 from lib.frames import Block, Window
 from lib.store.archive import RAW
 from lib.store.catalog import Span
-from lib.store.engine import connect
+from lib.store.engine import spilling
 from lib.store.samples import Appended, Samples
 from lib.store.schema import naive
 
@@ -90,7 +90,7 @@ def sort(folder: Path, target: Path, scratch: Path, progress: Callable[[float], 
     with parquet.ParquetWriter(target, schema, compression="zstd", use_dictionary=False) as out:
         if not any(folder.iterdir()):
             return found
-        with connect(str(scratch), _MEMORY_MB) as connection:
+        with spilling(scratch, _MEMORY_MB) as connection:
             # Named, since DuckDB quotes no path in COPY.
             connection.sql(f"SELECT * FROM read_parquet('{files}') ORDER BY series, ts_ms, line").write_parquet(  # noqa: S608
                 str(ordered), compression="snappy"

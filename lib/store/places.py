@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from lib.errors import StoreError
 from lib.log import redact
 
-SETTINGS = "AUTOOPS_ARCHIVE_URL, _ENDPOINT, _KEY and _SECRET"
+SETTINGS = "the settings of the bucket: AUTOOPS_ARCHIVE_URL (or _MODELS_URL), _ENDPOINT, _KEY and _SECRET"
 PARQUET = "*/*.parquet"
 
 

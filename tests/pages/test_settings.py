@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from lib.app import App
 from lib.audit.log import Filter
 from lib.auth.actor import Role
 from lib.frames import Block, to_ms
-from lib.llm.fallback import ProviderTest
+from lib.llm.fallback import ProviderStatus, ProviderTest
 from lib.settings import LlmMode, Settings
 
 PAGE = "pages/operate/settings.py"
@@ -59,6 +60,27 @@ def test_each_provider_is_tried_and_what_it_said_is_shown(app: App, open_page: C
     assert "gemini" in page.success[0].value and "0.4 s" in page.success[0].value
     assert "**the key**" not in page.error[0].value
     assert app.audit.entries(Filter(), limit=1)[0].action == "test providers"
+
+
+def test_tokens_and_cost_of_each_model_are_shown(app: App, open_page: Callable) -> None:
+    known = [
+        ProviderStatus("gemini", "priced", "host", requests=3, tokens_in=10**6, tokens_out=10**6, price=(1e-6, 2e-6)),
+        ProviderStatus("openai", "unpriced", "host", requests=1, tokens_in=50, last_error="**down**"),
+    ]
+    app.assistant.fallback.providers = {one.name: None for one in known}  # type: ignore[misc]
+    app.assistant.fallback.status = lambda: known  # type: ignore[method-assign]
+    page = open_page(PAGE, role=Role.ADMIN)
+    table = next(one.value for one in page.dataframe if "cost" in one.value)
+    assert list(table["sent"]) == [10**6, 50]
+    assert table["cost"][0] == pytest.approx(3.0) and pd.isna(table["cost"][1])
+    assert "**down**" not in "".join(one.value for one in page.caption)
+
+
+def test_prices_are_read_by_model() -> None:
+    settings = Settings(llm_prices="a=1/2 org/b:free=0/0.5")
+    assert settings.token_prices == {"a": (1e-6, 2e-6), "org/b:free": (0.0, 0.5e-6)}
+    with pytest.raises(ValidationError):
+        Settings(llm_prices="a=cheap")
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST, Role.OPERATOR, "guest", None])

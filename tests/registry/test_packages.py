@@ -8,17 +8,16 @@ import pytest
 
 from lib.errors import ArtefactRefused, Invalid, StoreError
 from lib.registry.packages import PATTERN, Packages
-from lib.store.places import BucketPlace, LocalPlace, bucket
-from tests.store.test_places import Files
+from lib.store.places import LocalPlace, bucket
+from tests.s3 import Bucket
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def packages(request: pytest.FixtureRequest, tmp_path: Path) -> Packages:
     if request.param == "folder":
         return Packages(LocalPlace(tmp_path / "kept", PATTERN), tmp_path / "unpacked")
-    files = Files(tmp_path / "far")
-    place = BucketPlace("models/all", lambda: files, tmp_path / "cache", 10_000_000, PATTERN)
-    return Packages(place, tmp_path / "unpacked")
+    s3: Bucket = request.getfixturevalue("s3")
+    return Packages(s3.place(tmp_path / "cache", pattern=PATTERN), tmp_path / "unpacked")
 
 
 @pytest.fixture
@@ -93,26 +92,16 @@ def test_strays_are_swept_and_versions_stay(packages: Packages, files: dict[str,
     assert packages.archive(kept.sha256).is_file()
 
 
-def test_a_bucket_that_speaks_s3_keeps_them(tmp_path: Path, files: dict[str, Path]) -> None:
-    import boto3
-    from moto.server import ThreadedMotoServer
+def test_another_machine_finds_them_in_the_bucket(tmp_path: Path, files: dict[str, Path], s3: Bucket) -> None:
+    kept = Packages(s3.place(tmp_path / "cache", pattern=PATTERN), tmp_path / "unpacked").keep(files)
+    place = s3.place(tmp_path / "cache 2", pattern=PATTERN)
+    other = Packages(place, tmp_path / "unpacked 2")
+    assert sorted(one.name for one in other.unpack(kept.sha256).iterdir()) == sorted(files)
+    other.remove(kept.sha256)
+    assert place.names() == []
 
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
-        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-        boto3.client("s3", endpoint_url=url, **keys).create_bucket(Bucket="models")
-        place = bucket("s3://models/all", url, "key", "secret", tmp_path / "cache", 10_000_000, PATTERN)
-        kept = Packages(place, tmp_path / "unpacked").keep(files)
-        # Another machine, with nothing but the bucket.
-        place = bucket("s3://models/all", url, "key", "secret", tmp_path / "cache 2", 10_000_000, PATTERN)
-        other = Packages(place, tmp_path / "unpacked 2")
-        assert sorted(one.name for one in other.unpack(kept.sha256).iterdir()) == sorted(files)
-        other.remove(kept.sha256)
-        assert place.names() == []
-    finally:
-        server.stop()
+
+def test_a_bucket_nobody_answers_for_is_told(tmp_path: Path, files: dict[str, Path]) -> None:
+    place = bucket("s3://models/all", "http://127.0.0.1:9", "key", "secret", tmp_path / "cache", 10**7, pattern=PATTERN)
     with pytest.raises(StoreError, match="settings of the bucket"):
         Packages(place, tmp_path / "unpacked").keep(files)

@@ -44,6 +44,8 @@ def fill(app: App, value: float) -> None:
     app.archiving.tick()
     arrays = {"w.npz": {"w": np.full(3, value)}}
     Registry(app.settings.models_dir).save(f"m{value:.0f}", arrays=arrays, models={}, metadata={})
+    (app.settings.data_dir / "training" / "1").mkdir(parents=True, exist_ok=True)
+    (app.settings.data_dir / "training" / "1" / f"{value:.0f}.json").write_text("{}")
     (app.settings.data_dir / "secret.key").write_text(f"key {value:.0f}")
     app.audit.record(SYSTEM, f"said {value:.0f}")
 
@@ -55,6 +57,7 @@ def said(settings: Settings) -> tuple:
         ids = [one.id for one in app.samples.find()]
         values = app.samples.read(ids, Window(from_ms(0), END))["value"]
         models = sorted(path.name for path in settings.models_dir.iterdir()) if settings.models_dir.is_dir() else []
+        learnt = sorted(path.name for path in (settings.data_dir / "training").glob("1/*.json"))
         told = sorted(one.action for one in app.audit.entries(Filter(), limit=50) if one.action.startswith("said"))
         verified = app.archiving.verify(SYSTEM)
         assert not verified.damaged and not verified.unknown
@@ -63,6 +66,7 @@ def said(settings: Settings) -> tuple:
             (len(values), float(values.sum())),
             app.archiving.status(SYSTEM).days,
             models,
+            learnt,
             key.read_text() if key.exists() else "",
             told,
         )
@@ -75,8 +79,8 @@ def leftovers(settings: Settings) -> list[str]:
     return [path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if ".re" in path.name]
 
 
-WITH_1 = ((480, 480.0), 13, ["m1"], "key 1", ["said 1"])
-WITH_2 = ((480, 960.0), 13, ["m2"], "key 2", ["said 2"])
+WITH_1 = ((480, 480.0), 13, ["m1"], ["1.json"], "key 1", ["said 1"])
+WITH_2 = ((480, 960.0), 13, ["m2"], ["2.json"], "key 2", ["said 2"])
 
 
 def settings_at(path: Path) -> Settings:
