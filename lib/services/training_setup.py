@@ -182,14 +182,15 @@ class TrainingSetup:
         for column in opened.schema:
             if column.role in _OWN_ROLES and column.name in roles:
                 roles[column.name] = str(_OWN_ROLES[column.role])
-        roles |= {name: str(Role.IGNORE) for name in wanted.leave_out if name in roles}
         unknown = [name for name in wanted.leave_out if name not in looked.guessed]
         if unknown:
             raise Invalid(f"{opened.name} has no column {unknown[0][:80]!r} to leave out.")
         offered = self._starts(actor, opened, Plan(target, roles))
         if wanted.start and wanted.start not in offered:
             raise Invalid(f"There is no {wanted.start[:80]!r} to begin from; there are {', '.join(offered)}.")
-        return offered[wanted.start] if wanted.start else Plan(target, roles)
+        begun = offered[wanted.start] if wanted.start else Plan(target, roles)
+        out = {name: str(Role.IGNORE) for name in wanted.leave_out if name in begun.roles}
+        return replace(begun, roles={**begun.roles, **out})
 
     def _split(self, plan: Plan, wanted: Wanted, opened: DatasetVersion) -> tuple[Plan, list[Problem]]:
         by = wanted.by

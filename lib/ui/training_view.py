@@ -312,8 +312,11 @@ def acts(app: App, actor: Actor, run: Run) -> None:
 
 def live(app: App, actor: Actor, run: Run) -> None:
     """Budget, leaderboard and the end of the log, drawn anew each second until it ends."""
-    run = app.training.get(actor, run.id)
-    task = app.jobs.get(actor, run.task_id)
+    try:
+        run = app.training.get(actor, run.id)
+        task = app.jobs.get(actor, run.task_id)
+    except NotFound:  # removed by somebody else
+        st.rerun(scope="app")
     if task.status not in ACTIVE:
         st.rerun(scope="app")
     used, budget = app.training.used_s(actor, run.id), run.plan.budget_s
