@@ -44,6 +44,7 @@ from lib.services.suggestions import Suggestions
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.training import Training
+from lib.services.training_setup import TrainingSetup
 from lib.services.views import Views
 from lib.settings import Settings
 from lib.store.connection import Store
@@ -79,6 +80,7 @@ class App:
     suggestions: Suggestions
     training: Training
     pipelines: Pipelines
+    training_setup: TrainingSetup
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -178,6 +180,10 @@ def build(
     models.on_promoted.append(prediction.warm)
     datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
     training, suggestions = Training(settings, runner, audit, clock), Suggestions(datasets, runner, clock)
+    datasets.dependants.append(training.made_of)
+    pipelines = Pipelines(database, datasets, training, audit, clock, suggestions)
+    setup = TrainingSetup(datasets, training, models)
+    setup.pipelines.append(pipelines.plans_for)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -200,7 +206,8 @@ def build(
         datasets=datasets,
         suggestions=suggestions,
         training=training,
-        pipelines=Pipelines(database, datasets, training, audit, clock, suggestions),
+        pipelines=pipelines,
+        training_setup=setup,
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib import cli_export, cli_forecast
+from lib import cli_export, cli_forecast, cli_predict, cli_train
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.frames import Window
 from lib.log import redact
@@ -98,6 +98,8 @@ def parser() -> argparse.ArgumentParser:
     detect.set_defaults(run=_detect)
 
     cli_forecast.add_to(commands, shared).set_defaults(run=_forecast)
+    cli_train.add_to(commands, shared).set_defaults(run=_train)
+    cli_predict.add_to(commands, shared).set_defaults(run=_predict)
     cli_export.add_to(commands, shared).set_defaults(run=_export)
 
     archive = commands.add_parser(
@@ -282,6 +284,16 @@ def _detect(options: argparse.Namespace) -> int:
 def _forecast(options: argparse.Namespace) -> int:
     with _app() as app:
         return cli_forecast.run(app, options, _say, _follow)
+
+
+def _train(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_train.run(app, options, _say, _follow)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    with _app() as app:
+        return cli_predict.run(app, options, _say, _follow)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from lib.app import build
 from lib.frames import Block, to_ms
 from lib.settings import Settings
 from lib.store.connection import Store
+from tests.training.tables import churn
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,11 +67,25 @@ def test_help_names_every_command_and_the_exit_status(capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert left.value.code == 0
     assert all(
-        word in told for word in ("serve", "collect", "detect", "forecast", "export", "archive", "bench", "exit status")
+        word in told
+        for word in (
+            "serve",
+            "collect",
+            "detect",
+            "forecast",
+            "train",
+            "predict",
+            "export",
+            "archive",
+            "bench",
+            "exit status",
+        )
     )
 
 
-@pytest.mark.parametrize("command", ["serve", "collect", "detect", "forecast", "export", "archive", "bench"])
+@pytest.mark.parametrize(
+    "command", ["serve", "collect", "detect", "forecast", "train", "predict", "export", "archive", "bench"]
+)
 def test_each_command_has_help_an_example_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])
@@ -302,3 +317,28 @@ def test_what_cannot_be_exported_is_said(
     ):
         assert cli.main(["export", *arguments]) == 1, arguments
         assert words in capsys.readouterr().err, arguments
+
+
+def test_train_and_predict(environment: dict[str, str], tmp_path: Path) -> None:
+    table, card, out = tmp_path / "churn.csv", tmp_path / "card.md", tmp_path / "out.csv"
+    churn(120).to_csv(table, index=False)
+    quick = ("--start", "First look", "--models", "linear", "--budget", "5s")
+    done = run(
+        environment, "train", str(table), "--target", "left", *quick,
+        "--register", "churn", "--card", str(card), "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["model"] == "churn" and told["board"][0]["family"] == "linear" and told["took_s"] <= 5.25
+    assert card.read_text().startswith("# left of churn")
+    row = ("--row", "age=61", "income=2000", "plan=basic", "visits=2")
+    said = run(environment, "predict", "churn", "--version", "1", "--json", *row)
+    assert said.returncode == 0 and json.loads(said.stdout)["label"] in ("True", "False"), said.stderr
+    wrong = run(environment, "predict", "churn", "--version", "1", "--row", "age=old")
+    assert wrong.returncode == 1 and "age is 'old'; it takes a number" in wrong.stderr
+    asked = ("--file", str(table), "--out", str(out))
+    assert run(environment, "predict", "churn", "--version", "1", *asked).returncode == 0
+    assert len(out.read_text().splitlines()) == 121
+    refused = run(environment, "train", "churn", "--target", "gone")
+    assert refused.returncode == 1 and "no column 'gone'" in refused.stderr
+    assert "neither a dataset nor a file" in run(environment, "train", "nothing").stderr

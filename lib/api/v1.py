@@ -18,7 +18,19 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language, models, pipelines, prediction
+from lib.api import (
+    credentials,
+    datasets,
+    docs,
+    feedback,
+    forecasts,
+    imports,
+    language,
+    models,
+    pipelines,
+    prediction,
+    trainings,
+)
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -230,6 +242,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     imports.add_routes(router, get_app, caller)
     forecasts.add_routes(router, get_app, caller)
     datasets.add_routes(router, get_app, caller)
+    trainings.add_routes(router, get_app, caller)
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
     pipelines.add_routes(router, get_app, caller)

@@ -15,7 +15,7 @@ from lib import training
 from lib.datasets.schema import from_json
 from lib.errors import Invalid, NotEnoughData
 from lib.profiling.tables import TableProfile
-from lib.store import previews, tables
+from lib.store import table_samples, tables
 from lib.tasks.job import JobContext
 from lib.training.suggestions import Reference, Suggested, suggest
 
@@ -65,7 +65,7 @@ def run(
     context.progress(0.8, "Comparing with reference tables")
     schema = from_json(columns)
     most = max(200, min(MOST_ROWS, MOST_CELLS // max(1, len(schema))))
-    frame = previews.sample(Path(path), schema, profile.rows, most)
+    frame = table_samples.sample(Path(path), schema, profile.rows, most, whole=True)
     try:
         found = suggest(profile, frame, wanted, reference(), roles=roles)
     except (Invalid, NotEnoughData) as error:

@@ -13,21 +13,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import col, select
+
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
 from lib.db.tables import Task, TaskStatus
 from lib.errors import Conflict, Invalid, NotFound
-from lib.services.training_jobs import CARD, EVENTS, RESULTS, require_bundle, view_file
+from lib.services.datasets import Dependant
+from lib.services.health import version as code_version
+from lib.services.training_jobs import CARD, EVENTS, REFERENCE, RESULTS, require_bundle, view_file
 from lib.settings import Settings
 from lib.tasks.job import JobKind, storable
 from lib.tasks.runner import ACTIVE, Runner
 from lib.training import plan as plans
 from lib.training.plan import Plan
+from lib.training.words import shown
 
 logger = logging.getLogger(__name__)
 
 KIND, VIEW_KIND = "training.run", "training.view"
-VIEWS = ("shap", "dependence", "importance", "learning_curve")
+_TITLES = {
+    "shap": "Shares of columns",
+    "dependence": "Dependence",
+    "importance": "Importance",
+    "learning_curve": "Learning curve",
+}
+VIEWS = tuple(_TITLES)
 # The longest budget, and an hour for reading, results and a machine that is busy.
 DEADLINE_S = plans.MOST_BUDGET_S + 3600
 MOST_RUNS, MOST_COMPARED = 500, 6
@@ -35,6 +46,9 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _RUN = "run.json"
 Rows = list[dict[str, Any]]
 Problems = list[plans.Problem]
+Made = list[Dependant]
+Paths = list[Path]
+_AGAIN = " (again)"
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,9 @@ class Run:
     status: str
     score: float | None = None
     metric: str = ""
+    error: str = ""
+    dataset_id: int | None = None
+    registered: tuple[tuple[str, int], ...] = ()  # (model, version)
 
 
 class Training:
@@ -70,8 +87,10 @@ class Training:
     def __init__(self, settings: Settings, runner: Runner, audit: Audit, clock: Callable[[], datetime]) -> None:
         self.folder, self.runner, self.audit, self.clock = settings.data_dir / "training", runner, audit, clock
         jobs = "lib.services.training_jobs"
-        runner.register(JobKind(KIND, f"{jobs}:run", prepare=self._prepare, deadline_s=DEADLINE_S))
-        runner.register(JobKind(VIEW_KIND, f"{jobs}:explained", prepare=self._prepare))
+        # Finished folds lie in the run's own folder, so a run goes on wherever its process ended.
+        runner.register(JobKind(KIND, f"{jobs}:run", prepare=self._prepare, deadline_s=DEADLINE_S, resumes=True))
+        # Somebody waits in front of a view; a training has time.
+        runner.register(JobKind(VIEW_KIND, f"{jobs}:explained", prepare=self._prepare, resumes=True, priority=1))
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -120,6 +139,14 @@ class Training:
         self.audit.record(actor, "training.resume", held["name"], run=run_id, task=held["task"])
         return self._run(held)
 
+    def replay(self, actor: Actor, run_id: str) -> Run:
+        """The same plan on the same data with the same seed, as a run of its own. Raises NotFound, Invalid."""
+        held = self._held(run_id)
+        about = held["table"]
+        table = Table(Path(about["path"]), about["name"], about["hash"], about["dataset_id"])
+        name = held["name"] if held["name"].endswith(_AGAIN) else f"{held['name'][: 120 - len(_AGAIN)]}{_AGAIN}"
+        return self.start(actor, Plan.from_json(held["plan"]), table, name)
+
     def explain(self, actor: Actor, run_id: str, what: str, column: str = "") -> Task:
         """Queue a slower view: shap, dependence of a column, importance or learning_curve. Then `view` has it."""
         actor.require(Permission.RUN_TASKS)
@@ -130,22 +157,18 @@ class Training:
         if what == "dependence" and column not in held["plan"]["roles"]:
             raise Invalid(f"{column[:80]!r} is no column of this model.")
         params = {"run": run_id, "what": what, "column": column if what == "dependence" else ""}
-        return self.runner.submit(VIEW_KIND, params, by=actor.name, title=f"{what.replace('_', ' ')}: {held['name']}")
+        # Asked for twice while it is being made, it is made once.
+        title = f"{_TITLES[what]}{f' of {column}' if params['column'] else ''}: {held['name']}"
+        return self.runner.submit(VIEW_KIND, params, by=actor.name, title=title)
 
     # --- looking ----------------------------------------------------------------------------------
 
     def list(self, actor: Actor) -> list[Run]:
         """Newest first."""
         actor.require(Permission.TABLES)
-        if not self.folder.is_dir():
-            return []
-        found = []
-        for home in self.folder.iterdir():
-            try:
-                found.append(self._run(self._held(home.name)))
-            except NotFound:
-                continue
-        return sorted(found, key=lambda run: run.at, reverse=True)[:MOST_RUNS]
+        found = [self._held_or_none(home.name) for home in self._homes()]
+        newest = sorted((one for one in found if one), key=lambda one: (one["at"], one["task"]), reverse=True)
+        return [self._run(one) for one in newest[:MOST_RUNS]]
 
     def get(self, actor: Actor, run_id: str) -> Run:
         """Raises NotFound."""
@@ -169,12 +192,44 @@ class Training:
         return found
 
     def board(self, actor: Actor, run_id: str) -> Rows:
-        """The leaderboard, best first: the final one, or what is done so far."""
-        found = self.results(actor, run_id)
-        if found:
-            return [*found["board"]]
-        rows = [one for one in self.live(actor, run_id) if one["kind"] == "candidate"]
-        return sorted(rows, key=lambda row: -row["score"])
+        """The leaderboard, best first: the final one, or what is done so far.
+
+        A row has name, family, params, score (greater is better), took_s, and for people value, low and high (errors
+        as they are), at_s (when it was done), usable (it was the first model that could be used), weight.
+        """
+        events, found = self.live(actor, run_id), self.results(actor, run_id)
+        done = {one["name"]: one for one in events if one["kind"] == "candidate"}
+        rows = found["board"] if found else sorted(done.values(), key=lambda row: -row["score"])
+        metric = next(
+            (str(one["metric"]) for one in events if one["kind"] == "start"), found["metric"] if found else ""
+        )
+        first = next((one["name"] for one in events if one["kind"] == "usable"), "")
+        whole = next((one for one in found["metrics"] if one["chosen"]), None) if found else None
+        made = []
+        for row in rows:
+            ends = [shown(metric, row.get(end)) for end in ("low", "high")]
+            if row["family"] == "ensemble" and whole:
+                ends = [whole["low"], whole["high"]]
+            low, high = sorted(ends, key=lambda end: (end is None, end))
+            made.append(
+                {
+                    **{name: row[name] for name in ("name", "family", "params", "score", "took_s")},
+                    "value": shown(metric, row["score"]),
+                    "low": low,
+                    "high": high,
+                    "at_s": found["took_s"]
+                    if found and row["family"] == "ensemble"
+                    else done.get(row["name"], {}).get("at_s"),
+                    "usable": row["name"] == first,
+                    "weight": row.get("weight"),
+                }
+            )
+        return made
+
+    def used_s(self, actor: Actor, run_id: str) -> float:
+        """How much of the budget is used."""
+        events, found = self.live(actor, run_id), self.results(actor, run_id)
+        return float(found["took_s"]) if found else max((float(one.get("at_s", 0.0)) for one in events), default=0.0)
 
     def results(self, actor: Actor, run_id: str) -> dict[str, Any] | None:
         """As `lib.training.results.of` made them, with `importance`; None while there are none."""
@@ -190,6 +245,20 @@ class Training:
             raise Invalid(f"There is no view {what[:40]!r}; there are {', '.join(VIEWS)}.")
         return self._json(run_id, view_file(what, column))
 
+    def viewing(self, actor: Actor, run_id: str, what: str, column: str = "") -> Task | None:
+        """The newest task that makes or made a view, whatever became of it."""
+        actor.require(Permission.TABLES)
+        wanted = {"run": run_id, "what": what, "column": column}
+        newest = select(Task).where(Task.kind == VIEW_KIND).order_by(col(Task.id).desc()).limit(MOST_RUNS)
+        with self.runner.database.session() as session:
+            return next((task for task in session.exec(newest) if task.params == wanted), None)
+
+    def made_of(self, dataset_id: int) -> Made:
+        """Runs that learnt from a dataset: what somebody about to delete it wants to know."""
+        found = [self._held_or_none(home.name) for home in self._homes()]
+        names = [str(one["name"]) for one in found if one and one["table"]["dataset_id"] == dataset_id]
+        return [Dependant("training", name, "pages/learn/training.py") for name in names[:MOST_RUNS]]
+
     def card(self, actor: Actor, run_id: str) -> str:
         """The model card, Markdown. Raises ArtefactRefused while there is no model."""
         actor.require(Permission.TABLES)
@@ -202,6 +271,17 @@ class Training:
         actor.require(Permission.TABLES)
         self._held(run_id)
         return require_bundle(self.folder / run_id)
+
+    def reference(self, actor: Actor, run_id: str) -> dict[str, Any]:
+        """What the run learnt from, as `lib.drift.reference.of_frame` has it; empty where none was kept."""
+        actor.require(Permission.TABLES)
+        self._held(run_id)
+        return dict(self._json(run_id, REFERENCE) or {})
+
+    def note_registered(self, run_id: str, name: str, version: int) -> None:
+        """Remember which version of which model a run became; for who registered it."""
+        held = self._held(run_id)
+        self._write({**held, "registered": [*held.get("registered", ()), [name, version]]})
 
     def script(self, actor: Actor, run_id: str) -> str:
         """A Python file that fits the run's pipeline again (`lib.training.script`)."""
@@ -258,7 +338,23 @@ class Training:
         if not table.is_file():
             raise NotFound(f"The table {held['table']['name']!r} is gone; choose another one.")
         home = str(self.folder / held["id"])
-        return {**params, "folder": home, "table": str(table), "plan": held["plan"], "name": held["name"]}
+        facts = {
+            "Table": held["table"]["name"],
+            "Data (SHA-256)": held["table"]["hash"] or "not known",
+            "Trained": f"{held['at'][:16].replace('T', ' ')} UTC by {held['by']}",
+            "Code": code_version(),
+        }
+        about = {"plan": held["plan"], "name": held["name"], "facts": facts}
+        return {**params, "folder": home, "table": str(table), **about}
+
+    def _homes(self) -> Paths:
+        return [*self.folder.iterdir()] if self.folder.is_dir() else []
+
+    def _held_or_none(self, run_id: str) -> dict[str, Any] | None:
+        try:
+            return self._held(run_id)
+        except NotFound:
+            return None
 
     def _held(self, run_id: str) -> dict[str, Any]:
         if not _ID.fullmatch(run_id):
@@ -294,6 +390,9 @@ class Training:
             status=status,
             score=result.get("score"),
             metric=str(result.get("metric", "")),
+            error=task.error if task else "",
+            dataset_id=held["table"]["dataset_id"],
+            registered=tuple((str(name), int(version)) for name, version in held.get("registered", ())),
         )
 
 

@@ -7,9 +7,10 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,13 @@ from lib.errors import ArtefactRefused, Invalid
 from lib.tasks.job import JobContext
 from lib.training.plan import Plan
 
-BUNDLE, RESULTS, CARD, OUTCOME, EVENTS, FOLDS = (
+if TYPE_CHECKING:
+    from lib.training.board import Outcome
+
+BUNDLE, RESULTS, REFERENCE, CARD, OUTCOME, EVENTS, FOLDS = (
     "bundle",
     "results.json",
+    "reference.json",
     "card.md",
     "outcome.npz",
     "events.jsonl",
@@ -28,11 +33,18 @@ BUNDLE, RESULTS, CARD, OUTCOME, EVENTS, FOLDS = (
 )
 # More numbers than this do not fit beside their prepared copies in a child's memory: rows are left out evenly.
 MOST_CELLS = 40_000_000
-_SHOWN_ROWS = 20
+_SHOWN_ROWS = 16
 
 
 def run(
-    context: JobContext, *, folder: str, table: str, plan: dict[str, Any], name: str, **_rest: Any
+    context: JobContext,
+    *,
+    folder: str,
+    table: str,
+    plan: dict[str, Any],
+    name: str,
+    facts: dict[str, str] | None = None,
+    **_rest: Any,
 ) -> dict[str, Any]:
     """Train a plan on a Parquet file; bundle, results and card are left in `folder`."""
     from lib.registry.bundles import save_bundle
@@ -78,14 +90,54 @@ def run(
         thresholds=outcome.thresholds,
         fold=outcome.fold,
     )
-    ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
+    with _calm(wanted.threads):
+        ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
     found["importance"] = ranked
-    _place(home / CARD, card(outcome.model, found, name=name, importance=ranked))
+    _place(home / CARD, card(outcome.model, found, name=name, importance=ranked, facts=facts))
+    _place(home / REFERENCE, json.dumps(_reference(outcome, frame), allow_nan=False))
     _place(home / RESULTS, json.dumps(found, allow_nan=False))
     kept.clear()
     score = outcome.model.scores[outcome.model.plan.metric]
     context.progress(1.0, f"{outcome.model.plan.metric} {score:.4f}")
     return {"metric": outcome.model.plan.metric, "score": score, "members": [m.name for m in outcome.model.members]}
+
+
+@contextmanager
+def _calm(threads: int) -> Iterator[None]:
+    """For thousands of small predictions: with a thread a core each they wait for each other, and for other processes,
+    many times longer than they work."""
+    # Loaded, its compiled walk through trees is used (`lib.training.portable`).
+    import sklearn.tree._tree  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads):
+        yield
+
+
+def _reference(outcome: Outcome, frame: pd.DataFrame) -> dict[str, Any]:
+    """What later rows are held against, so that a served model's drift is seen: its columns as the model reads them,
+    what it said of rows it had not seen, and what was right."""
+    from lib.drift import reference
+    from lib.training import metrics
+    from lib.training.preparation import CATEGORY, DATE, NUMERIC, read
+
+    model = outcome.model
+    table = read(frame, model.schema.roles)
+    columns: dict[str, Any] = {}
+    for name, role in model.schema.roles.items():
+        if role == NUMERIC:
+            columns[name] = table.values[:, table.names.index(name)]
+        elif role == DATE:
+            columns[name] = table.moments[name]
+        else:
+            columns[name] = (table.words if role == CATEGORY else table.texts)[name]
+    classes = np.array(model.schema.classes, dtype=object)
+    if len(classes):
+        moved = outcome.out - outcome.thresholds[:, None] + 0.5 if outcome.out.shape[1] == 1 else outcome.out
+        said, came = classes[metrics.labels(moved)], classes[outcome.target]
+    else:
+        said, came = outcome.out[:, 0], outcome.target
+    return reference.of_frame(pd.DataFrame(columns), pd.Series(said), pd.Series(came))
 
 
 def explained(
@@ -102,18 +154,19 @@ def explained(
         seen = frame.iloc[stored["rows"]]
     context.progress(0.1, "Asking the model")
     found: Any
-    if what == "shap":
-        step = max(1, len(seen) // _SHOWN_ROWS)
-        values = explain.shap_values(model, frame, seen.iloc[::step].head(_SHOWN_ROWS))
-        found = {"rows": values, "summary": explain.shap_summary(values)}
-    elif what == "dependence":
-        found = explain.dependence(model, seen, column)
-    elif what == "importance":
-        found = explain.importance(model, seen)
-    elif what == "learning_curve":
-        found = results.learning_curve(frame, model.plan, time.monotonic)
-    else:
-        raise Invalid(f"There is no view {what!r} of a model.")
+    with _calm(model.plan.threads):
+        if what == "shap":
+            step = max(1, len(seen) // _SHOWN_ROWS)
+            values = explain.shap_values(model, frame, seen.iloc[::step].head(_SHOWN_ROWS))
+            found = {"rows": values, "summary": explain.shap_summary(values)}
+        elif what == "dependence":
+            found = explain.dependence(model, seen, column)
+        elif what == "importance":
+            found = explain.importance(model, seen)
+        elif what == "learning_curve":
+            found = results.learning_curve(frame, model.plan, time.monotonic)
+        else:
+            raise Invalid(f"There is no view {what!r} of a model.")
     _place(home / view_file(what, column), json.dumps(found, allow_nan=False))
     return {"what": what, "column": column}
 

@@ -31,14 +31,19 @@ class Extent:
     high: int | None = None
 
 
-def sample(path: Path, columns: Sequence[Column], rows: int) -> pd.DataFrame:
-    """The same rows each time, spread over the table; texts cut to 200 characters. rows: of the whole table."""
-    most = max(50, min(MOST_ROWS, MOST_CELLS // max(1, len(columns))))
+def sample(
+    path: Path, columns: Sequence[Column], rows: int, most: int | None = None, *, whole: bool = False
+) -> pd.DataFrame:
+    """About `most` rows, the same each time, spread over the table, in its order; all of a smaller one.
+
+    rows: of the whole table. most: None for as many as fit. whole: texts are not cut to 200 characters.
+    """
+    most = most or max(50, min(MOST_ROWS, MOST_CELLS // max(1, len(columns))))
     # A hash rather than every nth row: what repeats every so many rows would be seen at one of its places only.
     some = f"WHERE hash(file_row_number) % {max(1, -(-rows // most))} = 0" if rows > most else ""
     if _takes_the_name(columns):
-        return _frame(path, columns, f"FROM read_parquet(?) LIMIT {most}")
-    return _frame(path, columns, f"FROM read_parquet(?, file_row_number = true) {some}")
+        return _frame(path, columns, f"FROM read_parquet(?) LIMIT {most}", whole)
+    return _frame(path, columns, f"FROM read_parquet(?, file_row_number = true) {some}", whole)
 
 
 def in_order(path: Path, columns: Sequence[Column], by: str) -> pd.DataFrame:
@@ -67,6 +72,18 @@ def extents(path: Path, columns: Sequence[Column]) -> dict[str, Extent]:
     return found
 
 
+def counts_rows(path: Path, name: str) -> bool:
+    """Whether the whole numbers of a column, each once, fill their range: a row number."""
+    held = _q(name)
+    query = (
+        f"SELECT count(DISTINCT {held}) = count({held}) AND max({held}) - min({held}) < 1.05 * count({held}) "  # noqa: S608
+        "FROM read_parquet(?)"
+    )
+    with _reading(path) as ask:
+        row = ask(query).fetchone()
+    return bool(row and row[0])
+
+
 def _takes_the_name(columns: Sequence[Column]) -> bool:
     """Whether a column is called what DuckDB calls the number of a row, which it then refuses to give."""
     return any(one.name.casefold() == "file_row_number" for one in columns)
@@ -77,15 +94,15 @@ def _parts(columns: Sequence[Column]) -> list[Sequence[Column]]:
     return [columns[start : start + MOST_TOGETHER] for start in range(0, len(columns), MOST_TOGETHER)]
 
 
-def _frame(path: Path, columns: Sequence[Column], rest: str) -> pd.DataFrame:
+def _frame(path: Path, columns: Sequence[Column], rest: str, whole: bool = False) -> pd.DataFrame:
     with _reading(path) as ask:
-        frames = [ask(f"SELECT {_picked(part)} {rest}").df() for part in _parts(columns)]  # noqa: S608 (quoted)
+        frames = [ask(f"SELECT {_picked(part, whole)} {rest}").df() for part in _parts(columns)]  # noqa: S608 (quoted)
     return pd.concat(frames, axis=1) if frames else pd.DataFrame()
 
 
-def _picked(columns: Sequence[Column]) -> str:
+def _picked(columns: Sequence[Column], whole: bool) -> str:
     return ", ".join(
-        f"left({_q(c.name)}, {LONGEST_TEXT}) AS {_q(c.name)}" if c.type is ColumnType.TEXT else _q(c.name)
+        f"left({_q(c.name)}, {LONGEST_TEXT}) AS {_q(c.name)}" if c.type is ColumnType.TEXT and not whole else _q(c.name)
         for c in columns
     )
 

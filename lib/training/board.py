@@ -21,6 +21,7 @@ class Trial:
     out: np.ndarray
     parts: list[Part] = field(default_factory=list)
     score: float = float("nan")
+    half: float | None = None  # of the score's interval
     took_s: float = 0.0
     rounds: list[int] = field(default_factory=list)
 
@@ -40,6 +41,22 @@ class Outcome:
     notes: tuple[str, ...]
     took_s: float
     held_out: bool
+
+
+# 97.5% quantiles of Student's t with 2, 3, … degrees of freedom; beyond the list the last one is near enough.
+_T = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+def half_width(metric: str, target: np.ndarray, out: np.ndarray, fold: np.ndarray) -> float | None:
+    """Half of the 95% interval that the spread of a score over folds gives; None of fewer than three folds.
+
+    Costs no more than one score, so that each line of the leaderboard can have it while time is running.
+    """
+    made = [metrics.score(metric, target[fold == n], out[fold == n]) for n in range(int(fold.max()) + 1)]
+    known = np.array([one for one in made if np.isfinite(one)])
+    if known.size < 3:
+        return None
+    return float(_T[min(known.size - 3, len(_T) - 1)] * known.std(ddof=1) / np.sqrt(known.size))
 
 
 def log_loss(out: np.ndarray, target: np.ndarray) -> float:
@@ -66,7 +83,17 @@ def table(trials: list[Trial], members: tuple[Member, ...], whole: float) -> tup
     rows.sort(key=lambda row: -row["score"])
     if len(members) > 1:
         rows.insert(
-            0, {"name": "Ensemble", "family": "ensemble", "params": {}, "score": whole, "took_s": 0.0, "weight": 1.0}
+            0,
+            {
+                "name": "Ensemble",
+                "family": "ensemble",
+                "params": {},
+                "score": whole,
+                "low": None,
+                "high": None,
+                "took_s": 0.0,
+                "weight": 1.0,
+            },
         )
     return tuple(rows)
 
@@ -79,6 +106,8 @@ def row(trial: Trial) -> dict[str, Any]:
         "family": trial.candidate.family,
         "params": params,
         "score": number(trial.score),
+        "low": None if trial.half is None else number(trial.score - trial.half),
+        "high": None if trial.half is None else number(trial.score + trial.half),
         "took_s": round(trial.took_s, 2),
     }
 

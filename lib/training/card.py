@@ -7,6 +7,7 @@ from typing import Any
 
 from lib.training.model import Model
 from lib.training.schema import Role, Task
+from lib.training.words import verdict
 
 _TASKS = {
     Task.BINARY: "tells two classes apart",
@@ -34,14 +35,17 @@ def card(
         "",
         "## How good",
         "",
+        " ".join(_text(line) for line in verdict(results)),
+        "",
         _how(model, results),
         "",
-        "| Metric | Value | 95% interval |",
-        "| --- | --- | --- |",
+        "| Metric | Value | 95% interval | Always the usual answer |",
+        "| --- | --- | --- | --- |",
     ]
     for one in results["metrics"]:
         label = f"**{one['label']}**" if one["chosen"] else one["label"]
-        lines.append(f"| {label} | {_number(one['value'])} | {_number(one['low'])} to {_number(one['high'])} |")
+        ends = f"{_number(one['low'])} to {_number(one['high'])}"
+        lines.append(f"| {label} | {_number(one['value'])} | {ends} | {_number(one.get('baseline'))} |")
     if "calibration" in results:
         lines += ["", f"Probabilities are off by {_number(results['calibration']['ece'])} on average (ECE)."]
     if model.task == Task.BINARY:

@@ -17,7 +17,9 @@ from lib.training.results import plain
 from lib.training.schema import Task
 
 _MOST_ROWS = 1000
-_BACKGROUND = 40
+_BACKGROUND = 30
+# So many orders in which columns take their own value; each costs two predictions a column of the whole background.
+_ORDERS = 5
 
 
 def importance(model: Model, frame: pd.DataFrame, repeats: int = 5, seed: int = 0) -> list[dict[str, Any]]:
@@ -108,7 +110,7 @@ def shap_values(
             return model.raw(together)[:, column].reshape(len(own), count).mean(axis=1)
 
         explainer = shap.explainers.Permutation(mixed, np.zeros((1, len(names))), seed=seed)
-        found = explainer(np.ones((1, len(names))), max_evals=max(2 * len(names) + 1, 120), silent=True)
+        found = explainer(np.ones((1, len(names))), max_evals=_ORDERS * (2 * len(names) + 1), silent=True)
         shares = np.asarray(found.values)[0]
         base = float(np.asarray(found.base_values).ravel()[0])
         order = np.argsort(-np.abs(shares))

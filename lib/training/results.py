@@ -28,14 +28,16 @@ _MOST_SLICE_CATEGORIES = 12
 
 def of(outcome: Outcome, frame: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     """All that is computed at once: JSON-able. frame: the one trained on, for the slices."""
-    model = outcome.model
+    model, usual = outcome.model, baseline(outcome)
     found: dict[str, Any] = {
+        "target": model.schema.target,
+        "columns": [column.name for column in model.schema.columns],
         "task": str(model.task),
         "metric": model.plan.metric,
         "classes": list(model.schema.classes),
         "rows": len(outcome.target),
         "held_out": outcome.held_out,
-        "metrics": intervals(outcome, seed),
+        "metrics": [{**one, "baseline": usual[one["name"]]} for one in intervals(outcome, seed)],
         "board": list(outcome.board),
         "notes": list(outcome.notes),
         "left_out": dict(model.schema.left_out),
@@ -83,6 +85,22 @@ def intervals(outcome: Outcome, seed: int = 0, resamples: int = RESAMPLES) -> li
             }
         )
     return found
+
+
+def baseline(outcome: Outcome) -> dict[str, float | None]:
+    """Each metric of always saying the same: the mean, or the shares of the classes. What any model has to beat."""
+    target, task = outcome.target, outcome.model.task
+    if task == Task.REGRESSION:
+        usual = np.array([[target.mean()]])
+    else:
+        shares = np.bincount(target, minlength=len(outcome.model.schema.classes)) / len(target)
+        usual = shares[None, 1:] if task == Task.BINARY else shares[None, :]
+    out = np.repeat(usual, len(target), axis=0)
+    return {
+        name: plain((-1.0 if metric.error else 1.0) * metrics.score(name, target, out))
+        for name, metric in metrics.METRICS.items()
+        if task in metric.tasks
+    }
 
 
 def confusion(outcome: Outcome) -> dict[str, Any]:

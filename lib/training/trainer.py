@@ -259,6 +259,7 @@ class _Training:
         trial.score = metrics.score(self.plan.metric, self.target[self.scored], trial.out[self.scored])
         if not np.isfinite(trial.score):
             return None
+        trial.half = board.half_width(self.plan.metric, self.target, trial.out, self.fold)
         self.trials.append(trial)
         self._thin()
         self.event({"kind": "candidate", **board.row(trial), "at_s": self._spent()})

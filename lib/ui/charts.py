@@ -55,6 +55,11 @@ def dash(index: int) -> str:
     return _DASHES[index // len(PALETTE) % len(_DASHES)]
 
 
+def ink() -> str:
+    """The colour of words over shades of a figure, by the reader's theme: plotly's own grey is too faint there."""
+    return "#fafafa" if st.context.theme.type == "dark" else "#262730"
+
+
 def milliseconds(ts: pd.Series | pd.DatetimeIndex | np.ndarray) -> np.ndarray:
     """Timestamps as plotly's date axis takes them fastest: float64 milliseconds, UTC."""
     return unix_ms(ts).astype(np.float64)
