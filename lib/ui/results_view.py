@@ -127,7 +127,8 @@ def curve(app: App, actor: Actor, run: Run, results: Results) -> None:
         return
     label = next(one["label"] for one in results["metrics"] if one["chosen"])
     st.caption(
-        "One quick model on growing parts of the rows, with 95% intervals. Still climbing: more rows would help."
+        "One quick model on growing parts of the rows, with 95% intervals. Where it still climbs at the right end, "
+        "more rows would help."
     )
     charts.show(result_charts.learning_curve(points, label), key="result_learning")
 
