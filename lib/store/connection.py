@@ -174,7 +174,8 @@ class Store:
             # Nobody gets a cursor meanwhile: a query would find no memory.
             with self._connection.cursor() as cursor:
                 try:
-                    with suppress(duckdb.OutOfMemoryException):  # held by the log, until it is folded in
+                    # Held by the log, until it is folded in; or to be moved to a disk that is full.
+                    with suppress(duckdb.OutOfMemoryException, duckdb.IOException):
                         cursor.execute("SET memory_limit = '1MB'")
                 finally:
                     cursor.execute(f"SET memory_limit = '{self.memory_mb}MB'")

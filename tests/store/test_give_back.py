@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
+import duckdb
 import numpy as np
+import pytest
 
 from lib.frames import Block, Window
 from lib.store.connection import Store
@@ -69,3 +72,32 @@ def test_a_store_with_all_in_its_log_or_closed_gives_nothing_back_and_says_nothi
     assert len(samples.read([1], ALL)) == 50_000
     samples.store.close()
     samples.store.give_back()
+
+
+def test_a_full_disk_keeps_what_is_held_and_reading_goes_on(
+    samples: Samples, block: Callable[..., Block], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB moves what it cannot drop to temporary files, for which there may be no room."""
+    store = samples.store
+    samples.append(1, [block(np.arange(50_000.0))])
+    limit, real = _limit(store), store._connection
+
+    class Full:
+        def __init__(self) -> None:
+            self.cursor_ = real.cursor()
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.cursor_.close()
+
+        def execute(self, sql: str) -> None:
+            if "'1MB'" in sql:
+                raise duckdb.IOException('Could not write file "x.tmp": No space left on device')
+            self.cursor_.execute(sql)
+
+    monkeypatch.setattr(store, "_connection", SimpleNamespace(cursor=Full))
+    store.give_back()
+    monkeypatch.undo()
+    assert _limit(store) == limit and len(samples.read([1], ALL)) == 50_000
