@@ -27,8 +27,8 @@ from lib.training.traits import TRAITS
 
 OUTCOMES = Path(__file__).parents[1] / "lib" / "training" / "reference_outcomes.json"
 # Rows looked at: of the table as it is, of its variants, and with --quick.
-ROWS, VARIANT_ROWS, QUICK_ROWS = 6_000, 1_200, 900
-QUICK_TABLES, QUICK_S = 6, 30.0
+ROWS, VARIANT_ROWS, QUICK_ROWS = 6_000, 1_200, 2_000
+QUICK_TABLES, QUICK_S = 10, 25.0
 BINS = 10
 
 
@@ -118,7 +118,7 @@ def _judge(job: tuple[str, str, int, bool, float]) -> dict[str, Any] | None:
     table = _table(Path(folder), name)
     reference = Reference.from_json(json.loads(OUTCOMES.read_text())) if OUTCOMES.is_file() else Reference()
     reference = reference.without(name)
-    trial = Trial(table, rows, splits=1 if quick or len(table.frame) > 3_000 else 3)
+    trial = Trial(table, rows, splits=1 if len(table.frame) > (1_000 if quick else 3_000) else 3)
     cpu_s = 2.0 if quick else FIT_S
     suggested: Suggested = trial.suggested(reference)
     found: dict[tuple[str, str], float] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from lib.training.suggestions import DOUBT, Reference, Tried
 from lib.training.traits import MODELS, TRAITS
 
 AS_IS = "as it is"
-# Variants of real tables count for more than tables made of a rule, which are not what people bring.
-MADE, REAL = ("made", "troubled"), 3.0
+# A search ends where it began from as much as where it should; so several, from several starts, and in some variants of
+# real tables count for more than tables made of a rule, which are not what people bring.
+MADE, REAL = ("made", "troubled"), (1.0, 3.0)
 ROUNDS, FACTORS = 3, (0.0, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0)
 
 
@@ -33,29 +35,35 @@ def weighed(reference: Reference) -> Reference:
     return replace(reference, weights={"models": _of_models(reference), "steps": _of_steps(reference)})
 
 
-def _of_models(reference: Reference) -> dict[str, float]:
+def _of_models(reference: Reference) -> list[dict[str, float]]:
     tried = reference.tried
     came = np.array([[np.nan if (c := one.close(family)) is None else c for family in FAMILIES] for one in tried])
-    start = {name: 6.0 if name in MODELS else 0.6 for name in TRAITS}
-    return _search(tried, came, np.zeros_like(came), start)
+    found = []
+    for steep, other, real in product((3.0, 6.0, 9.0), (0.6, 1.2), REAL):
+        start = {name: steep if name in MODELS else other for name in TRAITS}
+        found.append(_search(tried, came, np.zeros_like(came), start, real))
+    return found
 
 
-def _of_steps(reference: Reference) -> dict[str, float]:
+def _of_steps(reference: Reference) -> list[dict[str, float]]:
     tried = reference.tried
     keys = sorted({key for one in tried for key in one.steps})
     came = np.array([[one.steps[key][1] if key in one.steps else np.nan for key in keys] for one in tried])
     cause = np.array([[one.steps[key][0] if key in one.steps else 0.0 for key in keys] for one in tried])
-    return _search(tried, came, cause, dict.fromkeys((*TRAITS, "cause"), 1.0))
+    return [
+        _search(tried, came, cause, dict.fromkeys((*TRAITS, "cause"), start), real)
+        for start, real in product((0.6, 1.2), REAL)
+    ]
 
 
 def _search(
-    tried: tuple[Tried, ...], came: np.ndarray, cause: np.ndarray, start: Mapping[str, float]
+    tried: tuple[Tried, ...], came: np.ndarray, cause: np.ndarray, start: Mapping[str, float], real: float
 ) -> dict[str, float]:
     """One weight after another, made larger or smaller while that foretells better (Brier) what came, each table by
     those of other bases alone."""
     bases = np.array([one.base for one in tried])
     judged = np.array([one.variant != AS_IS for one in tried])
-    counted = np.array([1.0 if one.variant in MADE else REAL for one in tried])
+    counted = np.array([1.0 if one.variant in MADE else real for one in tried])
     counts = Counter(bases.tolist())
     even = np.array([1 / np.sqrt(counts[base]) for base in bases])
     others = (bases[:, None] != bases) * even

@@ -93,11 +93,11 @@ class Tried:
 
 @dataclass(frozen=True)
 class Reference:
-    """Everything tried so far. weights: for "models" and "steps", how much a difference in each trait (and in the
-    "cause") counts; a difference of 1, so weighted, makes tables rather unlike."""
+    """Everything tried so far. weights: for "models" and "steps" some sets, each of how much a difference in each trait
+    (and in the "cause") counts; a difference of 1, so weighted, makes tables rather unlike."""
 
     tried: tuple[Tried, ...] = ()
-    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    weights: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Reference:
@@ -136,8 +136,8 @@ class Reference:
     def model(self, family: str, about: Mapping[str, float]) -> tuple[float, int]:
         """Share of tables like this on which the family was close to the best, and how many tables those are."""
         known = [(place, close) for place, one in enumerate(self.tried) if (close := one.close(family)) is not None]
-        apart = self._apart("models", about)[[place for place, _ in known]]
-        return self._share([place for place, _ in known], [close for _, close in known], apart)
+        places = [place for place, _ in known]
+        return self._share(places, [close for _, close in known], self._like("models", about, places))
 
     def rank(self, family: str, about: Mapping[str, float]) -> float:
         """What families are listed by: how surely one is close to the best, less what it costs if it is not."""
@@ -145,29 +145,35 @@ class Reference:
         if not known:
             return 0.0
         lost = [self.tried[place].behind(family) for place in known]
-        behind = self._share(known, lost, self._apart("models", about)[known], float(np.mean(lost)))[0]
+        behind = self._share(known, lost, self._like("models", about, known), float(np.mean(lost)))[0]
         return self.model(family, about)[0] - _BEHIND * behind
 
     def step(self, key: str, about: Mapping[str, float], cause: float) -> tuple[float, int]:
         """Share of tables like this, with as strong a cause, on which a suggestion of this kind helped."""
         known = [place for place, one in enumerate(self.tried) if key in one.steps]
-        apart = self._apart("steps", about)[known]
-        causes = np.array([self.tried[place].steps[key][0] for place in known])
-        apart = apart + (self.weights.get("steps", {}).get("cause", 1.0) * (causes - cause)) ** 2
-        return self._share(known, [self.tried[place].steps[key][1] for place in known], apart)
+        causes = np.array([self.tried[place].steps[key][0] for place in known]) - cause
+        helped = [self.tried[place].steps[key][1] for place in known]
+        return self._share(known, helped, self._like("steps", about, known, causes))
 
     @cached_property
     def _traits(self) -> np.ndarray:
         return np.array([[one.traits[name] for name in TRAITS] for one in self.tried]).reshape(-1, len(TRAITS))
 
-    def _apart(self, what: str, about: Mapping[str, float]) -> np.ndarray:
-        """How unlike each table is: the squared length of the weighted difference."""
-        weights = np.array([self.weights.get(what, {}).get(name, 1.0) for name in TRAITS])
-        here = np.array([about[name] for name in TRAITS])
-        return (((self._traits - here) * weights) ** 2).sum(axis=1)
+    def _like(
+        self, what: str, about: Mapping[str, float], places: Sequence[int], causes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """How like each of these tables is, 0 to 1: the mean of what each set of weights says."""
+        gaps = (self._traits[list(places)] - np.array([about[name] for name in TRAITS])) ** 2
+        found = []
+        for weights in self.weights.get(what) or ({},):
+            apart = gaps @ np.array([weights.get(name, 1.0) ** 2 for name in TRAITS])
+            if causes is not None:
+                apart = apart + (weights.get("cause", 1.0) * causes) ** 2
+            found.append(np.exp(-apart / 2))
+        return np.asarray(np.mean(found, axis=0))
 
     def _share(
-        self, places: Sequence[int], helped: Sequence[float], apart: np.ndarray, overall: float | None = None
+        self, places: Sequence[int], helped: Sequence[float], like: np.ndarray, overall: float | None = None
     ) -> tuple[float, int]:
         """The likeness-weighted share, pulled to the share on all tables (that to a half) where like ones are few."""
         if not places:
@@ -175,7 +181,7 @@ class Reference:
         bases = Counter(one.base for one in self.tried)
         # A table with many variants is one opinion, not many.
         even = np.array([1 / np.sqrt(bases[self.tried[place].base]) for place in places])
-        said, like = np.array(helped), np.exp(-apart / 2)
+        said = np.array(helped)
         if overall is None:
             overall = float((even @ said + 0.5) / (even.sum() + 1))
         weight = like * even
