@@ -93,7 +93,7 @@ def review(plan: Plan, facts: Facts) -> Review:
         words = facts.guesses.get(plan.target) == Role.TARGET and plan.task == Task.REGRESSION
         said = f"The pipeline predicts {asked}, but the target looks like {facts.task}."
         found.append(_fixed("detect", said, fatal=words, node=SCORES))
-    found += _leaks(plan, facts) + _order(plan)
+    found += _columns(plan, facts) + _leaks(plan, facts) + _unused(plan, facts) + _order(plan)
     return Review(tuple(sorted(dict.fromkeys(found), key=lambda one: not one.fatal)), facts)
 
 
@@ -185,6 +185,54 @@ def _step_fix(problem: Problem, plan: Plan) -> str:
         return "take_out"
     wrong_method = bool(step.method) and step.method not in STEP_METHODS[step.kind]
     return "reset" if wrong_method or step.params else "remove"
+
+
+def _columns(plan: Plan, facts: Facts) -> list[Finding]:
+    """Columns that cannot do what their role says, by what they hold."""
+    found = []
+    for role, task, unfit in (
+        (Role.TIME, "order the rows", (Role.CATEGORY, Role.TEXT, Role.IGNORE)),
+        (Role.GROUP, "keep rows together", (Role.IGNORE,)),
+    ):
+        name = plan.of(role)
+        guess = facts.guesses.get(name or "")
+        if name is not None and guess in unfit:
+            held = "one value or none" if guess == Role.IGNORE else str(guess)
+            said = f"{name} is to {task} but holds {held}."
+            found.append(_fixed("retype", said, fatal=True, node=SPLIT, columns=(name,)))
+    dropped = {name for step in plan.steps if step.kind == "drop" for name in step.columns}
+    features = {n: r for n, r in plan.roles.items() if r in FEATURES and n not in dropped and n in facts.guesses}
+    undated = tuple(n for n, r in features.items() if r == Role.DATE and facts.guesses[n] != Role.DATE)
+    if undated:
+        said = f"{_names(undated)} is called a date but holds {facts.guesses[undated[0]]}."
+        found.append(_fixed("retype", said, fatal=False, node=DATA, columns=undated))
+    told = (Role.CATEGORY, Role.TEXT)
+    empty = [
+        n
+        for n, r in features.items()
+        if facts.guesses[n] == Role.IGNORE
+        or n in undated
+        or (r == Role.NUMERIC and facts.guesses[n] in (*told, Role.DATE))
+    ]
+    if features and len(empty) == len(features):
+        said = f"Nothing can be learnt from {_names(empty)}: one value or none, or not of the kind it is called."
+        found.append(Finding(said, "Give other columns a role to learn from, under Columns."))
+    return found
+
+
+def _unused(plan: Plan, facts: Facts) -> list[Finding]:
+    """Columns steps name though nothing is learnt from them."""
+    found = []
+    for at, step in enumerate(plan.steps):
+        there = [name for name in step.columns if name in facts.guesses and name != plan.target]
+        for unknown in (True, False):
+            idle = tuple(n for n in there if (n not in plan.roles) is unknown and plan.roles.get(n) not in FEATURES)
+            # Leaving out what is left out anyway does no harm.
+            if idle and (unknown or step.kind != "drop"):
+                why = "has no role in this pipeline" if unknown else "is not learnt from"
+                said = f"{STEP_LABELS.get(step.kind, step.kind)}: {_names(idle)} {why}."
+                found.append(_fixed("take_out", said, fatal=unknown, node=f"step-{at}", columns=idle))
+    return found
 
 
 def _leaks(plan: Plan, facts: Facts) -> list[Finding]:

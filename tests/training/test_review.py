@@ -39,6 +39,9 @@ def test_a_sound_plan_has_no_findings() -> None:
         (replace(PLAN, roles={**GUESSES, "a": "wizard"}), "data", True),
         (replace(PLAN, roles={**GUESSES, "a": "time", "day": "time"}), "data", True),
         (replace(PLAN, roles={**GUESSES, "a": "group", "day": "time"}), "split", True),
+        (replace(PLAN, roles={**GUESSES, "b": "time"}), "split", True),
+        (replace(PLAN, steps=(Step("impute", ("id",)),)), "step-0", False),
+        (replace(PLAN, roles={**GUESSES, "b": "date"}), "data", False),
         (replace(PLAN, families=()), "models", True),
         (replace(PLAN, families=("linear", "oracle")), "models", True),
         (replace(PLAN, budget_s=0.5), "models", True),
@@ -87,6 +90,17 @@ def test_leaks_block_only_while_they_are_learnt_from() -> None:
 def test_a_target_that_cannot_be_learnt_is_an_error_a_person_mends() -> None:
     found = review(PLAN, replace(FACTS, task=None, refusal="It has a single class."))
     assert not found.ready and found.findings[0].fix == "" and mend(PLAN, found.findings[0], FACTS) == PLAN
+
+
+def test_what_training_would_refuse_is_said_before() -> None:
+    facts = replace(FACTS, guesses={**GUESSES, "still": "ignore"})
+    nothing = review(Plan("y", {"still": "numeric", "y": "target"}), facts)
+    assert not nothing.ready and "Nothing can be learnt from still" in nothing.findings[0].message
+    alone = replace(PLAN, roles={**GUESSES, "still": "group"})
+    assert [one.node for one in review(alone, facts).findings] == ["split"] and not review(alone, facts).ready
+    without = Plan("y", {"a": "numeric", "y": "target"}, steps=(Step("drop", ("b",)),))
+    assert review(replace(PLAN, steps=(Step("drop", ("id",)),)), FACTS).findings == ()
+    assert not review(without, FACTS).ready and review(mended(without), FACTS).findings == ()
 
 
 def test_two_thousand_columns_are_judged() -> None:
