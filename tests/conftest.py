@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from lib.auth.actor import Role
 from lib.db.tables import User
 from lib.settings import LlmMode, Settings
 
+# Several tests run side by side; each with a thread a core would wait for the others' threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A busy machine is no fault of a test.
 hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("house")

@@ -48,7 +48,8 @@ class Event:
 @dataclass(frozen=True)
 class ArchiveStatus:
     """days: with samples archived, first to last. size_bytes: of their samples; tier_bytes: of each tier. due: closed
-    days that wait. place: where it lies; empty for whoever may not manage settings."""
+    days that wait. place: where it lies; empty for whoever may not manage settings. held: until when nothing expires,
+    and why."""
 
     enabled: bool
     days: int
@@ -62,6 +63,7 @@ class ArchiveStatus:
     last_verify: Event | None
     place: str
     as_of: datetime
+    held: Event | None = None
 
     @property
     def bytes_per_sample(self) -> float | None:
@@ -103,6 +105,7 @@ class Archiving:
             last_verify=notes.get("verify"),
             place=self._place() if actor.may(Permission.MANAGE_SETTINGS) else "",
             as_of=self.clock(),
+            held=notes.get("hold"),
         )
 
     def run(self, actor: Actor) -> Task:

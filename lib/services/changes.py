@@ -173,10 +173,12 @@ class Changes:
             kept = (window.start - gone) / window.span
             fitting = [one for one in TIMES if one <= kept]
             if not fitting:
+                # The time before takes twice as long as the window itself.
+                most = (window.end - gone) / (1 + min(TIMES))
+                shorter = f"one of {spelt(most)} at most" if most >= timedelta(minutes=1) else "a later one"
                 raise Invalid(
                     f"Samples before {gone:%Y-%m-%d} UTC have expired and only their sums are kept, which are too "
-                    f"coarse to compare. Choose a range that begins at "
-                    f"{gone + window.span * min(TIMES):%Y-%m-%d %H:%M} UTC or later."
+                    f"coarse to compare. Of the range that was chosen too much lies there; choose {shorter}."
                 )
             times = min(times, max(fitting))
         with self._one:

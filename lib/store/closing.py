@@ -37,6 +37,9 @@ SERIES = "series"
 KEPT = (RAW, SERIES, *TIERS)
 # Files no longer listed stay this long, for readers who looked at the list before.
 _LINGER = timedelta(minutes=15)
+# The schedule looks each hour: a clock that went further than JUMP meanwhile ran away, or the machine was off. What has
+# expired then waits for HOLD, in which somebody may put the clock right.
+JUMP, HOLD = timedelta(days=1), timedelta(days=1)
 _IN_DAY = "ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS"
 
 
@@ -209,7 +212,7 @@ _ABOUT = ("rows", "size_bytes", "sha256", "digest")
 def expire(store: Store, keep: Retention, now: datetime) -> list[str]:
     """Let go of what is older than is kept, tier by tier: hot rows that came late for a day whose samples have expired
     go as well. The names that left the list."""
-    if not store.archive.reach_ms or not keep.hot:
+    if not store.archive.reach_ms or not keep.hot or _held(store, now):
         return []
     gone: list[str] = []
     with store.write() as cursor:
@@ -232,6 +235,32 @@ def expire(store: Store, keep: Retention, now: datetime) -> list[str]:
         store.catalog.clear()
         logger.info("archive expired", extra={"files": len(gone), "late_rows": hot})
     return gone
+
+
+def _held(store: Store, now: datetime) -> bool:
+    """Whether nothing may expire for now: the clock is further on than a day since it was last looked at.
+
+    A machine that was off for a week waits a day more; one whose clock ran ahead and is put right has lost nothing.
+    """
+    moment = naive(now)
+    with store.write() as cursor:
+        found = dict(
+            cursor.execute("SELECT kind, noted_at FROM archive_notes WHERE kind IN ('clock', 'hold')").fetchall()
+        )
+        last, hold = found.get("clock"), found.get("hold")
+        words = ""
+        if last is not None and moment - last > JUMP:
+            hold, words = moment + HOLD, f"the clock went from {last:%Y-%m-%d %H:%M} to {moment:%Y-%m-%d %H:%M} UTC"
+            logger.warning("clock jumped; nothing expires for a day", extra={"from": str(last), "to": str(moment)})
+        elif hold is not None and (moment >= hold or (last is not None and moment < last)):
+            hold = None
+        cursor.execute(
+            "DELETE FROM archive_notes WHERE kind = 'clock' OR (kind = 'hold' AND ?)", [bool(words) or hold is None]
+        )
+        cursor.execute("INSERT INTO archive_notes VALUES ('clock', ?::TIMESTAMP_MS, '')", [moment])
+        if words:
+            cursor.execute("INSERT INTO archive_notes VALUES ('hold', ?::TIMESTAMP_MS, ?)", [hold, words])
+    return hold is not None
 
 
 def sweep(store: Store, now: datetime) -> int:

@@ -25,6 +25,12 @@ def show(app: App, actor: Actor) -> None:
     for label, event in (("Last run", status.last_run), ("Last check", status.last_verify)):
         if event:
             _said(label, event, app)
+    if status.held:
+        st.warning(
+            f"Nothing expires until {stamp(status.held.at)}: {plain(status.held.words)}. If that is wrong, put the "
+            "clock of this machine right.",
+            icon=":material/history_toggle_off:",
+        )
     if status.place:
         st.caption(f"Lies in {plain(status.place)}. As of {stamp(status.as_of)}.")
     with st.container(horizontal=True):

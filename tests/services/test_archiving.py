@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lib.errors import Forbidden, StoreError
 from lib.frames import Block, Window, from_ms, to_ms
 from lib.services import archiving_jobs
 from lib.settings import Settings, TaskMode
+from lib.store import closing
 from tests.conftest import FakeClock
 from tests.s3 import Bucket
 
@@ -88,6 +90,41 @@ def test_what_is_older_than_is_kept_leaves_by_itself(app: App, clock) -> None:
     status = app.archiving.status(SYSTEM)
     assert (status.days, status.due) == (3, 0) and status.tier_bytes["1h"] > 0
     assert len([name for name in app.store.archive.place.names() if "/raw-" in name]) == 3
+
+
+def test_a_clock_that_ran_ahead_and_is_put_right_has_lost_nothing(app: App, clock) -> None:
+    app.settings.archive_raw_days = 15
+    fill(app)
+    app.runner.start()
+    app.archiving.tick()
+    before = everything(app)
+    clock.advance(days=365)
+    for _ in range(3):
+        app.archiving.tick()
+        clock.advance(hours=1)
+    held = app.archiving.status(SYSTEM).held
+    assert held is not None and "the clock went from 2026-03-14 12:00 to 2027-03-14 12:00 UTC" in held.words
+    assert everything(app) == before
+    clock.advance(days=-365)
+    app.archiving.tick()
+    assert app.archiving.status(SYSTEM).held is None and everything(app) == before
+
+
+def test_a_machine_that_was_off_for_long_lets_go_a_day_later(app: App, clock) -> None:
+    app.settings.archive_raw_days = 15
+    fill(app)
+    app.runner.start()
+    app.archiving.tick()
+    before = app.archiving.status(SYSTEM).days
+    clock.advance(days=5)
+    app.archiving.tick()
+    assert app.archiving.status(SYSTEM).days > before
+    for _ in range(25):
+        clock.advance(hours=1)
+        closing.expire(app.store, archiving_jobs.retention(app.settings), app.clock())
+    status = app.archiving.status(SYSTEM)
+    assert status.held is None and status.first is not None
+    assert status.first >= app.clock() - timedelta(days=16)
 
 
 def test_nothing_is_archived_when_switched_off(app: App) -> None:
