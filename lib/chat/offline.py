@@ -166,6 +166,11 @@ class _Answering:
                 yield from self._forecast_first(asked, str(arguments["metric"]))
                 return
 
+        if asked.intent is Intent.BEYOND and asked.statistic in ("max", "min"):
+            # "Was it ever above 90 %, and what was the peak?" asks both.
+            yield Text("\n\n")
+            yield from self._statistics(replace(asked, intent=Intent.STATISTIC))
+
     def _forecast_first(self, asked: Request, thing: str) -> Iterator[Event]:
         """What lies in the future is known from a forecast only: offer to make one."""
         metric = MEASURES[thing].metrics[0] if thing in MEASURES else thing

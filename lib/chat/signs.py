@@ -210,12 +210,13 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (
         r"(?:labels?|dimensions?|tags?)(?: (?:values?|names?|keys?))?|(?:values|different values) of (?:the )?label"
-        r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: different"
-        r"| distinct)? (?:devices?|mount ?points?|modes?|status codes?|codes?|disks"
-        r"|file ?systems|interfaces|nics|cores)"
-        r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for))",
+        r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: (?:different"
+        r"|distinct|network|disk|storage|block|http|cpu|response))* (?:devices?|mount ?points?|modes?"
+        r"|status codes?|codes?|disks|file ?systems|interfaces|nics|cores)"
+        r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for)| *$)",
         Sign.LABELS,
     ),
+    (r"status codes", Sign.LABELS),
     (
         r"(?:which|what|how many|on how many|from how many) (?:hosts?|machines?|servers?|nodes?"
         r"|instances?) (?:have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"

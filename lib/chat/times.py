@@ -70,7 +70,10 @@ DAY = (
     rf"|(?:on )?{ISO_DATE}"
     rf"|(?:on )?(?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
     rf"|(?:on )?(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
-    rf"|(?:on )?(?:last |this |past )?(?:{WEEKDAY})\b)"
+    rf"|(?:on )?(?:last |this |past )?(?:{WEEKDAY})\b"
+    rf"|(?:on )?(?:the )?\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d{{2}})(?![\d/.-]*\d)"
+    rf"|(?:on )?\d{{4}}/\d{{1,2}}/\d{{1,2}}"
+    rf"|(?:on )?the \d{{1,2}}(?:st|nd|rd|th)\b(?! (?:percentile|quantile)))"
 )
 _PART = r"(?:morning|afternoon|evening|night)"
 _PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
@@ -170,10 +173,34 @@ def _day(text: str, now: datetime) -> datetime:
         return today - timedelta(days=int(_number(match[1])))
     if match := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
         return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
+    if match := re.fullmatch(r"(\d{4})/(\d{1,2})/(\d{1,2})", text):
+        return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
+    if match := re.fullmatch(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{2,4})", text):
+        return _by_numbers(match, today)
+    if match := re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)", text):
+        first = today.replace(day=1)
+        first = first if int(match[1]) <= today.day else (first - timedelta(days=1)).replace(day=1)
+        return first.replace(day=int(match[1]))
     if match := re.fullmatch(rf"(last |this |past )?({WEEKDAY})", text):
         back = (today.weekday() - weekday(match[2])) % 7
         return today - timedelta(days=7 if back == 0 and match[1] == "last " else back)
     return _calendar_day(text, today)
+
+
+def _by_numbers(match: re.Match[str], today: datetime) -> datetime:
+    """13/3/2026 and 3/13/2026 are clear, 13.3.2026 is written day first; where both fit, one has to ask."""
+    first, second, year = int(match[1]), int(match[3]), int(match[4]) + (2000 if len(match[4]) == 2 else 0)
+    made = []
+    for day, month in ((first, second), (second, first)):
+        if month <= 12 and day <= 31:
+            made.append(datetime(year, month, day, tzinfo=UTC))
+        if match[2] == ".":
+            break
+    # As for a day without a year: what is more than a month ahead is not meant.
+    meant = {one for one in made if one <= today + timedelta(days=31)} or set(made)
+    if len(meant) != 1:
+        raise ValueError(match[0])
+    return meant.pop()
 
 
 def _calendar_day(text: str, today: datetime) -> datetime:
@@ -236,6 +263,19 @@ def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
     if end <= start:
         end += timedelta(days=1)
     return TimeKind.SPAN, Window(start, end)
+
+
+def _hour_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    day, first, last = _day(match["d1"] or match["d2"], now), int(match["a"]), int(match["b"])
+    if not first < last <= 24:
+        raise ValueError(match[0])
+    return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
+
+
+def _days_of_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    named = f"{match['m1'] or match['m2']} {match['year'] or ''}".strip()
+    first, last = (_calendar_day(f"{match[one]} {named}", midnight(now)) for one in ("a", "b"))
+    return TimeKind.SPAN, Window(first, last + timedelta(days=1))
 
 
 def _day_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
@@ -364,10 +404,21 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
     return re.compile(rf"(?<![\w.-]){pattern}(?![\w-])"), handler
 
 
+_NTH = r"(?P<{}>\d{{1,2}})(?:st|nd|rd|th)?"
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
+    _rule(
+        rf"(?:(?:from|between|on|in) )?(?:the )?(?:(?P<m1>{_MONTH}) )?{_NTH.format('a')}{_TO}(?:the )?"
+        rf"{_NTH.format('b')}(?: (?:of )?(?P<m2>{_MONTH})\b)?(?(m2)|(?(m1)|(?!)))(?:,? (?P<year>\d{{4}}))?",
+        _days_of_month,
+    ),
+    _rule(
+        rf"(?:(?P<d1>{DAY}),? )?(?:from|between) (?P<a>\d{{1,2}}){_TO}(?P<b>\d{{1,2}})(?! ?[ap]m)"
+        rf"(?:,? (?:h|hours|o'?clock))?(?(d1)|,? (?:on )?(?P<d2>{DAY}))",
+        _hour_range,
+    ),
     _rule(
         rf"(?:(?P<d1>{DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{CLOCK})"
         rf"(?:,? (?:of )?(?P<d2>{DAY}))?",
