@@ -109,10 +109,14 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             "http_requests",
         ),
         (
+            r"(?:db |database |sql )?quer(?:y|ies) (?:latency|latencies|durations?|times?|response times?)"
+            r"|(?:database|db) latency",
+            "db_query_duration_seconds_mean",
+        ),
+        (
             r"(?:http |request )?(?:latency|latencies|response times?|request (?:durations?|times?))",
             "http_request_duration_seconds_mean",
         ),
-        (r"(?:db |database )?query (?:latency|durations?|times?)|database latency", "db_query_duration_seconds_mean"),
         (
             r"(?:db |database |sql )?quer(?:y|ies) (?:rate|count|volume|throughput|load|traffic)"
             r"|(?:(?:db|database|sql) )?queries(?: (?:per|a) second)?|qps",
@@ -137,7 +141,7 @@ _ANOMALY = (
     r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|something (?:wrong|unusual|strange|odd)"
     r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
-    r"went wrong|go wrong"
+    r"went wrong|go wrong|flagged"
     r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
 )
 
@@ -355,4 +359,8 @@ SYNONYMS = {
     "segments": "segs",
     "faults": "fault",
     "memory": "mem",
+    "deep": "depth",
+    "deeper": "depth",
+    "deepest": "depth",
+    "lengthy": "length",
 }

@@ -167,7 +167,7 @@ def _several(request: Request, result: Result, name: str, n: int, span: Window, 
         head = f"The {words} of {name} over {over} [{n}] was {_value(values[key], result, n)} {window(span)}. By host:"
     most = len(result.rows) if request.each_host or len(request.hosts) > 1 else request.top or _MOST_LINES
     # Hosts that were named to be held against each other are what was asked; the mean over all of them is not.
-    told = bold if request.statistic == "summary" and 1 < len(request.hosts) <= _MOST_LINES else None
+    told = bold if 1 < len(request.hosts) <= _MOST_LINES else None
     lines = [f"- {_row(row, column, unit, n, told)}" for row in result.rows[:most]]
     if result.total > len(lines):
         lines.append(f"- … and more: {result.total} [{n}] in all")

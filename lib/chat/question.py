@@ -173,6 +173,10 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         rest = [word for word in rest if word != of_label]
     # "eth1" looks like a host and is a label's value.
     valued, _ = _label_values([*things, *(one for options in loose for one in options)], rest, known)
+    if not things and not loose and unknown_host_in(rest, known.hosts):
+        valued, also = _values_on(hosts, rest, known)
+        labels.update(also)
+        rest = [word for word in rest if word not in valued]
     unknown_host = unknown_host_in([word for word in rest if word not in valued], known.hosts)
     parsed = Parsed(
         clean,
@@ -383,7 +387,7 @@ def _matched(
     if parsed.things:
         # "The hit rate of the cache": a word of the name of what was found says nothing new.
         parts = {part for one in parsed.things for name in _metrics_of(one) for part in name_words(name)}
-        content = [word for word in content if word not in parts]
+        content = [word for word in content if not parts & {word, SYNONYMS.get(word, word)}]
     if parsed.anomaly_id is not None:
         content = [word for word in content if word not in _OF_ANOMALY]
     if content and (parsed.things or options):
@@ -430,6 +434,15 @@ def _label_values(things: Sequence[str], words: Sequence[str], known: Vocabulary
                         labels[key] = value
                         said.add(value.lower())
     return said, labels
+
+
+def _values_on(hosts: Sequence[str], words: Sequence[str], known: Vocabulary) -> tuple[set[str], dict[str, str]]:
+    """Words that are values of labels on the hosts named: "did eth1 on api-02 go silent?"."""
+    found: dict[str, str] = {}
+    for host in hosts[:4]:
+        for series in known.find(None, host):
+            found.update({value.lower(): key for key, value in series.labels.items() if value.lower() in words})
+    return set(found), {key: value for value, key in found.items()}
 
 
 def _cannot(parsed: Parsed) -> Parsed:

@@ -199,7 +199,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:last|latest|most recent|newest|any|which|what|how many|list|show)(?: (?:the|me"
         r"|all))* (?:deploy(?:ment)?s?|releases?|roll-?outs?|annotations?"
         r"|marks?|notes?|maintenance(?: windows?)?|events?)|what (?:was|were|got) deployed"
-        r"|(?:did|was) (?:something|anything) (?:deployed|released|deploy)|annotations?|deployed|deploy(?:ment)?s?",
+        r"|(?:did|was) (?:something|anything) (?:deployed|released|deploy)|annotations?|deployed|deploy(?:ment)?s?"
+        r"|maintenance(?: windows?)?|roll-?outs?|releases?|released",
         Sign.MARKS,
     ),
     (

@@ -101,6 +101,16 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"(?:start(?:ed)?|begin|begun|stop(?:ped)?|end(?:ed)?)",
         r"when \1 \2",
     ),
+    (
+        r"(?:share|percentage|percent|fraction|proportion|part) of (?:all |the )*(?:http )?requests(.{0,40}?) "
+        r"(?:(?:that|which|have|had|has|were|are) )*(?:fail(?:ed|s|ing)?|went wrong|errored|errors?)",
+        r"error rate\1",
+    ),
+    (
+        r"(?:highest|top)[- ]scor(?:ing|ed)|scored (?:the )?(?:highest|most|top)"
+        r"|(?:with |had )?the (?:highest|top) score",
+        "worst",
+    ),
     (r"(?:no\.?|#) of", "number of"),
     (r"slowest", "highest latency"),
     (r"fastest", "lowest latency"),
@@ -148,6 +158,7 @@ _RULES = [
 # Words that only carry a question along. An adverb in -ly is one without being listed.
 CARRIERS = frozenset(
     """
+    ran executed processed issued responded return returned returns emitted clocked logged registered tracked
     able according account actual ago ah aha already alright always anyhow anyway arrive arrived assume aware away
     based basically believe bit bother bothering bunch call called calling carried carries carry clue come comes
     coming concern consist contain contained contains could've cover covered covers dear easy end ended ends enough
