@@ -255,7 +255,7 @@ def _windows(parsed: Parsed, now: datetime) -> tuple[tuple[Window, ...], bool]:
 def _without_thing(request: Request, parsed: Parsed, context: Context) -> Request | Reply:
     """Hosts to list, or a follow-up to what was asked before."""
     signs, last = parsed.signs, context.request
-    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST} or {Sign.EACH_HOST, Sign.LIST} <= signs
+    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST, Sign.HAVING} or {Sign.EACH_HOST, Sign.LIST} <= signs
     if last is not None and last.intent is Intent.STATISTIC and not (Sign.HOSTS in signs and Sign.LIST in signs):
         says = parsed.hosts or parsed.times or parsed.labels or signs & _STATISTICS or parsed.quantile is not None
         if (

@@ -132,7 +132,8 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             r"|(?:was|were|been|got) restarted|uptime",
             "node_boot_time_seconds",
         ),
-        (r"busy|busiest|loaded", "cpu_busy"),
+        (r"loaded", "node_load1"),
+        (r"busy|busiest", "cpu_busy"),
     ]
 )
 
@@ -141,7 +142,7 @@ _ANOMALY = (
     r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|something (?:wrong|unusual|strange|odd)"
     r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
-    r"went wrong|go wrong|flagged"
+    r"went wrong|go wrong|flag(?:ged)?"
     r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
 )
 

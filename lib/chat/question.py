@@ -26,7 +26,12 @@ from lib.frames import Series
 MAX_CHARACTERS = 2000
 _NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
 _SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
-_ROOT = re.compile(r"\b(?:the )?root(?= disk space)|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)")
+_SPARE_OF = {
+    "memory_used": "node_memory_MemAvailable_bytes",
+    "disk_space_used": "node_filesystem_avail_bytes",
+}
+_LEFT = re.compile(r"\b(?:available|free|left(?: over)?|unused|spare|remaining|remains)\b")
+_ROOT = re.compile(r"\b(?:the )?root(?= disk (?:space|size))|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)")
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
 _SQL = re.compile(
     r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
@@ -152,6 +157,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         masked.blank(limit.begin, limit.end)
     listed = bool(masked.take(_DISKS))
     spoken, loose, thing_words = _things(masked)
+    spoken = _spare(masked, spoken)
     things = [thing for _, thing in sorted([*exact, *spoken])]
     times, coming = _times(masked, now, known, hosts, ahead)
     if coming or ahead:
@@ -272,6 +278,13 @@ def _things(masked: Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]
             words += match[0].split()
     loose = [options for options in loose if not set(options) & {thing for _, thing in sure}]
     return sure, loose, words
+
+
+def _spare(masked: Masked, spoken: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """What is left of a thing where the words for it stand apart: "the memory web-01 had available"."""
+    if not any(thing in _SPARE_OF for _, thing in spoken) or not masked.take(_LEFT):
+        return spoken
+    return [(at, _SPARE_OF.get(thing, thing)) for at, thing in spoken]
 
 
 def _times(

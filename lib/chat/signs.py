@@ -125,7 +125,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.GAPS,
     ),
     (
-        r"(?:counter )?resets?|(?:was|were|been) reset|counters? (?:reset|restart(?:ed)?|beg[ai]n anew"
+        r"(?:counters? )?(?:that )?(?:(?:was|were|been|have been|has been) )?resets?"
+        r"|(?:was|were|been) reset|counters? (?:reset|restart(?:ed)?|beg[ai]n anew"
         r"|start(?:ed)? over|fell)"
         r"|(?:re)?started from zero|back to zero",
         Sign.RESETS,
@@ -149,7 +150,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.QUALITY,
     ),
     (
-        r"correlat(?:e[sd]?|ion|ions|ed|ing)|(?:is|are|was|were) related|related to|relat(?:ion|ionship)"
+        r"correlat(?:e[sd]?|ion|ions|ed|ing)|(?:(?:is|are|was|were) )?related(?: to)?|relat(?:ion|ionship)"
         r"|move[sd]? (?:together|along)"
         r"|depend(?:s|ed|ent)? on|go(?:es)? (?:together|along)|connection between|connected|linked"
         r"|pearson(?:'s r)?|coupled",
@@ -220,7 +221,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (r"status codes", Sign.LABELS),
     (
         r"(?:which|what|how many|on how many|from how many) (?:hosts?|machines?|servers?|nodes?"
-        r"|instances?) (?:have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
+        r"|instances?) (?:run|runs|have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
         r"|offer(?:s)?|carry)(?! (?:the )?(?:most|least|highest|lowest))",
         Sign.HAVING,
     ),

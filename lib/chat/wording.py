@@ -111,6 +111,11 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"|(?:with |had )?the (?:highest|top) score",
         "worst",
     ),
+    (
+        r"how (?:big|large) (?:is|are|was) (?:the )?(root )?(?:disk(?: space)?|file ?system|partition|volume)",
+        r"\1disk size of",
+    ),
+    (r"(which|who)( .{0,60}?)? more", r"\1\2 most"),
     (r"(?:no\.?|#) of", "number of"),
     (r"slowest", "highest latency"),
     (r"fastest", "lowest latency"),
