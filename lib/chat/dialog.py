@@ -360,13 +360,14 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
 
 
 def _reaching_back(request: Request, parsed: Parsed, flow: bool) -> Request:
-    """Now is the newest sample, however far back; a rate at a moment takes two samples up to it."""
+    """A rate takes two samples up to its moment; now is the newest one, however far back."""
     window = request.windows[0]
+    rated = flow or any(part.rated for thing in request.things if thing in MEASURES for part in MEASURES[thing].parts)
+    if not rated:
+        return request
     if all(found.kind is TimeKind.NOW for found in parsed.times):
         return replace(request, windows=(Window(window.end - DAY, window.end),), time_given=False)
-    rated = flow or any(part.rated for thing in request.things if thing in MEASURES for part in MEASURES[thing].parts)
-    back = _RATED_BACK if rated else timedelta(0)
-    return replace(request, windows=(Window(window.start - back, window.end), *request.windows[1:]))
+    return replace(request, windows=(Window(window.start - _RATED_BACK, window.end), *request.windows[1:]))
 
 
 def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
@@ -381,9 +382,9 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
             things=request.things or last.things,
             severity=parsed.severity or last.severity,
         )
-    long_ago = signs & {Sign.OLDEST, Sign.NEWEST, Sign.LONGEST} or _ALL.search(parsed.text.lower())
+    long_ago = signs & {Sign.OLDEST, Sign.LONGEST} or _ALL.search(parsed.text.lower())
     if (request.open_only or long_ago) and not request.time_given:
-        # What still goes on, or came last, may have begun long ago.
+        # What still goes on, or came first, may have begun long ago.
         request = replace(
             request, windows=(Window(request.windows[0].end - timedelta(days=30), request.windows[0].end),)
         )

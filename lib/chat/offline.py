@@ -76,7 +76,8 @@ def _context(history: Sequence[Turn], known: Vocabulary) -> Context:
 
 
 def _may_be_older(asked: Request) -> bool:
-    return not asked.time_given and bool(asked.hosts or asked.things) and asked.intent is Intent.ANOMALIES
+    wanted = asked.hosts or asked.things or asked.anomaly_order == "newest"
+    return not asked.time_given and bool(wanted) and asked.intent is Intent.ANOMALIES
 
 
 class _Answering:
