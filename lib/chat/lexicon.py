@@ -142,6 +142,7 @@ _ANOMALY = (
     r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|something (?:wrong|unusual|strange|odd)"
     r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
+    r"troubles?|hiccups?|glitch(?:es)?|irregularit(?:y|ies)|disturbances?|disruptions?|acting up|misbehaved|suspicious|"
     r"went wrong|go wrong|flag(?:ged)?"
     r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
 )
@@ -257,7 +258,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.LATEST,
         ),
         (
-            r"list|show(?: me)?|display|enumerate|give me|name|print|what is there|available|exist|stored|"
+            r"list|show(?: me)?|display|enumerate|give me|names?(?: of)?|print|what is there|available|exist|stored|"
             r"collected|monitored",
             Sign.LIST,
         ),

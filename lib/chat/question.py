@@ -401,6 +401,10 @@ def _matched(
         # "The hit rate of the cache": a word of the name of what was found says nothing new.
         parts = {part for one in parsed.things for name in _metrics_of(one) for part in name_words(name)}
         content = [word for word in content if not parts & {word, SYNONYMS.get(word, word)}]
+        if all(one in MEASURES and MEASURES[one].unit == "%" for one in parsed.things):
+            content = [
+                word for word in content if word not in ("share", "percentage", "fraction", "proportion", "part")
+            ]
     if parsed.anomaly_id is not None:
         content = [word for word in content if word not in _OF_ANOMALY]
     if content and (parsed.things or options):

@@ -116,6 +116,21 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"\1disk size of",
     ),
     (r"(which|who)( .{0,60}?)? more", r"\1\2 most"),
+    (
+        r"(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
+        r"(?:waiting|pending|queued)(?: in (?:the |a )?queue)?",
+        "queue depth",
+    ),
+    (r"before ?(?:vs\.?|versus|/|or|compared (?:to|with)) ?after", "before and after"),
+    (
+        r"(?:the )?([a-z][\w-]* v?\d+(?:\.\d+)+) (deploy(?:ment)?|release|roll-?out|upgrade)",
+        r"the \2 of \1",
+    ),
+    (
+        r"(since|after|before) ([a-z][\w-]* v?\d+(?:\.\d+)+)(?: (?:was|got) (?:deployed|released|rolled out)"
+        r"| went (?:live|out))?",
+        r"\1 the deploy of \2",
+    ),
     (r"(?:no\.?|#) of", "number of"),
     (r"slowest", "highest latency"),
     (r"fastest", "lowest latency"),
