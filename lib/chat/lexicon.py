@@ -91,8 +91,11 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         ),
         (r"reads", "disk_read"),
         (r"writes", "disk_written"),
-        (r"receive|received|downloaded?", "network_received"),
-        (r"send|sent|transmit|transmitted|uploaded?", "network_sent"),
+        (r"receives?|received|receiving|downloads?|downloaded", "network_received"),
+        (
+            r"sends(?! (?:any |new )*(?:data|samples|metrics))|send|sent|transmits?|transmitted|uploads?|uploaded",
+            "network_sent",
+        ),
         (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
         (
             r"(?<!network )(?<!receive )(?<!transmit )(?<!disk )(?<!read )(?<!write )(?<!tcp )(?<!udp )errors"

@@ -36,7 +36,7 @@ def named_hosts(masked: Masked, known: Sequence[str]) -> tuple[str, ...]:
             found.append((match.start(), next(iter(same))))
             masked.blank(match.start(), match.end())
     for word, begin, end in masked.tokens():
-        named = spellings.get(_spelling(word.removesuffix("'s")))
+        named = spellings.get(_spelling(re.sub(r"(?:(?<=\d)'?|')s$", "", word)))
         if named and len(named) == 1 and (any(c.isdigit() for c in word) or word not in STOP):
             found.append((begin, next(iter(named))))
             masked.blank(begin, end)

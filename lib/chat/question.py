@@ -179,7 +179,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         rest = [word for word in rest if word != of_label]
     # "eth1" looks like a host and is a label's value.
     valued, _ = _label_values([*things, *(one for options in loose for one in options)], rest, known)
-    if not things and not loose and unknown_host_in(rest, known.hosts):
+    if not things and not loose and (unknown_host_in(rest, known.hosts) or any(one[0] == "/" for one in rest)):
         valued, also = _values_on(hosts, rest, known)
         labels.update(also)
         rest = [word for word in rest if word not in valued]
@@ -423,6 +423,10 @@ def _matched(
             parsed = replace(parsed, things=(named[0],) if len(named) == 1 else ())
             options = tuple(named) if len(named) > 1 else ()
             parsed = replace(parsed, words=tuple(spoken))
+    if "mountpoint" in parsed.labels and not parsed.things and not options:
+        # A place on a disk alone: its space, in the unit of the limit.
+        told = "node_filesystem_avail_bytes" if (parsed.limit or 0) > 100 else "disk_space_used"
+        parsed = replace(parsed, things=(told,))
     if "mountpoint" in parsed.labels and "disk_space_used" in options:
         parsed, options = replace(parsed, things=("disk_space_used",)), ()
         loose = []

@@ -221,7 +221,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (r"status codes", Sign.LABELS),
     (
         r"(?:which|what|how many|on how many|from how many) (?:hosts?|machines?|servers?|nodes?"
-        r"|instances?) (?:run|runs|have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
+        r"|instances?) (?:runs?|serves?|handles?|process(?:es)?"
+        r"|measures?|have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
         r"|offer(?:s)?|carry)(?! (?:the )?(?:most|least|highest|lowest))",
         Sign.HAVING,
     ),
