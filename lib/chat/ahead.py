@@ -84,6 +84,13 @@ def _iso(match: re.Match[str], now: datetime) -> Window:
     return _day(start, match)
 
 
+def _date(match: re.Match[str], now: datetime) -> Window:
+    found = [one for one in times.find_all(match["date"], now) if one.kind is TimeKind.FUTURE]
+    if not found:
+        raise ValueError(match[0])
+    return _day(times.day_named(match["date"], now), match)
+
+
 def _clock(match: re.Match[str], now: datetime) -> Window:
     at = times.midnight(now) + times.clock(match["clock"])
     at += timedelta(days=1 if at <= now else 0)
@@ -117,6 +124,8 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
         _weekday,
     ),
     _rule(rf"{_LEAD}(?P<iso>{_ISO})(?:[t ]|,? at )?(?P<clock>{_CLOCK})?", _iso),
+    _rule(rf"{_LEAD}(?P<date>{times.CALENDAR_DAY}){_AT}", _date),
+    _rule(rf"(?P<clock>{_CLOCK})(?: on|,)? (?:the )?(?P<date>{times.CALENDAR_DAY})", _date),
     _rule(rf"(?:later )?(?:today|tonight)(?: at| by)? (?P<clock>{_CLOCK})", _clock),
     _rule(rf"(?:at|by|around|until|before) (?P<clock>{_CLOCK})(?: today| tonight)?", _clock),
     _rule(r"(?:by the end of the day|later today|today|tonight|this evening)", _today),

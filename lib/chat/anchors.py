@@ -36,8 +36,13 @@ _EARLIER = re.compile(
 _SPAN = rf"(?:{times.DAY}|(?:last|this|previous|the previous) (?:week|month|hour))"
 _BETWEEN = re.compile(rf"\b(?P<lead>from|between) {_SPAN}(?P<link> (?:to|and) ){_SPAN}")
 # What an event did is told by both its sides.
-_EFFECT = re.compile(r"\b(?:chang|differ|affect|impact|effect)")
+_EFFECT = re.compile(
+    r"\b(?:chang|differ|affect|impact|effect|(?:go|goes|going|gone|went) (?:up|down)"
+    r"|(?:did|has|have) .*(?:ris|rose|increas|grow|grew|drop"
+    r"|fall|f[ae]ll|jump|improv|worse|better|slow|fast))"
+)
 _GOES_ON = re.compile(r"^(?:and|what about|how about|same for|also)\b")
+_AND_BEFORE = re.compile(r"\band the (?:week|day|hour) before\b(?! yesterday)")
 _SHIFTS = {"day": timedelta(days=1), "week": timedelta(days=7), "hour": timedelta(hours=1)}
 _SUNDAY = timedelta(days=7)
 
@@ -59,7 +64,7 @@ def find_all(
         found.append(Found(TimeKind.EVER, both[0], both.start(), both.end()))
         blanked = _blank(blanked, both)
     earlier = None
-    if (comparing or _GOES_ON.match(text)) and (earlier := _EARLIER.search(blanked)):
+    if (comparing or _GOES_ON.match(text) or _AND_BEFORE.search(text)) and (earlier := _EARLIER.search(blanked)):
         blanked = _blank(blanked, earlier)
     if comparing:
         # Of "from yesterday to today" a comparison means the two days, not the span over both.

@@ -18,6 +18,9 @@ from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
 DAY = timedelta(hours=24)
+_RATED_BACK = timedelta(minutes=10)
+# "The cpu of the host with the most memory" asks two questions, the second of the answer to the first.
+_NESTED = re.compile(r"\b(?:of|on|for) the (?:host|server|machine|box|node) (?:with|that has|that had|having)\b")
 _ANOMALY_INTENTS = (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS, Intent.EXPLAIN)
 _STATISTICS = {
     Sign.STDDEV,
@@ -30,6 +33,7 @@ _STATISTICS = {
     Sign.INCREASE,
     Sign.WORST,
 }
+_ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|problem)")
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 _FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 HELP_TEXT = (
@@ -61,6 +65,10 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         # "is there a metric about temperature?" is a search, and finding nothing is its answer.
         parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
     parsed = kinds.rebased(parsed, context)
+    if len(parsed.things) > 1 and _NESTED.search(parsed.text.lower()):
+        return Reply(
+            "That is two questions in one. Ask *which host* first; then go on with *and its …?*.".replace("*", "")
+        )
     obstacle = _obstacle(parsed, known)
     # What is unknown on its own ("space") may be the answer to a question back.
     if (obstacle is None or parsed.rest) and (chosen := _chosen(parsed, context)):
@@ -206,15 +214,32 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
         )
     if not parsed.things:
         return _without_thing(replace(request, things=()), parsed, context)
+    if parsed.things == ("http_errors",) and signs & {Sign.COUNT, Sign.INCREASE, Sign.HOW_MUCH}:
+        request, parsed = _counted_errors(request, parsed, known)
     if (
         Sign.COUNT in signs
         and not signs & {Sign.SAMPLES, Sign.SERIES, Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN}
         and any(t in MEASURES and t not in _FLOWS for t in parsed.things)
     ):
         return Reply(f"I cannot count that; of {title(parsed.things[0], known)} I know values, extremes and when.")
+    if last is not None and last.intent is Intent.STATISTIC and len(parsed.text.split()) <= 3:
+        # Nothing but another thing, "memory?", goes on with what was asked.
+        bare = not signs and not parsed.hosts and not parsed.times and not parsed.labels and parsed.quantile is None
+        signs = signs | ({Sign.FOLLOW} if bare else set())
     if Sign.FOLLOW in signs and last is not None and last.intent is Intent.STATISTIC:
         request = _inherited(request, parsed, last)
     return _statistic(request, parsed, last if Sign.FOLLOW in signs else None, known)
+
+
+def _counted_errors(request: Request, parsed: Parsed, known: Vocabulary) -> tuple[Request, Parsed]:
+    """How many, not which share: the requests with the one code that stands for errors, where there is only one."""
+    metric = MEASURES["http_errors"].metrics[0]
+    codes = {one.labels.get("code", "") for one in known.find(metric, None)}
+    failed = [one for one in codes if one.startswith("5")]
+    if len(failed) != 1:
+        return request, parsed
+    things, labels = (metric,), {**parsed.labels, "code": failed[0]}
+    return replace(request, things=things, labels=labels), replace(parsed, things=things, labels=labels)
 
 
 def _of_series(signs: frozenset[Sign]) -> str:
@@ -230,7 +255,7 @@ def _windows(parsed: Parsed, now: datetime) -> tuple[tuple[Window, ...], bool]:
 def _without_thing(request: Request, parsed: Parsed, context: Context) -> Request | Reply:
     """Hosts to list, or a follow-up to what was asked before."""
     signs, last = parsed.signs, context.request
-    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST} or {Sign.EACH_HOST, Sign.LIST} <= signs
+    asks_hosts = signs & {Sign.HOSTS, Sign.WHICH_HOST, Sign.HAVING} or {Sign.EACH_HOST, Sign.LIST} <= signs
     if last is not None and last.intent is Intent.STATISTIC and not (Sign.HOSTS in signs and Sign.LIST in signs):
         says = parsed.hosts or parsed.times or parsed.labels or signs & _STATISTICS or parsed.quantile is not None
         if (
@@ -281,7 +306,10 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
     lowest = Sign.MIN in signs and not signs & {Sign.MAX, Sign.WORST}
     quantile = request.quantile
     flow = any(t in _FLOWS or (known is not None and known.metrics.get(t) == "counter") for t in request.things)
-    if parsed.quantile is not None:
+    if request.things == ("node_boot_time_seconds",):
+        # Since when it has been up, however that is asked.
+        statistic, when = "latest", False
+    elif parsed.quantile is not None:
         statistic, quantile = "quantile", parsed.quantile
     elif Sign.MEDIAN in signs:
         statistic = "median"
@@ -319,6 +347,8 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic = "max"
     else:
         statistic = "summary" if request.time_given or Sign.SUMMARY in signs else "latest"
+    if statistic == "latest" and moment:
+        request = _reaching_back(request, parsed, flow)
     return replace(
         request,
         statistic=statistic,
@@ -327,6 +357,17 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         which_host=which_host,
         lowest=lowest,
     )
+
+
+def _reaching_back(request: Request, parsed: Parsed, flow: bool) -> Request:
+    """A rate takes two samples up to its moment; now is the newest one, however far back."""
+    window = request.windows[0]
+    rated = flow or any(part.rated for thing in request.things if thing in MEASURES for part in MEASURES[thing].parts)
+    if not rated:
+        return request
+    if all(found.kind is TimeKind.NOW for found in parsed.times):
+        return replace(request, windows=(Window(window.end - DAY, window.end),), time_given=False)
+    return replace(request, windows=(Window(window.start - _RATED_BACK, window.end), *request.windows[1:]))
 
 
 def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
@@ -341,8 +382,9 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
             things=request.things or last.things,
             severity=parsed.severity or last.severity,
         )
-    if request.open_only and not request.time_given:
-        # What still goes on may have begun long ago.
+    long_ago = signs & {Sign.OLDEST, Sign.LONGEST} or _ALL.search(parsed.text.lower())
+    if (request.open_only or long_ago) and not request.time_given:
+        # What still goes on, or came first, may have begun long ago.
         request = replace(
             request, windows=(Window(request.windows[0].end - timedelta(days=30), request.windows[0].end),)
         )

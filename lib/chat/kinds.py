@@ -337,7 +337,8 @@ def _beyond(request: Request, parsed: Parsed, context: Context) -> Request | Rep
             request = replace(request, windows=last.windows[:1], time_given=last.time_given)
     if not request.things:
         return None if parsed.options else Reply(WHICH)
-    return replace(request, intent=Intent.BEYOND, side=parsed.side or "above")
+    extreme = "max" if Sign.MAX in parsed.signs else "min" if Sign.MIN in parsed.signs else request.statistic
+    return replace(request, intent=Intent.BEYOND, side=parsed.side or "above", statistic=extreme)
 
 
 def _mark_kind(text: str) -> str:

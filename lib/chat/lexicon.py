@@ -33,12 +33,19 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (r"user cpus?(?: time)?|cpus? (?:in )?user(?: mode| time)?", "cpu_user"),
         (r"(?:system|kernel) cpus?(?: time)?|cpus? (?:in )?(?:system|kernel)(?: mode| time)?", "cpu_system"),
         (rf"(?:cpus?|processors?){_USE}", "cpu_busy"),
-        (rf"(?:free|available|unused) {_MEMORY}|{_MEMORY} (?:available|free|left)", "node_memory_MemAvailable_bytes"),
+        (
+            rf"(?:free|available|unused|remaining|spare) {_MEMORY}"
+            rf"|{_MEMORY} (?:available|free|left|remaining|headroom)",
+            "node_memory_MemAvailable_bytes",
+        ),
         (rf"(?:total|installed|physical) {_MEMORY}|{_MEMORY} (?:size|total|capacity)", "node_memory_MemTotal_bytes"),
         (rf"swap(?: space)?{_USE}", "swap_used"),
         (rf"{_MEMORY}{_USE}", "memory_used"),
         (
-            r"(?:free|available|unused) (?:disk(?: space)?|storage)|disk space (?:is |was |remains "
+            r"(?:free|available|unused|remaining|spare) (?:disk(?: ?space)?|storage|space)(?: left| remaining)?"
+            r"|(?:disk |storage )?space (?:still )?(?:left|remaining|free|available)"
+            r"|(?:disk |storage )?space (?:is |was |will be )(?:still )?(?:left|free|available)"
+            r"|disk space (?:is |was |remains "
             r")?(?:available|free|left)|"
             r"(?:disk|storage) "
             r"(?:is |was )?(?:available|free|left)",
@@ -84,31 +91,52 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         ),
         (r"reads", "disk_read"),
         (r"writes", "disk_written"),
-        (r"receive|received|downloaded?", "network_received"),
-        (r"send|sent|transmit|transmitted|uploaded?", "network_sent"),
+        (r"receives?|received|receiving|downloads?|downloaded", "network_received"),
+        (
+            r"sends(?! (?:any |new )*(?:data|samples|metrics))|send|sent|transmits?|transmitted|uploads?|uploaded",
+            "network_sent",
+        ),
         (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
         (
-            r"(?:http |server |request )(?:errors?|failures?)(?: rate| share| ratio| percentage)?"
+            r"(?<!network )(?<!receive )(?<!transmit )(?<!disk )(?<!read )(?<!write )(?<!tcp )(?<!udp )errors"
+            r"(?= (?:on|of|for|at|in|by|from|yesterday|today|last|over|this|per|did|do|were|was|since|there|we|have)\b"
+            r"| *[?]?$)|[45]0\ds"
+            r"|(?:http |server |request )(?:errors?|failures?)(?: rate| share| ratio| percentage)?"
             r"|5xx(?: errors?)?(?: rate| share)?"
-            r"|(?:errors?|failure) (?:rate|share|ratio|percentage)|failed requests|failing requests",
+            r"|(?:errors?|failure) (?:rates?|share|ratio|percentage)|failed requests|failing requests",
             "http_errors",
         ),
         (
-            r"(?:http )?(?:requests?|hits per second|qps|rps)(?: rate| count| traffic| volume"
+            r"(?:http )?(?:requests?|hits per second|rps)(?: rate| count| traffic| volume"
             r"| throughput)?(?: (?:per|a) second)?|request (?:rate|count|volume|throughput)|throughput of requests",
             "http_requests",
+        ),
+        (
+            r"(?:db |database |sql )?quer(?:y|ies) (?:latency|latencies|durations?|times?|response times?)"
+            r"|(?:database|db) latency",
+            "db_query_duration_seconds_mean",
         ),
         (
             r"(?:http |request )?(?:latency|latencies|response times?|request (?:durations?|times?))",
             "http_request_duration_seconds_mean",
         ),
-        (r"(?:db |database )?query (?:latency|durations?|times?)|database latency", "db_query_duration_seconds_mean"),
-        (r"(?:db|database) queries|queries(?: (?:per|a) second)?", "db_queries_total"),
+        (
+            r"(?:db |database |sql )?quer(?:y|ies) (?:rate|count|volume|throughput|load|traffic)"
+            r"|(?:(?:db|database|sql) )?queries(?: (?:per|a) second)?|qps",
+            "db_queries_total",
+        ),
+        (r"jobs? (?:completed|completions?|finished|done)|(?:completed|finished) jobs", "jobs_completed_total"),
         (r"cache hit (?:ratio|rate|share|percentage)|hit ratio|hit rate", "cache_hit_share"),
         (r"queue(?: (?:depth|length|size|backlog))?|backlog", "queue_depth"),
         (r"full(?:est)?|filled up|filling up|fill(?:s)? up", "disk_space_used"),
         (r"(?:is|are|was|were) +(?:it +)?(?:up|down|alive|reachable|online)", "up"),
-        (r"busy|busiest|loaded", "cpu_busy"),
+        (
+            r"rebooted|booted|(?:last )?boot time|last (?:re)?boot|last restart(?:ed)?"
+            r"|(?:was|were|been|got) restarted|uptime",
+            "node_boot_time_seconds",
+        ),
+        (r"loaded", "node_load1"),
+        (r"busy|busiest", "cpu_busy"),
     ]
 )
 
@@ -117,7 +145,8 @@ _ANOMALY = (
     r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|something (?:wrong|unusual|strange|odd)"
     r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
-    r"went wrong|go wrong"
+    r"troubles?|hiccups?|glitch(?:es)?|irregularit(?:y|ies)|disturbances?|disruptions?|acting up|misbehaved|suspicious|"
+    r"went wrong|go wrong|flag(?:ged)?"
     r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
 )
 
@@ -147,7 +176,9 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             r"|monitoring)(?: of (?:the )?(?:data|metrics|samples))? (?:start|begin|end)"
             r"|(?:start|beginning|end) of (?:the )?(?:data|history)|data range|how long (?:is|"
             r"has) (?:the )?(?:history|data)"
-            r"|how long have you|history",
+            r"|how long have you|history|(?:start|begin|began|started) (?:sending|reporting|collecting|recording)"
+            r"|last (?:hear|heard|seen|see|saw|reported|report|contact(?:ed)?|sent|came in|arrived?)"
+            r"|(?:most )?recent(?:ly)? (?:heard|seen|reported)",
             Sign.SPAN,
         ),
         (
@@ -230,7 +261,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.LATEST,
         ),
         (
-            r"list|show(?: me)?|display|enumerate|give me|name|print|what is there|available|exist|stored|"
+            r"list|show(?: me)?|display|enumerate|give me|names?(?: of)?|print|what is there|available|exist|stored|"
             r"collected|monitored",
             Sign.LIST,
         ),
@@ -333,4 +364,8 @@ SYNONYMS = {
     "segments": "segs",
     "faults": "fault",
     "memory": "mem",
+    "deep": "depth",
+    "deeper": "depth",
+    "deepest": "depth",
+    "lengthy": "length",
 }

@@ -12,7 +12,7 @@ _LIMIT = re.compile(
     r"(?P<side>(?:(?:is|are|was|were|be|get|gets|got|go|goes|went|stay(?:ed)?|rise[sn]?|rose|fall(?:s|en)?|fell"
     r"|drop(?:s|ped)?)(?: ever)? )?"
     r"(?:above|over|more than|greater than|higher than|larger than|at least|exceed(?:s|ed|ing)?|beyond|past"
-    r"|below|under|less than"
+    r"|(?:longer|deeper|bigger|slower|fuller|busier|worse) than|below|under|less than|shorter than|faster than"
     r"|lower than|smaller than|at most|reach(?:es|ed|ing)?|hits?|cross(?:es|ed|ing)?|>=?|<=?|to|of|at)) ?"
     r"(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?(?P<unit>%|percent|pct|[kmgt]i?b(?:/s|ps)?|bytes?(?:/s)?|b/s"
     r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
@@ -47,7 +47,9 @@ def find(text: str, ahead: bool) -> Limit | None:
             continue
         if unit in ("minutes", "minute", "seconds", "second", "m", "s") and _DURATION.search(text[: match.start()]):
             continue
-        below = re.match(r"(?:.* )?(?:below|under|less|lower|smaller|at most|<|fall|fell|drop)", match["side"])
+        below = re.match(
+            r"(?:.* )?(?:below|under|less|lower|smaller|shorter|faster|at most|<|fall|fell|drop)", match["side"]
+        )
         told = "below" if below else "" if side.startswith(("to", "reach", "hit", "cross", "at", "of")) else "above"
         return Limit(float(match["n"].replace(",", "")), told, unit, match.start(), match.end())
     if ahead and (share := _SHARE.search(text)):

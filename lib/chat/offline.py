@@ -22,6 +22,7 @@ NOTHING_STORED = "Nothing is stored yet. Connect a source on the Sources page; t
 _REMEMBERED = 12
 # Marks older than this are not what "the deploy" means.
 _MARKS_BACK = timedelta(days=90)
+_LONG_AGO = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def _context(history: Sequence[Turn], known: Vocabulary) -> Context:
             continue
         context = Context(asked, turn.anomaly_ids or context.anomaly_ids)
     return context
+
+
+def _may_be_older(asked: Request) -> bool:
+    wanted = asked.hosts or asked.things or asked.anomaly_order == "newest"
+    return not asked.time_given and bool(wanted) and asked.intent is Intent.ANOMALIES
 
 
 class _Answering:
@@ -173,6 +179,11 @@ class _Answering:
                 yield from self._forecast_first(asked, str(arguments["metric"]))
                 return
 
+        if asked.intent is Intent.BEYOND and asked.statistic in ("max", "min"):
+            # "Was it ever above 90 %, and what was the peak?" asks both.
+            yield Text("\n\n")
+            yield from self._statistics(replace(asked, intent=Intent.STATISTIC))
+
     def _forecast_first(self, asked: Request, thing: str) -> Iterator[Event]:
         """What lies in the future is known from a forecast only: offer to make one."""
         metric = MEASURES[thing].metrics[0] if thing in MEASURES else thing
@@ -219,6 +230,17 @@ class _Answering:
                 one = replace(asked, hosts=(host,) if host else (), windows=(span,))
                 yield self._say(self._anomaly_words(one, got[0]), first)
                 first = False
+                if got[0].outcome is Outcome.NO_DATA and got[0].values.get("detectors") and _may_be_older(one):
+                    yield from self._older(one)
+
+    def _older(self, asked: Request) -> Iterator[Event]:
+        """Nobody said when: after "none in the last day", those of the last month."""
+        end = asked.windows[0].end
+        got: list[Result] = []
+        longer = replace(asked, windows=(Window(end - _LONG_AGO, end),))
+        yield from self._found(longer, asked.hosts[0] if asked.hosts else "", longer.windows[0], got)
+        if got[0].outcome is Outcome.OK:
+            yield self._say(self._anomaly_words(longer, got[0]), False)
 
     def _found(self, asked: Request, host: str, span: Any, got: list[Result]) -> Iterator[Event]:
         metrics = [MEASURES[t].metrics[0] if t in MEASURES else t for t in asked.things]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _PLEASE = (
-    r"(?:(?:please|pls|ok|okay|now|hey|then|kindly|go ahead and|i want you to|i would like you to"
+    r"(?:(?:please|pls|ok|okay|now|hey|then|kindly|go ahead and|go and|go|just|i want you to|i would like you to"
     r"|i'd like (?:you )?to|(?:can|could|would|will) you|you should|let's|let us),? )*"
 )
 _NOW = r"(?: (?:right )?now| immediately| again| anew| at once| please)*"
@@ -49,6 +49,7 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
             r"|detect)\b)(?P<rest>.*)$"
         ),
     ),
+    ("detect", re.compile(rf"^{_PLEASE}detect\b(?P<rest>.*)$")),
     (
         "collect",
         re.compile(

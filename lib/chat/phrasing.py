@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,7 +166,9 @@ def _several(request: Request, result: Result, name: str, n: int, span: Window, 
         key = column if column in ("mean", "stddev") else "q"
         head = f"The {words} of {name} over {over} [{n}] was {_value(values[key], result, n)} {window(span)}. By host:"
     most = len(result.rows) if request.each_host or len(request.hosts) > 1 else request.top or _MOST_LINES
-    lines = [f"- {_row(row, column, unit, n)}" for row in result.rows[:most]]
+    # Hosts that were named to be held against each other are what was asked; the mean over all of them is not.
+    told = bold if 1 < len(request.hosts) <= _MOST_LINES else None
+    lines = [f"- {_row(row, column, unit, n, told)}" for row in result.rows[:most]]
     if result.total > len(lines):
         lines.append(f"- … and more: {result.total} [{n}] in all")
     return "\n".join([head, "", *lines])
@@ -177,10 +179,13 @@ def _at_host(values: Mapping[str, Any], which: str) -> str:
     return f"{host} at {moment(values[f'{which}_at'])}"
 
 
-def _row(row: Mapping[str, Any], column: str, unit: str, n: int) -> str:
+def _row(
+    row: Mapping[str, Any], column: str, unit: str, n: int, told: Callable[[float | None, str, int], str] | None = None
+) -> str:
     place = " ".join(code(part) for part in (row.get("host"), row.get("series")) if part) or "no host"
     when = f" at {moment(row[f'{column}_at'])}" if f"{column}_at" in row else ""
-    return f"{place}: {quantity(row[column], unit)} [{n}]{when}"
+    value = told(row[column], unit, n) if told else f"{quantity(row[column], unit)} [{n}]"
+    return f"{place}: {value}{when}"
 
 
 def _ranked(request: Request, result: Result, name: str, n: int, span: Window, now: datetime) -> str:
@@ -362,6 +367,9 @@ def explanation(result: Result, n: int) -> str:
     """Why an anomaly is one, as far as a detector can say."""
     row = result.values
     text = [f"{_sentence(row)}{_numbers(row, n)}"]
+    if row.get("duration_s"):
+        sure = f"confidence {100 * row['confidence']:.2f} % [{n}], score {amount(row['score'])} [{n}]"
+        text[0] += f" In all {duration(row['duration_s'])} [{n}]; {row['severity']}, {sure}."
     if result.rows:
         text.append(f"What contributed most to anomaly **#{row['id']}** [{n}]:\n")
     for one in result.rows[:_MOST_LINES]:

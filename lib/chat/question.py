@@ -14,18 +14,25 @@ from lib.chat import anchors, limits, orders
 from lib.chat.ahead import find_ahead
 from lib.chat.escape import UNSEEN
 from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
+from lib.chat.masked import Masked
 from lib.chat.measures import MEASURES
+from lib.chat.naming import named_hosts, unknown_host_in
 from lib.chat.orders import Order
 from lib.chat.signs import AHEAD, AHEAD_WORDS, Sign
 from lib.chat.times import Found, TimeKind
+from lib.chat.wording import carries_nothing, plain
 from lib.frames import Series
 
 MAX_CHARACTERS = 2000
-_TOKEN = re.compile(r"[^\s,;?!()\[\]{}\"“”‘]+")
 _NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
 _SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
+_SPARE_OF = {
+    "memory_used": "node_memory_MemAvailable_bytes",
+    "disk_space_used": "node_filesystem_avail_bytes",
+}
+_LEFT = re.compile(r"\b(?:available|free|left(?: over)?|unused|spare|remaining|remains)\b")
+_ROOT = re.compile(r"\b(?:the )?root(?= disk (?:space|size))|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)")
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
-_HOST_LIKE = re.compile(r"[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*[-.]?\d+(?::\d+)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
 _SQL = re.compile(
     r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
 )
@@ -57,7 +64,7 @@ _LABELS = (
     (r"\bjobs?\b(?! completed)", "job"),
 )
 # "Now for web-02" goes on; it is not about this moment.
-_NOW_FOR = re.compile(r"^(?:(?:and|ok|okay|so),? )*now(?=,? (?:for|on|about|with|do|show)\b)")
+_NOW_FOR = re.compile(r"^(?:(?:and|ok|okay|so),? )*now(?=,? \w)")
 _LABEL_NAMED = re.compile(
     r"\b(?:label|tag|dimension)s? (?:called |named )?[\"'`]?(?!(?:does|do|has|have|of|on|are|is|for|in|values?"
     r"|names?|anomaly)\b)"
@@ -65,15 +72,17 @@ _LABEL_NAMED = re.compile(
 )
 # Disks as things to list; elsewhere the word is one of several measures.
 _DISKS = re.compile(
-    r"\b(?:which|what|how many|list|show|name)(?: me)?(?: the| all)* disks(?= (?:of|on|does|do|has|have"
-    r"|are there|exist))"
+    r"\b(?:which|what|how many|list|show|name)(?: me)?(?: the| all| different| distinct)* (?:disks"
+    r"|(?:network|disk|block|storage) (?:devices?|interfaces?|cards?))(?= (?:of|on|for|does|do|has|have|are there"
+    r"|is there|exist)| *$)"
 )
 _AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
 _PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
 _MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
 _COMPARING = re.compile(
     r"\b(?:compare[ds]?|comparison|versus|vs|than|against|difference|change[ds]?|by how much|how much (?:more"
-    r"|less|higher|lower)|same (?:time|period)|affect(?:ed)?|impact(?:ed)?|effect)\b"
+    r"|less|higher|lower)|same (?:time|period)|(?:go|goes|going|gone|went) (?:up|down)"
+    r"|ris(?:e|en)|rose|improved?|worse|affect(?:ed)?|impact(?:ed)?|effect)\b"
 )
 _WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 
@@ -122,31 +131,6 @@ class Parsed:
     of_label: str = ""
 
 
-class _Masked:
-    """A text whose understood stretches are blanked, so that nothing is understood twice."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def blank(self, begin: int, end: int) -> None:
-        self.text = self.text[:begin] + " " * (end - begin) + self.text[end:]
-
-    def take(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
-        found = list(pattern.finditer(self.text))
-        for match in found:
-            self.blank(match.start(), match.end())
-        return found
-
-    def tokens(self) -> list[tuple[str, int, int]]:
-        made = []
-        for match in _TOKEN.finditer(self.text):
-            word = match[0].strip(".:-…'")
-            if word:
-                begin = match.start() + match[0].index(word)
-                made.append((word, begin, begin + len(word)))
-        return made
-
-
 def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     """Take a question apart against the names that are stored. Never raises for what people type."""
     clean = " ".join(UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
@@ -156,11 +140,12 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         return Parsed(clean, sql=found["sql"])
     if _QUERY.search(clean):
         return Parsed(clean, refusal=_NO_QUERY)
-    masked = _Masked(_NOW_FOR.sub("and", clean.lower()))
+    clean = plain(clean)
+    masked = Masked(_NOW_FOR.sub("and", clean.lower()))
     order = orders.find(masked.text)
     labels = _labels(masked)
     exact, unknown_metric = _names(masked, known)
-    hosts = _hosts(masked, known)
+    hosts = named_hosts(masked, known.hosts)
     quantile = _quantile(masked)
     anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
@@ -172,6 +157,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         masked.blank(limit.begin, limit.end)
     listed = bool(masked.take(_DISKS))
     spoken, loose, thing_words = _things(masked)
+    spoken = _spare(masked, spoken)
     things = [thing for _, thing in sorted([*exact, *spoken])]
     times, coming = _times(masked, now, known, hosts, ahead)
     if coming or ahead:
@@ -185,13 +171,19 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         signs.add(Sign.MIN if ranked[0].startswith("lowest") else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
-    rest = [word for word, _, _ in masked.tokens() if word not in STOP]
+    rest = [word for word, _, _ in masked.tokens() if word not in STOP and not carries_nothing(word)]
     named = _LABEL_NAMED.search(clean.lower())
     of_label = next((name for words, name in _LABELS if re.search(words, clean.lower())), "")
     if named and Sign.LABELS in signs:
         of_label = named["name"]
         rest = [word for word in rest if word != of_label]
-    unknown_host = _unknown_host(rest, known)
+    # "eth1" looks like a host and is a label's value.
+    valued, _ = _label_values([*things, *(one for options in loose for one in options)], rest, known)
+    if not things and not loose and (unknown_host_in(rest, known.hosts) or any(one[0] == "/" for one in rest)):
+        valued, also = _values_on(hosts, rest, known)
+        labels.update(also)
+        rest = [word for word in rest if word not in valued]
+    unknown_host = unknown_host_in([word for word in rest if word not in valued], known.hosts)
     parsed = Parsed(
         clean,
         frozenset(signs),
@@ -236,16 +228,18 @@ def _refusal(clean: str) -> str:
     return ""
 
 
-def _labels(masked: _Masked) -> dict[str, str]:
+def _labels(masked: Masked) -> dict[str, str]:
     found = {}
     for match in masked.take(_SELECTOR):
         found.update({m[1]: m[2] for m in _PAIR.finditer(match[1])})
     for match in masked.take(_PAIR):
         found[match[1]] = match[2]
+    if masked.take(_ROOT):
+        found["mountpoint"] = "/"
     return found
 
 
-def _names(masked: _Masked, known: Vocabulary) -> tuple[list[tuple[int, str]], str]:
+def _names(masked: Masked, known: Vocabulary) -> tuple[list[tuple[int, str]], str]:
     """Metric names written out, and the first one written out that nobody has."""
     lowered = {name.lower(): name for name in known.metrics}
     exact, unknown = list[tuple[int, str]](), ""
@@ -260,56 +254,14 @@ def _names(masked: _Masked, known: Vocabulary) -> tuple[list[tuple[int, str]], s
     return exact, unknown
 
 
-def _hosts(masked: _Masked, known: Vocabulary) -> tuple[str, ...]:
-    found: list[str] = []
-    spellings = _spellings(known.hosts)
-    # Longest first, so that web-1 does not take a part of web-10.
-    for host in sorted(known.hosts, key=len, reverse=True):
-        pattern = re.compile(rf"(?<![\w.:-]){re.escape(host.lower())}(?![\w:-]|\.\w)")
-        matches = masked.take(pattern)
-        found += [host for _ in matches[:1]]
-    for word, begin, end in masked.tokens():
-        named = spellings.get(_spelling(word.removesuffix("'s")))
-        if named and len(named) == 1 and (any(c.isdigit() for c in word) or word not in STOP):
-            found.append(next(iter(named)))
-            masked.blank(begin, end)
-    group = re.compile(r"\b([a-z][a-z0-9]{1,20}) (?:hosts|servers|machines|nodes)\b")
-    for match in group.finditer(masked.text):
-        members = [h for h in known.hosts if re.match(rf"{re.escape(match[1])}(?![a-z])", h.lower())]
-        if members and match[1] not in STOP:
-            found += members
-            masked.blank(match.start(1), match.end())
-    return tuple(sorted(dict.fromkeys(found), key=list(known.hosts).index))
-
-
-def _spelling(word: str) -> str:
-    """web-03, web03, Web_3 and web-3:9100 are one spelling."""
-    word = re.sub(r":\d+$", "", word.lower())
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[^a-z0-9]", "", word))
-
-
-def _spellings(hosts: Iterable[str]) -> dict[str, set[str]]:
-    made: dict[str, set[str]] = {}
-    for host in hosts:
-        made.setdefault(_spelling(host), set()).add(host)
-        made.setdefault(_spelling(host.split(".")[0]), set()).add(host)
-    return made
-
-
-def _unknown_host(rest: list[str], known: Vocabulary) -> str:
-    if not known.hosts:
-        return ""
-    return next((word for word in rest if _HOST_LIKE.fullmatch(word)), "")
-
-
-def _quantile(masked: _Masked) -> float | None:
+def _quantile(masked: Masked) -> float | None:
     for pattern, whole in _QUANTILES:
         for match in masked.take(pattern):
             return float(match[1]) / whole
     return None
 
 
-def _things(masked: _Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]], list[str]]:
+def _things(masked: Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]], list[str]]:
     """Things named by friendly words with where they stand, those that may be several, and the words for them."""
     sure: list[tuple[int, str]] = []
     loose: list[tuple[str, ...]] = []
@@ -328,8 +280,15 @@ def _things(masked: _Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...
     return sure, loose, words
 
 
+def _spare(masked: Masked, spoken: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """What is left of a thing where the words for it stand apart: "the memory web-01 had available"."""
+    if not any(thing in _SPARE_OF for _, thing in spoken) or not masked.take(_LEFT):
+        return spoken
+    return [(at, _SPARE_OF.get(thing, thing)) for at, thing in spoken]
+
+
 def _times(
-    masked: _Masked, now: datetime, known: Vocabulary, hosts: Sequence[str], ahead: bool
+    masked: Masked, now: datetime, known: Vocabulary, hosts: Sequence[str], ahead: bool
 ) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
     """Times that were, and times to come."""
     comparing = _COMPARING.search(masked.text) is not None
@@ -347,7 +306,7 @@ def _times(
     return tuple(spans or found), tuple(coming)
 
 
-def _correct(masked: _Masked, known: Vocabulary) -> None:
+def _correct(masked: Masked, known: Vocabulary) -> None:
     """Slips of the finger in words of five letters or more, put right."""
     names = {part for name in known.metrics for part in name_words(name)}
     for word, begin, end in reversed(masked.tokens()):
@@ -371,7 +330,7 @@ def _is_sign(word: str) -> bool:
     return any(pattern.fullmatch(word) for pattern, _ in (*SIGNS, *CANNOT))
 
 
-def _signs(masked: _Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
+def _signs(masked: Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
     """Signs, a severity that was named, and the words behind each sign (a metric may be named by them instead)."""
     signs: set[Sign] = set()
     severity, held = "", dict[Sign, list[str]]()
@@ -438,6 +397,16 @@ def _matched(
         if with_held:
             rest = [*held[Sign.OPEN], *rest]
     content = list(rest)
+    if parsed.things:
+        # "The hit rate of the cache": a word of the name of what was found says nothing new.
+        parts = {part for one in parsed.things for name in _metrics_of(one) for part in name_words(name)}
+        content = [word for word in content if not parts & {word, SYNONYMS.get(word, word)}]
+        if all(one in MEASURES and MEASURES[one].unit == "%" for one in parsed.things):
+            content = [
+                word for word in content if word not in ("share", "percentage", "fraction", "proportion", "part")
+            ]
+    if parsed.anomaly_id is not None:
+        content = [word for word in content if word not in _OF_ANOMALY]
     if content and (parsed.things or options):
         said, labels = _label_values(parsed.things or options, content, known)
         if labels:
@@ -454,7 +423,21 @@ def _matched(
             parsed = replace(parsed, things=(named[0],) if len(named) == 1 else ())
             options = tuple(named) if len(named) > 1 else ()
             parsed = replace(parsed, words=tuple(spoken))
+    if "mountpoint" in parsed.labels and not parsed.things and not options:
+        # A place on a disk alone: its space, in the unit of the limit.
+        told = "node_filesystem_avail_bytes" if (parsed.limit or 0) > 100 else "disk_space_used"
+        parsed = replace(parsed, things=(told,))
+    if "mountpoint" in parsed.labels and "disk_space_used" in options:
+        parsed, options = replace(parsed, things=("disk_space_used",)), ()
+        loose = []
     return replace(parsed, options=() if parsed.things and not loose else options, rest=tuple(content))
+
+
+_OF_ANOMALY = frozenset("bad severe severity serious score confidence size big strong".split())  # noqa: SIM905
+
+
+def _metrics_of(thing: str) -> tuple[str, ...]:
+    return MEASURES[thing].metrics if thing in MEASURES else (thing,)
 
 
 def _plain_words(words: Iterable[str]) -> list[str]:
@@ -465,13 +448,22 @@ def _label_values(things: Sequence[str], words: Sequence[str], known: Vocabulary
     said: set[str] = set()
     labels: dict[str, str] = {}
     for thing in things:
-        for metric in MEASURES[thing].metrics if thing in MEASURES else (thing,):
+        for metric in _metrics_of(thing):
             for series in known.find(metric, None):
                 for key, value in series.labels.items():
                     if value.lower() in words and key not in labels:
                         labels[key] = value
                         said.add(value.lower())
     return said, labels
+
+
+def _values_on(hosts: Sequence[str], words: Sequence[str], known: Vocabulary) -> tuple[set[str], dict[str, str]]:
+    """Words that are values of labels on the hosts named: "did eth1 on api-02 go silent?"."""
+    found: dict[str, str] = {}
+    for host in hosts[:4]:
+        for series in known.find(None, host):
+            found.update({value.lower(): key for key, value in series.labels.items() if value.lower() in words})
+    return set(found), {key: value for value, key in found.items()}
 
 
 def _cannot(parsed: Parsed) -> Parsed:

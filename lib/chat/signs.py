@@ -125,7 +125,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.GAPS,
     ),
     (
-        r"(?:counter )?resets?|(?:was|were|been) reset|counters? (?:reset|restart(?:ed)?|beg[ai]n anew"
+        r"(?:counters? )?(?:that )?(?:(?:was|were|been|have been|has been) )?resets?"
+        r"|(?:was|were|been) reset|counters? (?:reset|restart(?:ed)?|beg[ai]n anew"
         r"|start(?:ed)? over|fell)"
         r"|(?:re)?started from zero|back to zero",
         Sign.RESETS,
@@ -149,7 +150,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.QUALITY,
     ),
     (
-        r"correlat(?:e[sd]?|ion|ions|ed|ing)|(?:is|are|was|were) related|related to|relat(?:ion|ionship)"
+        r"correlat(?:e[sd]?|ion|ions|ed|ing)|(?:(?:is|are|was|were) )?related(?: to)?|relat(?:ion|ionship)"
         r"|move[sd]? (?:together|along)"
         r"|depend(?:s|ed|ent)? on|go(?:es)? (?:together|along)|connection between|connected|linked"
         r"|pearson(?:'s r)?|coupled",
@@ -199,7 +200,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:last|latest|most recent|newest|any|which|what|how many|list|show)(?: (?:the|me"
         r"|all))* (?:deploy(?:ment)?s?|releases?|roll-?outs?|annotations?"
         r"|marks?|notes?|maintenance(?: windows?)?|events?)|what (?:was|were|got) deployed"
-        r"|(?:did|was) (?:something|anything) (?:deployed|released|deploy)|annotations?|deployed|deploy(?:ment)?s?",
+        r"|(?:did|was) (?:something|anything) (?:deployed|released|deploy)|annotations?|deployed|deploy(?:ment)?s?"
+        r"|maintenance(?: windows?)?|roll-?outs?|releases?|released",
         Sign.MARKS,
     ),
     (
@@ -210,15 +212,17 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (
         r"(?:labels?|dimensions?|tags?)(?: (?:values?|names?|keys?))?|(?:values|different values) of (?:the )?label"
-        r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: different"
-        r"| distinct)? (?:devices?|mount ?points?|modes?|status codes?|codes?|disks"
-        r"|file ?systems|interfaces|nics|cores)"
-        r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for))",
+        r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: (?:different"
+        r"|distinct|network|disk|storage|block|http|cpu|response))* (?:devices?|mount ?points?|modes?"
+        r"|status codes?|codes?|disks|file ?systems|interfaces|nics|cores)"
+        r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for)| *$)",
         Sign.LABELS,
     ),
+    (r"status codes", Sign.LABELS),
     (
         r"(?:which|what|how many|on how many|from how many) (?:hosts?|machines?|servers?|nodes?"
-        r"|instances?) (?:have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
+        r"|instances?) (?:runs?|serves?|handles?|process(?:es)?"
+        r"|measures?|have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
         r"|offer(?:s)?|carry)(?! (?:the )?(?:most|least|highest|lowest))",
         Sign.HAVING,
     ),

@@ -102,7 +102,8 @@ def _stale(asked: Request, result: Result, n: int) -> str:
 
 def _duplicates(asked: Request, result: Result, n: int) -> str:
     span, repeated = window(result.window or asked.windows[0]), result.values["repeated"]
-    head = f"{tally(repeated, 'sample', n)}{_about(asked)} {'is' if repeated == 1 else 'are'} stored twice {span}"
+    are = "is a duplicate" if repeated == 1 else "are duplicates"
+    head = f"{tally(repeated, 'sample', n)}{_about(asked)} {are} (stored twice) {span}"
     return f"{head}, in {result.values['series_checked']} series [{n}] looked at."
 
 

@@ -65,12 +65,17 @@ WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|
 ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
 _ISO_MOMENT = rf"{ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
 CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?(?:am|pm))?|\d{1,2} ?(?:am|pm)|noon|midnight)(?: ?(?:utc|gmt|z|o'?clock))?"
+CALENDAR_DAY = (
+    rf"(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
+    rf"|(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
+    rf"|\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d{{2}})(?![\d/.-]*\d)|\d{{4}}/\d{{1,2}}/\d{{1,2}})"
+)
 DAY = (
     rf"(?:(?:on )?(?:the )?day before yesterday|today|yesterday|{NUMBER} days ago"
     rf"|(?:on )?{ISO_DATE}"
-    rf"|(?:on )?(?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
-    rf"|(?:on )?(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
-    rf"|(?:on )?(?:last |this |past )?(?:{WEEKDAY})\b)"
+    rf"|(?:on )?(?:the )?{CALENDAR_DAY}"
+    rf"|(?:on )?(?:last |this |past )?(?:{WEEKDAY})\b"
+    rf"|(?:on )?the \d{{1,2}}(?:st|nd|rd|th)\b(?! (?:percentile|quantile)))"
 )
 _PART = r"(?:morning|afternoon|evening|night)"
 _PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
@@ -157,7 +162,8 @@ def clock(text: str) -> timedelta:
     return timedelta(hours=hour, minutes=minute, seconds=second)
 
 
-def _day(text: str, now: datetime) -> datetime:
+def day_named(text: str, now: datetime) -> datetime:
+    """When a day that was named began. Raises ValueError."""
     text = text.strip().removeprefix("on ").removeprefix("the ")
     today = midnight(now)
     if text in ("today", "this"):
@@ -170,10 +176,34 @@ def _day(text: str, now: datetime) -> datetime:
         return today - timedelta(days=int(_number(match[1])))
     if match := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
         return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
+    if match := re.fullmatch(r"(\d{4})/(\d{1,2})/(\d{1,2})", text):
+        return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
+    if match := re.fullmatch(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{2,4})", text):
+        return _by_numbers(match, today)
+    if match := re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)", text):
+        first = today.replace(day=1)
+        first = first if int(match[1]) <= today.day else (first - timedelta(days=1)).replace(day=1)
+        return first.replace(day=int(match[1]))
     if match := re.fullmatch(rf"(last |this |past )?({WEEKDAY})", text):
         back = (today.weekday() - weekday(match[2])) % 7
         return today - timedelta(days=7 if back == 0 and match[1] == "last " else back)
     return _calendar_day(text, today)
+
+
+def _by_numbers(match: re.Match[str], today: datetime) -> datetime:
+    """13/3/2026 and 3/13/2026 are clear, 13.3.2026 is written day first; where both fit, one has to ask."""
+    first, second, year = int(match[1]), int(match[3]), int(match[4]) + (2000 if len(match[4]) == 2 else 0)
+    made = []
+    for day, month in ((first, second), (second, first)):
+        if month <= 12 and day <= 31:
+            made.append(datetime(year, month, day, tzinfo=UTC))
+        if match[2] == ".":
+            break
+    # As for a day without a year: what is more than a month ahead is not meant.
+    meant = {one for one in made if one <= today + timedelta(days=31)} or set(made)
+    if len(meant) != 1:
+        raise ValueError(match[0])
+    return meant.pop()
 
 
 def _calendar_day(text: str, today: datetime) -> datetime:
@@ -229,7 +259,7 @@ def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
     if not re.search(r"[:apn]", first) and (suffix := re.search(r"(am|pm)", second)):
         first = f"{first} {suffix[1]}"
     start_clock, end_clock = clock(first), clock(second)
-    day = _day(day_text, now) if day_text else midnight(now)
+    day = day_named(day_text, now) if day_text else midnight(now)
     if not day_text and day + start_clock >= now:
         day -= timedelta(days=1)  # the last time it was that late
     start, end = day + start_clock, day + end_clock
@@ -238,8 +268,21 @@ def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
     return TimeKind.SPAN, Window(start, end)
 
 
+def _hour_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    day, first, last = day_named(match["d1"] or match["d2"], now), int(match["a"]), int(match["b"])
+    if not first < last <= 24:
+        raise ValueError(match[0])
+    return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
+
+
+def _days_of_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    named = f"{match['m1'] or match['m2']} {match['year'] or ''}".strip()
+    first, last = (_calendar_day(f"{match[one]} {named}", midnight(now)) for one in ("a", "b"))
+    return TimeKind.SPAN, Window(first, last + timedelta(days=1))
+
+
 def _day_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    start, end = _day(match["a"], now), _day(match["b"], now) + timedelta(days=1)
+    start, end = day_named(match["a"], now), day_named(match["b"], now) + timedelta(days=1)
     if end <= start:
         start -= timedelta(days=7)
     return TimeKind.SPAN, Window(start, end)
@@ -251,7 +294,7 @@ def _since(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None
         start, _ = _moment(match["iso"])
     else:
         day_text = groups.get("d1") or groups.get("d2")
-        start = _day(day_text, now) if day_text else midnight(now)
+        start = day_named(day_text, now) if day_text else midnight(now)
         said = groups.get("c1") or groups.get("c2")
         if said:
             start += clock(said)
@@ -289,6 +332,16 @@ def _calendar(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | N
     return TimeKind.SPAN, Window(previous, start) if which in ("last", "previous") else Window(start, end)
 
 
+def _before_last(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    pattern = re.compile(r"(?P<which>last) (?P<unit>week|month|year)")
+    said = pattern.match(f"last {match['unit']}")
+    assert said is not None
+    _, last = _calendar(said, now)
+    assert last is not None
+    _, earlier = _calendar(said, last.start)
+    return TimeKind.SPAN, earlier
+
+
 def _weekend(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     today = midnight(now)
     saturday = today - timedelta(days=(today.weekday() - 5) % 7)
@@ -301,7 +354,7 @@ def _part_of_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
     text, part = match["day"] or "", match["part"] if match.groupdict().get("part") else "night"
     if text.strip() == "last":
         text = "yesterday"
-    day = _day(text.strip() or "today", now)
+    day = day_named(text.strip() or "today", now)
     first, last = _PARTS[part]
     return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
 
@@ -326,14 +379,14 @@ def _at(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
         at, _ = _moment(match["iso"])
     else:
         day_text = groups.get("d1") or groups.get("d2")
-        at = (_day(day_text, now) if day_text else midnight(now)) + clock(groups.get("c1") or match["c2"])
+        at = (day_named(day_text, now) if day_text else midnight(now)) + clock(groups.get("c1") or match["c2"])
         if not day_text and at > now:
             at -= timedelta(days=1)
     return TimeKind.MOMENT, Window(at - LOOKBACK, at + timedelta(milliseconds=1))
 
 
 def _whole_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    day = _day(match[0], now)
+    day = day_named(match[0], now)
     return TimeKind.SPAN, Window(day, day + timedelta(days=1))
 
 
@@ -347,7 +400,7 @@ def _whole_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
 
 def _until(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     groups = match.groupdict()
-    day = _day(groups["d1"], now) if groups.get("d1") else midnight(now)
+    day = day_named(groups["d1"], now) if groups.get("d1") else midnight(now)
     return TimeKind.SPAN, Window(day, day + clock(match["c1"]))
 
 
@@ -364,10 +417,21 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
     return re.compile(rf"(?<![\w.-]){pattern}(?![\w-])"), handler
 
 
+_NTH = r"(?P<{}>\d{{1,2}})(?:st|nd|rd|th)?"
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
+    _rule(
+        rf"(?:(?:from|between|on|in) )?(?:the )?(?:(?P<m1>{_MONTH}) )?{_NTH.format('a')}{_TO}(?:the )?"
+        rf"{_NTH.format('b')}(?: (?:of )?(?P<m2>{_MONTH})\b)?(?(m2)|(?(m1)|(?!)))(?:,? (?P<year>\d{{4}}))?",
+        _days_of_month,
+    ),
+    _rule(
+        rf"(?:(?P<d1>{DAY}),? )?(?:from|between) (?P<a>\d{{1,2}}){_TO}(?P<b>\d{{1,2}})(?! ?[ap]m)"
+        rf"(?:,? (?:h|hours|o'?clock))?(?(d1)|,? (?:on )?(?P<d2>{DAY}))",
+        _hour_range,
+    ),
     _rule(
         rf"(?:(?P<d1>{DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{CLOCK})"
         rf"(?:,? (?:of )?(?P<d2>{DAY}))?",
@@ -386,6 +450,7 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"{_OVER}(?:the )?last (?P<n>)(?P<unit>hour|day|minute)", _rolling),
     _rule(rf"{_OVER}(?:(?:the )?past|the last) (?P<n>)(?P<unit>month|year)", _rolling_months),
     _rule(rf"{_OVER}(?P<which>last|previous|this|the current) (?P<unit>week|month|year|hour)(?: so far)?", _calendar),
+    _rule(rf"{_OVER}the (?P<unit>week|month|year) before last", _before_last),
     _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
     _rule(rf"(?:in the |during the )?(?P<day>this|{DAY}|last) (?P<part>{_PART})", _part_of_day),
     _rule(r"(?:in|during) the (?P<day>)(?P<part>morning|afternoon|evening)", _part_of_day),

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.chat import offline, times
+from lib.chat import offline, starters, times
 from lib.chat.events import Done, Error, Event, Evidence, Text
 from lib.chat.grounding import unsupported as unsupported_numbers
 from lib.chat.ledger import Ledger
@@ -191,20 +191,8 @@ class Assistant:
     def suggestions(self, actor: Actor) -> list[str]:
         """Questions that have an answer, from what is in the data."""
         actor.require(Permission.CHAT)
-        known = offline.vocabulary(self.sight.bind(actor, self.clock()))
-        if not known.metrics:
-            return ["What can you do?"]
-        made = ["What was the worst anomaly yesterday?", "Which hosts had anomalies in the last 24 hours?"]
-        if "node_cpu_seconds_total" in known.metrics:
-            made.append("Which host had the highest CPU today, and when?")
-        if known.hosts and {"node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"} <= set(known.metrics):
-            made.append(f"Memory usage on {known.hosts[0]} in the last 6 hours")
-        made.append("Were there gaps in the data this week?")
-        if len(known.hosts) > 2:
-            made.append("What changed in the last hour?")
-        if "node_load1" in known.metrics:
-            made.append("95th percentile of load yesterday")
-        return [*made, "Which metrics are there?"]
+        data = self.sight.bind(actor, self.clock())
+        return starters.questions(data, offline.vocabulary(data))
 
     # --- evidence and commands ---------------------------------------------------------------
 

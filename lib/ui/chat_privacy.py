@@ -29,7 +29,7 @@ def ask(question: str, shown: Preview) -> str:
         st.markdown(f":material/cloud_upload: **This would be sent to {plain(shown.to)}**")
         messages(shown.messages)
         if shown.aliases:
-            st.caption(f"{len(shown.aliases)} names are covered; only you see which:")
+            st.caption(f"Covered names: {len(shown.aliases)}. Only you see which:")
             st.dataframe(
                 {"Sent as": list(shown.aliases), "Stands for": list(shown.aliases.values())},
                 hide_index=True,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,9 @@ from lib.ui import links, refusal
 from lib.ui.text import plain, stamp
 
 ANOMALY = "anomaly"
+# Who a row is about; and moments as a conversation keeps them, all of them UTC.
+_NAMES = ("id", "host", "series", "metric", "label")
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)")
 
 
 def shown(app: App, actor: Actor, card: Evidence, key: str) -> None:
@@ -61,13 +65,26 @@ def _text(value: Any) -> str:
 def _result(card: Evidence, key: str, alt: str) -> None:
     if not card.table:
         return
-    st.dataframe(_readable(card.table), hide_index=True, key=key, alt=alt)
+    st.dataframe(_readable(card.table, card.query), hide_index=True, key=key, alt=alt)
     if card.total > len(card.table):
         st.caption(f"{len(card.table)} of {card.total:,} rows.")
 
 
-def _readable(rows: tuple[Mapping[str, Any], ...]) -> pd.DataFrame:
-    return pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows])
+def _readable(rows: tuple[Mapping[str, Any], ...], query: str) -> pd.DataFrame:
+    """Without columns that say nothing, moments short, and what was asked first: the rest is behind a narrow edge."""
+    frame = pd.DataFrame([{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows])
+    told = [name for name in frame.columns if not frame[name].map(lambda value: value is None or value == "").all()]
+    asked = re.search(r'statistic="(\w+)"', query)
+    names = sorted(told, key=lambda name: (name not in _NAMES, not (asked and str(name).startswith(asked[1]))))
+    return frame[names].map(_short)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, datetime) and not pd.isna(value):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, str) and (found := _ISO.fullmatch(value)):
+        return f"{found[1]} {found[2]}"
+    return value
 
 
 def _window(card: Evidence) -> str:

@@ -21,8 +21,10 @@ look_first = chat_privacy.wants_to_see(status.leaves)
 again = False
 for number, entry in enumerate(entries):
     chat_view.said(app, actor, entry, number)
+judging = st.empty()
 if entries:
-    again = chat_history.judge(app, actor, entries[-1])
+    with judging.container():
+        again = chat_history.judge(app, actor, entries[-1])
 
 question = st.chat_input("Ask about metrics, hosts and anomalies", key="chat_question", submit_mode="stop")
 if not entries:
@@ -40,6 +42,8 @@ if look_first and not again and (question := question or state.held_question()):
     question = question if choice in (chat_privacy.SEND, chat_privacy.STAY) else None
 
 if question or again:
+    # Only the last answer is rated or asked again, and that is the one to come.
+    judging.empty()
     with st.chat_message("user"):
         st.markdown(plain(question or chat_view.last_question(entries), 2000))
     with st.chat_message("assistant"):

@@ -122,3 +122,28 @@ def test_written_window_reads_back(start: datetime, span: timedelta) -> None:
 def test_no_text_breaks_it(text: str) -> None:
     for found in find_all(text, NOW):
         assert found.window is None or found.window.end <= NOW + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("13/3/2026", "2026-03-13", "2026-03-14"),
+        ("3/13/26", "2026-03-13", "2026-03-14"),
+        ("on 10/03/2026", "2026-03-10", "2026-03-11"),
+        ("13.3.2026", "2026-03-13", "2026-03-14"),
+        ("2026/03/10", "2026-03-10", "2026-03-11"),
+        ("from 1 to 5 March", "2026-03-01", "2026-03-06"),
+        ("March 1-5", "2026-03-01", "2026-03-06"),
+        ("on the 11th", "2026-03-11", "2026-03-12"),
+        ("the week before last", "2026-02-23", "2026-03-02"),
+    ],
+)
+def test_dates_of_many_countries_are_read(text: str, start: str, end: str) -> None:
+    window = window_of(text, datetime(2026, 3, 14, 12, tzinfo=UTC))
+    assert window is not None
+    assert (f"{window.start:%Y-%m-%d}", f"{window.end:%Y-%m-%d}") == (start, end)
+
+
+def test_a_date_that_may_be_two_days_is_asked_back() -> None:
+    (found,) = find_all("on 03/04/2026", datetime(2026, 3, 14, 12, tzinfo=UTC))
+    assert found.kind is TimeKind.UNCLEAR

@@ -49,3 +49,15 @@ def test_set_is_wide_enough() -> None:
     assert sum(phrasings.values()) >= 160
     assert len(phrasings) >= 40
     assert sum(count for kind, count in phrasings.items() if kind.startswith("refuse")) >= 40
+
+
+def test_wording_that_was_unseen_once_stays_right(demo: DemoWorld, facts: Facts) -> None:
+    wrong = []
+    for case in json.loads((HERE / "held_out_3.json").read_text()):
+        for question in case["ask"]:
+            answer, _, _ = asking.ask(
+                demo.app, asking.person(demo, case.get("as", "")), question, case.get("before", [])
+            )
+            found = problems(answer, case["expect"], demo, facts) + invented(answer, question)
+            wrong += [f"{question[:80]!r}: {found}"] if found else []
+    assert wrong == []

@@ -1,0 +1,227 @@
+"""The same question in plainer words: abbreviations, slang and set phrases made what the grammar knows."""
+
+from __future__ import annotations
+
+import re
+
+# Between these a word stands alone: never inside a name, a path, a selector or a label.
+_BEFORE, _AFTER = r"(?<![\w./:=*{\"'-])", r"(?![\w/:=*-]|\.\w)"
+
+_WORDS = {
+    "y'day": "yesterday",
+    "yday": "yesterday",
+    "ystd": "yesterday",
+    "ystrday": "yesterday",
+    "yest": "yesterday",
+    "yesterdays": "yesterday",
+    "2day": "today",
+    "tdy": "today",
+    "tmrw": "tomorrow",
+    "tmr": "tomorrow",
+    "tomo": "tomorrow",
+    "2moro": "tomorrow",
+    "nite": "night",
+    "wk": "week",
+    "wks": "weeks",
+    "wkend": "weekend",
+    "hr": "hour",
+    "mth": "month",
+    "mths": "months",
+    "fortnight": "14 days",
+    "prev": "previous",
+    "pls": "please",
+    "plz": "please",
+    "plse": "please",
+    "ty": "thanks",
+    "tia": "thanks",
+    "thks": "thanks",
+    "u": "you",
+    "r": "are",
+    "ur": "your",
+    "ya": "you",
+    "whats": "what is",
+    "wats": "what is",
+    "wat": "what",
+    "wot": "what",
+    "wich": "which",
+    "whos": "who is",
+    "hows": "how is",
+    "whens": "when is",
+    "wheres": "where is",
+    "gimme": "give me",
+    "lemme": "let me",
+    "gonna": "going to",
+    "wanna": "want to",
+    "n": "and",
+    "&": "and",
+    "w/": "with",
+    "w/o": "without",
+    "b/w": "between",
+    "btw": "by the way",
+    "b4": "before",
+    "nr": "number",
+    "num": "number",
+    "avgs": "averages",
+    "ave": "average",
+    "av": "average",
+    "util": "utilization",
+    "utilisation": "utilization",
+    "proc": "processor",
+    "mem": "memory",
+    "resp": "response",
+    "req": "requests",
+    "reqs": "requests",
+    "req/s": "requests per second",
+    "reqs/s": "requests per second",
+    "q/s": "queries per second",
+    "lat": "latency",
+    "svr": "server",
+    "svrs": "servers",
+    "srv": "server",
+    "srvs": "servers",
+    "hdd": "disk",
+    "ssd": "disk",
+    "fs": "filesystem",
+    "anom": "anomaly",
+    "anoms": "anomalies",
+    "fcast": "forecast",
+    "perc": "percent",
+    "approx": "about",
+    "info": "details",
+    "stddev": "standard deviation",
+    "corr": "correlation",
+}
+# Longest first: a phrase is put right before its words are.
+_PHRASES: tuple[tuple[str, str], ...] = (
+    (r"(?<!.)instead of (?:the )?[\w -]{2,30}?,", "and"),
+    (r"(?<!.)(.{3,80}) instead of (?:the )?[\w-]{2,30}", r"and \1"),
+    (r"root (?:disk|partition|file ?system|fs|volume|mount ?point|drive)", "root disk space"),
+    (
+        r"when (did|does|has|will) ((?:\S+ ){0,4}?(?:anomaly|incident|problem|issue|one|it|that) (?:\S+ )??)"
+        r"(?:start(?:ed)?|begin|begun|stop(?:ped)?|end(?:ed)?)",
+        r"when \1 \2",
+    ),
+    (
+        r"(?:share|percentage|percent|fraction|proportion|part) of (?:all |the )*(?:http )?requests(.{0,40}?) "
+        r"(?:(?:that|which|have|had|has|were|are) )*(?:fail(?:ed|s|ing)?|went wrong|errored|errors?)",
+        r"error rate\1",
+    ),
+    (
+        r"(?:highest|top)[- ]scor(?:ing|ed)|scored (?:the )?(?:highest|most|top)"
+        r"|(?:with |had )?the (?:highest|top) score",
+        "worst",
+    ),
+    (
+        r"how (?:big|large) (?:is|are|was) (?:the )?(root )?(?:disk(?: space)?|file ?system|partition|volume)",
+        r"\1disk size of",
+    ),
+    (r"(which|who)( .{0,60}?)? more", r"\1\2 most"),
+    (
+        r"(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
+        r"(?:waiting|pending|queued)(?: in (?:the |a )?queue)?",
+        "queue depth",
+    ),
+    (r"before ?(?:vs\.?|versus|/|or|compared (?:to|with)) ?after", "before and after"),
+    (
+        r"(?:the )?([a-z][\w-]* v?\d+(?:\.\d+)+) (deploy(?:ment)?|release|roll-?out|upgrade)",
+        r"the \2 of \1",
+    ),
+    (
+        r"(since|after|before) ([a-z][\w-]* v?\d+(?:\.\d+)+)(?: (?:was|got) (?:deployed|released|rolled out)"
+        r"| went (?:live|out))?",
+        r"\1 the deploy of \2",
+    ),
+    (r"(?:no\.?|#) of", "number of"),
+    (r"slowest", "highest latency"),
+    (r"fastest", "lowest latency"),
+    (r"emptiest", "lowest"),
+    (r"(?:take|takes|took|taken) (?:the )?longest to (?:respond|answer|reply)", "had the highest latency"),
+    (r"(?:top|topped|tops|max|maxed|maxes|peak|peaked|peaks) out(?: at)?", "peak"),
+    (r"bottom(?:ed|s)? out(?: at)?", "lowest"),
+    (r"(?:all[- ]time )?(?:high|peak) ?(?:mark|point|water mark|watermark)", "peak"),
+    (r"low ?(?:mark|point|water mark|watermark)", "lowest"),
+    (r"half (?:an )?hour", "30 minutes"),
+    (r"(?:a )?quarter of an hour", "15 minutes"),
+    (r"an hour and a half", "90 minutes"),
+    (r"(?:the )?day b(?:e)?4 yesterday", "day before yesterday"),
+    (r"(?:earlier|so far|already) today", "today"),
+    (r"today so far", "today"),
+    (r"(?:over|during|in) the (?:whole |entire )?day yesterday|all day yesterday|yesterday all day", "yesterday"),
+    (r"yesterday'?s", "yesterday"),
+    (r"today'?s", "today"),
+    (r"(\d{1,2})(?::00)? (?:o'?clock )?in the morning", r"\1 am"),
+    (r"(\d{1,2})(?::00)? (?:o'?clock )?(?:in the (?:afternoon|evening)|at night)", r"\1 pm"),
+    (r"(\d{1,2})h(\d{2})", r"\1:\2"),
+    (r"(\d{1,2})\.(\d{2}) ?(am|pm)", r"\1:\2 \3"),
+    (r"([01]\d|2[0-4])([0-5]\d) ?(?:hours|hrs|h|z|utc)", r"\1:\2"),
+    (r"(?:the )?(?:last|past) (?:24|twenty[- ]four) ?(?:hrs|hours|h)", "last 24 hours"),
+    (r"(?:over ?night|last night)", "last night"),
+    (r"load avg", "load average"),
+    (r"five", "5"),
+    (r"seven", "7"),
+    (r"thirty", "30"),
+    (r"ninety", "90"),
+    (r"eighty", "80"),
+    (r"fifty", "50"),
+    (r"(?:disk|hard) ?drives?", "disk"),
+    (r"databases (?=(?:servers?|hosts?|machines?|nodes?|boxes))", "database "),
+    (r"(?:in total )?(?:all together|altogether|combined|all in all)", "in total"),
+)
+_RULES = [
+    (re.compile(f"{_BEFORE}(?:{pattern}){_AFTER}", re.IGNORECASE), told)
+    for pattern, told in (
+        *_PHRASES,
+        *((re.escape(word), told) for word, told in sorted(_WORDS.items(), key=lambda one: -len(one[0]))),
+    )
+]
+
+# Words that only carry a question along. An adverb in -ly is one without being listed.
+CARRIERS = frozenset(
+    """
+    ran executed processed issued responded return returned returns emitted clocked logged registered tracked
+    able according account actual ago ah aha already alright always anyhow anyway arrive arrived assume aware away
+    based basically believe bit bother bothering bunch call called calling carried carries carry clue come comes
+    coming concern consist contain contained contains could've cover covered covers dear easy end ended ends enough
+    er ever everybody evidently exhibit exhibited exhibiting exhibits expose face faced facing folks followed fyi
+    gathered general getting gotten guess guys had happens hear heard hello hm hmm hmmm hold holds hopefully hour's
+    hover hovered hovering how'd how's idea imo incl include included includes including inform inspect inspected
+    it'd just keen keep keeping keeps kept kinda kindly known knows later learn literally looked lot lots man mate
+    matter meant meanwhile mention mentioned minute morning's needed needs nope note now's obviously occurring
+    offhand oh ok'd one's onto otherwise outta pal particular per perform performing performs pointer pulled quickly
+    quote reach reality reason relate remain remind report reports require required rn sec seeing seemed sense she's
+    short showing side sir sit sits sitting situation sorry sort spend stand standing stands stayed stuff suffer
+    suffered suffering suppose team tells thank that'd that'll there'd they're thought till tried trying tune turn
+    uh um use via wait wanting way we'd we're we've what'd what're what've where's wonder word worth yeah yep yes
+    you'd you're you've yup
+    """.split()  # noqa: SIM905
+)
+
+
+# What people say before they ask; where nothing follows, it is all they say.
+_LEAD = re.compile(
+    r"^(?:(?:ok|okay|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
+    r"|good (?:morning|afternoon|evening|day)|morning|quick question|question|just curious|dear \w+|hmm*|um+|so|guys"
+    r"|there|team|and now|(?:i )?(?:was )?(?:just )?wondering(?: if)?)"
+    r"(?:[,!.:;-]+ | (?:there|all|team|guys|bot|again)[,!.:]* | )+)+(?=\S+ \S)",
+    re.IGNORECASE,
+)
+
+
+def plain(text: str) -> str:
+    """A question in the words the grammar knows. text: one line; names, quoted text and selectors stay as they are."""
+    for pattern, told in _RULES:
+        text = pattern.sub(told, text)
+    return " ".join(_LEAD.sub("", text).split())
+
+
+def carries_nothing(word: str) -> bool:
+    """Whether a word nobody understood may be passed over: it says how something is said, never what is asked."""
+    return word in CARRIERS or (len(word) > 5 and word.endswith("ly") and word not in _TOLD_BY_LY) or not _SAYS(word)
+
+
+_TOLD_BY_LY = frozenset(
+    """
+    weekly monthly yearly early supply reply apply anomaly family usually unusually normally abnormally
+    """.split()  # noqa: SIM905
+)
+_SAYS = re.compile(r"\w").search

@@ -1,0 +1,40 @@
+"""The same question in plainer words."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib.chat.wording import carries_nothing, plain
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("y'day avg mem of web-01 pls", "yesterday avg memory of web-01 please"),
+        ("Hi team, whats the load rn", "what is the load rn"),
+        ("instead of cpu, show me load", "and show me load"),
+        ("load before vs. after the web 4.1 deploy", "load before and after the deploy of web 4.1"),
+        ("cpu at 3 in the afternoon", "cpu at 3 pm"),
+        ("which db ran more queries", "which db ran most queries"),
+        ("how big is the root partition", "root disk size of"),
+    ],
+)
+def test_slang_and_set_phrases_become_what_the_grammar_knows(said: str, meant: str) -> None:
+    assert plain(said) == meant
+
+
+@pytest.mark.parametrize("name", ["web-u", "http://hr/req", 'node_av{mem="n"}', "r_total", "/mem", "av.example"])
+def test_names_paths_and_selectors_stay_as_they_are(name: str) -> None:
+    assert plain(f"max of {name}") == f"max of {name}"
+
+
+@pytest.mark.parametrize("word", ["not", "no", "never", "gpu", "weekly", "normally", "isn't", "didn't"])
+def test_what_changes_the_meaning_is_never_passed_over(word: str) -> None:
+    assert not carries_nothing(word)
+
+
+@pytest.mark.parametrize("length", [10, 2000])
+@pytest.mark.parametrize("piece", ["so ", "y'day ", "instead of ", "a b ", "which more ", "the 1.1 deploy "])
+def test_long_texts_are_read_in_no_time(piece: str, length: int) -> None:
+    text = (piece * length)[:2000]
+    assert len(plain(text)) <= 4 * len(text)
