@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, datasets, docs, feedback, forecasts, imports, language, models, prediction
+from lib.api import credentials, datasets, deployments, docs, feedback, forecasts, imports, language, models, prediction
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -232,6 +232,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     datasets.add_routes(router, get_app, caller)
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
+    deployments.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
     larger = {
