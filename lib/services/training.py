@@ -70,8 +70,8 @@ class Training:
     def __init__(self, settings: Settings, runner: Runner, audit: Audit, clock: Callable[[], datetime]) -> None:
         self.folder, self.runner, self.audit, self.clock = settings.data_dir / "training", runner, audit, clock
         jobs = "lib.services.training_jobs"
-        runner.register(JobKind(KIND, f"{jobs}:run", prepare=self._prepare, deadline_s=DEADLINE_S))
-        runner.register(JobKind(VIEW_KIND, f"{jobs}:explained", prepare=self._prepare))
+        runner.register(JobKind(KIND, f"{jobs}:run", prepare=self._prepare, deadline_s=DEADLINE_S, cluster=True))
+        runner.register(JobKind(VIEW_KIND, f"{jobs}:explained", prepare=self._prepare, cluster=True))
 
     # --- running ----------------------------------------------------------------------------------
 
