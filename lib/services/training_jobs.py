@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import ArtefactRefused, Invalid
-from lib.tasks.job import JobContext
+from lib.tasks.job import CLUSTER, JobContext
 from lib.training.plan import Plan
 
 BUNDLE, RESULTS, CARD, OUTCOME, EVENTS, FOLDS = (
@@ -63,7 +64,16 @@ def run(
         elif said["kind"] == "fold":
             context.progress(share, f"{said['name']}, fold {said['fold'] + 1}")
 
-    outcome = trainer.train(frame, wanted, now=time.monotonic, event=event, restored=restored, checkpoint=kept.write)
+    with _cluster(context, Path(table), wanted, restored, kept.write) as elsewhere:
+        outcome = trainer.train(
+            frame,
+            wanted,
+            now=time.monotonic,
+            event=event,
+            restored=restored,
+            checkpoint=kept.write,
+            elsewhere=elsewhere,
+        )
     context.progress(0.96, "Computing results")
     for note in outcome.notes:
         context.log(note, level="warning")
@@ -86,6 +96,15 @@ def run(
     score = outcome.model.scores[outcome.model.plan.metric]
     context.progress(1.0, f"{outcome.model.plan.metric} {score:.4f}")
     return {"metric": outcome.model.plan.metric, "score": score, "members": [m.name for m in outcome.model.members]}
+
+
+def _cluster(*about: Any) -> Any:
+    """The cluster this job runs on, for the training; nothing of dask is imported without one."""
+    if not os.environ.get(CLUSTER):
+        return contextlib.nullcontext()
+    from lib.services import training_cluster
+
+    return training_cluster.elsewhere(*about)
 
 
 def explained(

@@ -20,14 +20,13 @@ from lib.errors import Unavailable
 from lib.log import redact
 from lib.settings import Settings
 from lib.tasks import remote
+from lib.tasks.job import CLUSTER
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 logger = logging.getLogger(__name__)
 
-# Tells a job's process where the cluster is that it may hand work to.
-VARIABLE = "AUTOOPS_JOB_CLUSTER"
 LOOK_EVERY_S, GONE_WITHIN_S = 0.1, 1.2
 
 
@@ -43,25 +42,23 @@ def connected(address: str, timeout_s: float) -> Iterator[Client]:
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
     shown = redact(address)[:200]
-    with dask.config.set({"distributed.comm.timeouts.connect": timeout_s, "distributed.comm.timeouts.tcp": "30s"}):
+    dask.config.set({"distributed.comm.timeouts.connect": timeout_s, "distributed.comm.timeouts.tcp": "30s"})
+    try:
+        client = Client(address, timeout=timeout_s, set_as_default=False, name="autoops")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise Unavailable(
+            f"The Dask scheduler at {shown} does not answer within {timeout_s:g} s ({type(error).__name__}). Start "
+            "it, correct DASK_SCHEDULER_ADDRESS, or set AUTOOPS_DASK_FALLBACK=true to run jobs here meanwhile."
+        ) from None
+    try:
         try:
-            client = Client(address, timeout=timeout_s, set_as_default=False, name="autoops")
-        except (OSError, TimeoutError, ValueError) as error:
-            raise Unavailable(
-                f"The Dask scheduler at {shown} does not answer within {timeout_s:g} s ({type(error).__name__}). Start "
-                "it, correct DASK_SCHEDULER_ADDRESS, or set AUTOOPS_DASK_FALLBACK=true to run jobs here meanwhile."
-            ) from None
-        try:
-            try:
-                client.wait_for_workers(1, timeout=timeout_s)
-            except TimeoutError:
-                raise Unavailable(
-                    f"The Dask scheduler at {shown} has no worker; start one: dask worker {shown}."
-                ) from None
-            yield client
-        finally:
-            with suppress(Exception):  # of a scheduler that is gone
-                client.close(timeout=2)
+            client.wait_for_workers(1, timeout=timeout_s)
+        except TimeoutError:
+            raise Unavailable(f"The Dask scheduler at {shown} has no worker; start one: dask worker {shown}.") from None
+        yield client
+    finally:
+        with suppress(Exception):  # of a scheduler that is gone
+            client.close(timeout=2)
 
 
 class RemoteJob:
@@ -96,7 +93,7 @@ class RemoteJob:
             "path": remote.path_here(),
             "token": self.token,
             "shared": True,
-            "environment": {VARIABLE: self._variable()},
+            "environment": {CLUSTER: self._variable()},
         }
         ended = self._submitted(client, start, None, tell, deliver, check)
         if ended["event"] == "unshared":

@@ -13,6 +13,8 @@ from lib.errors import Invalid
 
 # Rows of the app's database: what is larger belongs in a file.
 MAX_JSON_BYTES = 1_000_000
+# Tells a job's process, in its environment, of the cluster it may hand work to.
+CLUSTER = "AUTOOPS_JOB_CLUSTER"
 
 
 class Cancelled(BaseException):

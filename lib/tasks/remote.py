@@ -29,19 +29,13 @@ def run(start: dict[str, Any], shipped: bytes | None = None) -> dict[str, Any]:
     too_big, cancelled or unshared}, and the files it changed, where they were shipped.
     """
     from distributed import get_worker, secede
-    from distributed.worker import thread_state
 
-    worker, key = get_worker(), thread_state.key
+    worker, wanted = get_worker(), still_wanted()
     topic = f"autoops-{start['token']}"
     secede()  # what the job itself hands out needs this worker's place
 
     def tell(event: dict[str, Any]) -> None:
         worker.log_event(topic, event)
-
-    def wanted() -> bool:
-        """False once the app took the job back, or is gone itself: the scheduler then lets go of its futures."""
-        task = worker.state.tasks.get(key)
-        return task is not None and task.state not in ("cancelled", "released", "forgotten")
 
     here = Path(start["workdir"])
     seen = here / MARK
@@ -62,6 +56,21 @@ def run(start: dict[str, Any], shipped: bytes | None = None) -> dict[str, Any]:
             path for path, stamp in after.items() if before.get(path) != stamp and not path.is_relative_to(scratch)
         ]
         return {**ended, "files": packed({old: Path(new) for old, new in moved.items()}, only=changed)}
+
+
+def still_wanted() -> Callable[[], bool]:
+    """On a worker: whether anybody still waits for what is being done. No longer once the caller took it back, or is
+    gone itself: the scheduler then lets go of its futures."""
+    from distributed import get_worker
+    from distributed.worker import thread_state
+
+    worker, key = get_worker(), thread_state.key
+
+    def wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state not in ("cancelled", "released", "forgotten")
+
+    return wanted
 
 
 def _supervise(
