@@ -6,7 +6,17 @@ import importlib
 import sys
 from pathlib import Path
 
-NOT_BENCHES = {"__init__", "__main__", "report", "browser", "prometheus", "anomaly_sets", "sql_probes"}
+NOT_BENCHES = {
+    "__init__",
+    "__main__",
+    "report",
+    "browser",
+    "prometheus",
+    "anomaly_sets",
+    "sql_probes",
+    "suggest_tables",
+    "suggest_trial",
+}
 
 
 def names() -> list[str]:

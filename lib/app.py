@@ -34,11 +34,14 @@ from lib.services.importing import Importing
 from lib.services.jobs import Jobs
 from lib.services.model_uploads import ModelUploads
 from lib.services.models import Models
+from lib.services.pipelines import Pipelines
 from lib.services.prediction import Prediction
 from lib.services.prediction_files import PredictionFiles
 from lib.services.prediction_log import PredictionLog
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
+from lib.services.releases import Releases
+from lib.services.suggestions import Suggestions
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
 from lib.services.training import Training
@@ -74,7 +77,9 @@ class App:
     changes: Changes
     tables: TableProfiles
     datasets: Datasets
+    suggestions: Suggestions
     training: Training
+    pipelines: Pipelines
     detection: Detection
     forecasting: Forecasting
     assistant: Assistant
@@ -160,6 +165,8 @@ def build(
     detection = Detection(settings, database, samples, runner, audit, clock)
     collection.on_collected.append(detection.update)
     collection.on_removed.append(detection.forget)
+    releases = Releases(collection, clock)
+    collection.on_collected.append(releases.learn)
     changes, forecasting = Changes(samples, clock), Forecasting(database, samples, runner, audit, clock)
     administration = Administration(settings, database, audit, clock)
     querying = Querying(settings, database, store, audit, clock, administration.guests_allowed)
@@ -171,6 +178,8 @@ def build(
     prediction = Prediction(models, predicted, clock)
     experiments = prediction.experiments = Experiments(models, predicted, audit, clock)
     models.on_promoted.append(prediction.warm)
+    datasets = Datasets(settings, database, samples, runner, audit, clock, detection.anomalies)
+    training, suggestions = Training(settings, runner, audit, clock), Suggestions(datasets, runner, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -186,18 +195,20 @@ def build(
         importing=Importing(settings, samples, collection, runner, audit, clock),
         exploration=exploration,
         changes=changes,
-        evaluation=Evaluation(settings, samples, clock),
+        evaluation=Evaluation(settings, samples, clock, releases.of),
         promql=PromQL(collection, clock),
         views=Views(database, audit, clock),
         tables=TableProfiles(settings, runner, audit, clock),
-        datasets=Datasets(settings, database, samples, runner, audit, clock, detection.anomalies),
-        training=Training(settings, runner, audit, clock),
+        datasets=datasets,
+        suggestions=suggestions,
+        training=training,
+        pipelines=Pipelines(database, datasets, training, audit, clock, suggestions),
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,
         texts=Texts(settings, assistant.fallback, audit),
         archiving=Archiving(settings, samples, runner, audit, clock),
-        backups=Backups(settings, store, database, audit, clock),
+        backups=Backups(settings, store, database, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
         querying=querying,
         models=models,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from lib.auth.actor import SYSTEM
 from lib.errors import AppError, Invalid, NotFound
 from lib.frames import Window
 
@@ -62,6 +63,9 @@ def run(app: App, options: argparse.Namespace, say: Say) -> int:
         raise NotFound("Nothing is stored of what was asked for; the Explore page lists what is.")
     window = Window.parse(options.last, app.clock())
     ids = [one.id for one in found]
+    gone = app.exploration.expired_until(SYSTEM, window)
+    if gone:
+        print(f"Samples before {gone:%Y-%m-%d} UTC have expired; those after are written.", file=sys.stderr)
     held = app.exploration.readings.extent(ids, window)
     if len(held):  # months of which a day is stored are a day
         newest = held["last"].max().to_pydatetime() + timedelta(milliseconds=1)

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
     llm_pseudonyms: bool = Field(
         True, description="Hosts and label values go to a provider under made-up names, put back in its answer."
     )
+    llm_prices: str = Field(
+        "gemini-2.5-flash=0.30/2.50 gpt-4o-mini=0.15/0.60",
+        pattern=r"^(\s*[^\s=]+=\d+(\.\d+)?/\d+(\.\d+)?\s*)*$",
+        description="US dollars a million tokens sent/received by model, for the cost shown. See your provider's list.",
+    )
     gemini_api_key: SecretStr = Field(
         SecretStr(""),
         description="Key for Gemini.",
@@ -189,6 +194,12 @@ class Settings(BaseSettings):
         description="Any OpenAI-compatible address, a local model server too. Empty: OpenAI's.",
         validation_alias=AliasChoices("OPENAI_BASE_URL", "AUTOOPS_OPENAI_BASE_URL"),
     )
+
+    @property
+    def token_prices(self) -> dict[str, tuple[float, float]]:
+        """Model -> US dollars a token sent, received. A model that is not listed has no known price."""
+        pairs = (one.rpartition("=") for one in self.llm_prices.split())
+        return {model: (float(a) / 1e6, float(b) / 1e6) for model, _, both in pairs for a, b in [both.split("/")]}
 
     @cached_property
     def resolved_database_url(self) -> str:

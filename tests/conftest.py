@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlmodel import select
 
@@ -14,6 +15,9 @@ from lib.auth.actor import Role
 from lib.db.tables import User
 from lib.settings import LlmMode, Settings
 
+# A busy machine is no fault of a test.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from pathlib import Path as FilePath
+from typing import Annotated, Any, BinaryIO, cast
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from lib.app import App
-from lib.auth.actor import Actor
+from lib.auth.actor import Actor, Permission
+from lib.errors import Unavailable
 from lib.frames import from_ms
 from lib.intake.mapping import Mapping
 from lib.services import importing
 from lib.services.importing_staged import Staged
 
 Id = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+# The address that takes a file; see `BodyLimit`.
+UPLOAD = "/v1/imports"
 _STATES = {importing.LOOKING: "looking", importing.CHECKING: "checking", importing.STORING: "storing"}
 
 
@@ -64,15 +69,34 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
     def state(actor: Actor, import_id: str) -> ImportState:
         return _state(get_app().importing.get(actor, import_id))
 
-    @router.post("/imports", tags=["Import"], summary="Bring a file, or pick one of the server's", status_code=202)
-    def bring(
+    binary = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+    @router.post(
+        "/imports",
+        tags=["Import"],
+        summary="Bring a file, or pick one of the server's",
+        status_code=202,
+        openapi_extra={"requestBody": binary},
+    )
+    async def bring(
+        request: Request,
         name: Annotated[str, Query(max_length=256, description="Of the file in the body, such as power.csv.")] = "",
         file: Annotated[str, Query(max_length=256, description="A file in the folder `files` of the server.")] = "",
-        body: Annotated[bytes, Body(media_type="application/octet-stream")] = b"",
         actor: Actor = Depends(caller),
     ) -> ImportState:
         service = get_app().importing
-        return state(actor, service.pick(actor, file) if file else service.upload(actor, name, io.BytesIO(body)))
+        if file:
+            return await run_in_threadpool(lambda: state(actor, service.pick(actor, file)))
+        # Nobody who may not bring files makes the server take in as much as a file may have.
+        actor.require(Permission.MANAGE_SOURCES)
+        with _spool(service.folder) as body:
+            try:
+                async for piece in request.stream():
+                    body.write(piece)
+            except OSError as error:
+                raise Unavailable(f"The file could not be taken in ({error.strerror or error}); make room.") from error
+            body.seek(0)
+            return await run_in_threadpool(lambda: state(actor, service.upload(actor, name, body)))
 
     @router.get("/imports/{import_id}", tags=["Import"], summary="How far an import is")
     def look(import_id: Id, actor: Actor = Depends(caller)) -> ImportState:
@@ -101,6 +125,12 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
     )
     def discard(import_id: Id, actor: Actor = Depends(caller)) -> None:
         get_app().importing.discard(actor, import_id)
+
+
+def _spool(folder: FilePath) -> BinaryIO:
+    """A nameless file beside the imports: small bodies stay in memory, large ones never do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=2**20, dir=str(folder)))
 
 
 def _state(staged: Staged) -> ImportState:

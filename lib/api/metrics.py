@@ -155,12 +155,15 @@ def _providers(known: Sequence[ProviderStatus]) -> Iterator[Metric]:
     asked = CounterMetricFamily("autoops_llm_requests", "Requests to a language model.", labels=by)
     failed = CounterMetricFamily("autoops_llm_failures", "Requests to a language model that failed.", labels=by)
     tokens = CounterMetricFamily("autoops_llm_tokens", "Tokens sent and received.", labels=(*by, "direction"))
+    cost = CounterMetricFamily("autoops_llm_cost_usd", "What the tokens came to, by the prices configured.", labels=by)
     for one in known:
+        if one.cost_usd is not None:
+            cost.add_metric([one.name], one.cost_usd)
         asked.add_metric([one.name], one.requests)
         failed.add_metric([one.name], one.failures)
         tokens.add_metric([one.name, "in"], one.tokens_in)
         tokens.add_metric([one.name, "out"], one.tokens_out)
-    yield from (asked, failed, tokens)
+    yield from (asked, failed, tokens, cost)
 
 
 def _histogram(name: str, documentation: str, measured: Distribution) -> HistogramMetricFamily:

@@ -18,7 +18,19 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from lib.api import credentials, datasets, deployments, docs, feedback, forecasts, imports, language, models, prediction
+from lib.api import (
+    credentials,
+    datasets,
+    deployments,
+    docs,
+    feedback,
+    forecasts,
+    imports,
+    language,
+    models,
+    pipelines,
+    prediction,
+)
 from lib.api.limits import BodyLimit, RateLimit, problem
 from lib.api.metrics import requests
 from lib.app import App
@@ -233,12 +245,14 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
     deployments.add_routes(router, get_app, caller)
+    pipelines.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)
     larger = {
         # A file, and what a form wraps around it.
         "/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16,
         models.UPLOAD: int(settings.model_max_mb * 2**20),
+        imports.UPLOAD: int(settings.upload_max_mb * 2**20),
     }
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]

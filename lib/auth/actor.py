@@ -27,6 +27,7 @@ class Permission(StrEnum):
     TABLES = "look at profiles of files"
     DATASETS = "look at datasets"
     MAKE_DATASETS = "make, change and delete datasets"
+    MAKE_PIPELINES = "make, change and delete pipelines"
     DETECT = "train and run detectors"
     LABEL = "label anomalies"
     ASK_SOURCES = "ask a source in PromQL"
@@ -50,6 +51,7 @@ MINIMUM_ROLE: dict[Permission, Role] = {
     Permission.TABLES: Role.VIEWER,
     Permission.DATASETS: Role.VIEWER,
     Permission.MAKE_DATASETS: Role.ANALYST,
+    Permission.MAKE_PIPELINES: Role.ANALYST,
     Permission.DETECT: Role.ANALYST,
     Permission.LABEL: Role.ANALYST,
     Permission.ASK_SOURCES: Role.ANALYST,

@@ -117,6 +117,11 @@ class _Answering:
     def _say(self, words: str, first: bool = True) -> Text:
         return Text(words if first else f"\n\n{words}")
 
+    def _limits(self, result: Result) -> Iterator[Event]:
+        """What a good result says of what it does not cover."""
+        if result.outcome is Outcome.OK and result.message:
+            yield self._say(phrasing.missing(result, self._number), False)
+
     @property
     def _number(self) -> int:
         return len(self.ledger.evidence)
@@ -146,6 +151,7 @@ class _Answering:
                         yield self._say("So there is no current value; the source may be down.", False)
                 else:
                     yield self._say(phrasing.statistic(asked, result, name, self._number, self.data.now), first)
+                    yield from self._limits(result)
                 first = False
 
     def _further(self, asked: Request) -> Iterator[Event]:
@@ -160,6 +166,7 @@ class _Answering:
                 thing = title(asked.things[min(number, len(asked.things) - 1)], self.known)
             if result.outcome in (Outcome.OK, Outcome.APPROVAL_REQUIRED):
                 yield self._say(telling.tell(asked, result, thing, self._number), not number)
+                yield from self._limits(result)
                 continue
             yield self._say(phrasing.missing(result, self._number if result.query else None), not number)
             if asked.intent in (Intent.FORECAST, Intent.CROSSING) and result.outcome is Outcome.NO_DATA:

@@ -529,3 +529,44 @@ class Deployment(SQLModel, table=True):
     told: str = _text()  # what the last look found, in words
     checked_at: datetime | None = _utc(default=None, nullable=True)
     ended_at: datetime | None = _utc(default=None, nullable=True)
+
+
+class Pipeline(SQLModel, table=True):
+    """A pipeline under a name; head: the hash of the version that is meant when none is named."""
+
+    __tablename__ = "pipelines"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, index=True, max_length=120)
+    head: str = Field(default="", max_length=64)
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+
+
+class PipelineRevision(SQLModel, table=True):
+    """A version of a pipeline, never changed. dataset_id, dataset_hash: what it is for; the dataset may be gone by now.
+    plan: `lib.training.plan.Plan` as JSON."""
+
+    __tablename__ = "pipeline_versions"
+    __table_args__ = (UniqueConstraint("pipeline_id", "hash"),)
+    id: int | None = Field(default=None, primary_key=True)
+    pipeline_id: int = Field(foreign_key="pipelines.id", index=True, ondelete="CASCADE")
+    number: int = 1
+    hash: str = Field(max_length=64)
+    dataset_id: int = Field(index=True)
+    dataset_hash: str = Field(max_length=64)
+    dataset_name: str = Field(default="", max_length=120)
+    plan: dict[str, Any] = _json()
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)
+
+
+class PipelineRun(SQLModel, table=True):
+    """A training that was started from a version of a pipeline; run_id: as `lib.services.training` names it."""
+
+    __tablename__ = "pipeline_runs"
+    id: int | None = Field(default=None, primary_key=True)
+    pipeline_id: int = Field(foreign_key="pipelines.id", index=True, ondelete="CASCADE")
+    hash: str = Field(max_length=64)
+    run_id: str = Field(max_length=32)
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now)

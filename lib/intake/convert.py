@@ -176,8 +176,12 @@ class Converter:
             if not metric:
                 wrong = position, text, NO_METRIC
         for position in by:
-            if len(cells[position]) > LONGEST_LABEL:
-                wrong = position, cells[position], LONG_LABEL
+            # A cell that holds all labels is as long as they are together; each of them is held to the cap.
+            text = "" if position in self._texts else cells[position]
+            if len(text) > LONGEST_LABEL:
+                wrong = position, text, LONG_LABEL
+        if wrong is None and any(len(value) > LONGEST_LABEL for value in labels.values()):
+            wrong = by[0], cells[by[0]], LONG_LABEL
         names = [metric] if self._metric else [self.mapping.columns[position].becomes for position in self._values]
         self._group_wrong.append(wrong)
         self._group_ids.append([0] * len(names) if wrong else [self._id(name, labels, by) for name in names])

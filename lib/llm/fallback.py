@@ -7,7 +7,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -48,6 +48,12 @@ class ProviderStatus:
     failures: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    price: tuple[float, float] | None = None  # US dollars a token sent, received; None: not known
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What its tokens came to since the app started; None where its price is not known."""
+        return None if self.price is None else self.tokens_in * self.price[0] + self.tokens_out * self.price[1]
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,15 @@ class Fallback:
         self,
         providers: Sequence[Provider],
         sleep: Callable[[float], None] = time.sleep,
+        prices: Mapping[str, tuple[float, float]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.providers = {provider.name: provider for provider in providers}
         self._sleep, self._monotonic = sleep, monotonic
         self._lock = threading.Lock()
-        self._status = {p.name: ProviderStatus(p.name, p.model, p.host) for p in providers}
+        self._status = {
+            p.name: ProviderStatus(p.name, p.model, p.host, price=(prices or {}).get(p.model)) for p in providers
+        }
         self._in_a_row = dict.fromkeys(self.providers, 0)
         self._open_until = dict.fromkeys(self.providers, 0.0)
 

@@ -16,6 +16,7 @@ import numpy as np
 from lib.profiling.hosts import HostProfile
 from lib.profiling.profiles import Alert, LabelProfile, MetricProfile, SeriesProfile
 from lib.profiling.relations import Relation
+from lib.profiling.story import Picture, Story, story
 from lib.profiling.tables import ColumnProfile, Kind, TableProfile
 from lib.profiling.words import amount, duration
 
@@ -32,13 +33,18 @@ th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884;
 td { overflow-wrap: anywhere; min-width: 5.5rem; } ul { padding: 0; list-style: none; }
 .error { color: #e03131; } .warning { color: #b96a00; } .quiet { opacity: .7; }
 svg { width: 160px; height: 36px; display: block; } rect { fill: #2f7ed8; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 1rem 0 0; flex: 1 1 300px; }
+figcaption { font-weight: 600; } figure svg { width: 100%; height: 90px; } meter { width: 100%; min-width: 6rem; }
 """
 
 
-def to_json(profile: Profile, as_of: datetime) -> bytes:
-    """Everything a profile holds: numbers as they are, what is no number as null, times in ISO 8601."""
+def to_json(profile: Profile, as_of: datetime, told: Story | None = None) -> bytes:
+    """Everything a profile holds: numbers as they are, what is no number as null, times in ISO 8601; of a table also
+    its story (told, when somebody knows more of it than the profile)."""
     kind = type(profile).__name__.removesuffix("Profile").lower()
     body = {"profile_of": kind, "exported_at": as_of.isoformat(timespec="seconds"), **_plain(profile)}
+    if isinstance(profile, TableProfile):
+        body["story"] = _plain(told or story(profile))
     return json.dumps(body, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8", "backslashreplace")
 
 
@@ -64,17 +70,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def to_html(profile: Profile, as_of: datetime) -> bytes:
+def to_html(profile: Profile, as_of: datetime, told: Story | None = None) -> bytes:
     """A page that shows the same wherever it is opened; data can neither run nor load anything in it."""
+    opening = ""
     if isinstance(profile, TableProfile):
         title, parts = profile.name, _table_parts(profile)
+        opening = _story(told or story(profile))
     elif isinstance(profile, HostProfile):
         title, parts = profile.host, _host_parts(profile)
     elif isinstance(profile, MetricProfile):
         title, parts = profile.metric, _metric_parts(profile)
     else:
         title, parts = profile.series.title, _series_parts(profile)
-    body = "".join([f"<h1>{_safe(title)}</h1>", _alerts(profile.alerts), *parts])
+    body = "".join([f"<h1>{_safe(title)}</h1>", opening, _alerts(profile.alerts), *parts])
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
@@ -238,6 +246,40 @@ def _alerts(alerts: Iterable[Alert]) -> str:
     return f"<h2>What stands out</h2><ul>{lines}</ul>" if lines else "<p>✓ Nothing stands out.</p>"
 
 
+def _story(told: Story) -> str:
+    """The first page: chapters of sentences, then pictures beside each other."""
+    chapters = (
+        ("What it is", told.what),
+        ("How good it is", told.quality),
+        ("What it says", told.stands_out),
+        ("What to try", told.attempts),
+    )
+    words = "".join(
+        f"<h2>{title}</h2><ul>{''.join(f'<li>{_safe(line)}</li>' for line in lines)}</ul>" for title, lines in chapters
+    )
+    return f'{words}<div class="pictures">{"".join(_picture(one) for one in told.pictures)}</div>'
+
+
+def _picture(picture: Picture) -> str:
+    top = max(picture.values, default=0.0)
+    if not top:
+        return ""
+    caption = f"<figcaption>{_safe(picture.title)}</figcaption>"
+    if picture.spread:
+        ends = f"{_safe(picture.labels[0])} to {_safe(picture.labels[-1])}"
+        return f"<figure>{caption}{_bars(picture.values)}<small>{ends}</small></figure>"
+    rows = "".join(
+        f'<tr><td>{_safe(label)}</td><td><meter value="{value / top:.3f}"></meter></td>'
+        f"<td>{_figure(value, picture.unit)}</td></tr>"
+        for label, value in zip(picture.labels, picture.values, strict=True)
+    )
+    return f"<figure>{caption}<table>{rows}</table></figure>"
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:.1%}" if unit == "share" else f"{value:.2f}" if unit == "strength" else f"{value:,.0f}"
+
+
 def _facts(facts: Facts) -> str:
     rows = "".join(f"<tr><th>{_safe(name)}</th><td>{_safe(value)}</td></tr>" for name, value in facts)
     return f"<table>{rows}</table>"
@@ -271,7 +313,7 @@ def _related(relations: Sequence[Relation]) -> str:
     return _section("What goes together", ("", "", "Pearson", "Spearman", "Shared information"), rows)
 
 
-def _bars(counts: Sequence[int]) -> str:
+def _bars(counts: Sequence[float]) -> str:
     """A histogram as a small picture of rectangles."""
     top = max(counts, default=0)
     if not top:

@@ -53,6 +53,19 @@ def amount(value: float | None, unit: str = "") -> str:
     return f"{_digits(size)} {name}{base}{tail}" if base else f"{_digits(size)}{name}{tail}"
 
 
+def binary(most: float) -> tuple[float, str]:
+    """In which steps of 1024 to count bytes that reach so far: a GiB in bytes, and `GiB`."""
+    index = 0
+    while most >= 1024 and index < len(_BYTES) - 1:
+        most, index = most / 1024, index + 1
+    return 1024.0**index, _BYTES[index]
+
+
+def factor(name: str) -> float:
+    """Bytes in one `GiB` and its like."""
+    return 1024.0 ** _BYTES.index(name)
+
+
 def between(low: float, high: float, unit: str) -> str:
     """`20 % to 45 %`, or one figure where both ends read the same."""
     a, b = amount(low, unit), amount(high, unit)

@@ -60,7 +60,7 @@ def probe(reader: Reader, clock: Callable[[], datetime]) -> Probe:
             notes.append(f"The server does not tell {what}.")
             return None
 
-    version = ask("its version", lambda: _version(reader))
+    release = ask("its version", lambda: version(reader))
     metrics = ask("the names of its metrics", lambda: len(reader.connect.all_metrics()))
     series = ask("its number of series", lambda: _series(reader))
     oldest = ask("its oldest sample", lambda: _oldest(reader, clock(), started + _PATIENCE_S)) if metrics else None
@@ -73,7 +73,7 @@ def probe(reader: Reader, clock: Callable[[], datetime]) -> Probe:
     if skew_s is not None and abs(skew_s) > 5:
         way = "ahead of" if skew_s > 0 else "behind"
         notes.append(f"The server's clock is {abs(skew_s):,.0f} s {way} this machine's.")
-    return Probe(version, metrics, series, oldest, latency_ms, skew_s, tuple(notes), remote_read=remote_read)
+    return Probe(release, metrics, series, oldest, latency_ms, skew_s, tuple(notes), remote_read=remote_read)
 
 
 def search(reader: Reader, text: str, regex: bool = False, limit: int = _SAID) -> Found:
@@ -92,7 +92,8 @@ def _data(reader: Reader, path: str) -> Any:
     return reader.session.get(f"{reader.connect.url}{path}").json()["data"]
 
 
-def _version(reader: Reader) -> str:
+def version(reader: Reader) -> str:
+    """What the server says it is: `2.42.0`, or another's name and release."""
     data = _data(reader, "/api/v1/status/buildinfo")
     application = printable(data.get("application", ""), 40)
     return f"{application} {printable(data['version'], 60)}".strip()

@@ -60,7 +60,7 @@ class Assistant:
         self.settings, self.database, self.audit, self.clock = settings, database, audit, clock
         self.sight, self.commands = sight, sight.commands
         self.kept = Conversations(database, clock)
-        self.fallback = Fallback(configured(settings))
+        self.fallback = Fallback(configured(settings), prices=settings.token_prices)
 
     # --- answers -----------------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ class Sight:
             changed=lambda window, host: self._changed(actor, window, host),
             query=query,
             propose=propose,
+            expired=lambda window: exploration.expired_until(actor, window),
         )
 
     def _read(self, actor: Actor, series: Sequence[Series], window: Window) -> Reading:

@@ -11,26 +11,36 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import col, select
+
 from lib.audit.log import Audit
-from lib.auth.actor import Actor, Permission
+from lib.auth.actor import Actor, Permission, Role
 from lib.db.database import Database
+from lib.db.tables import Task
 from lib.errors import Conflict, StoreError, StoreFull
 from lib.settings import Settings
 from lib.store import copying, schema
 from lib.store.archive import Part, date_of
 from lib.store.connection import Store
+from lib.tasks.job import JobContext, JobKind
+from lib.tasks.runner import Runner
 
 logger = logging.getLogger(__name__)
 
 MANIFEST, VERSION = "manifest.json", 1
 SAMPLES, APP_DATA, SECRET = "metrics.duckdb", "app.sqlite", "secret.key"
 ARCHIVE = "archive"
+KIND = "backup"
+# In a task's folder: the backup that is being made, and what comes next of it.
+STAGED, NEXT = "backup", "next.json"
+# A bucket's or a slow disk's share of a large archive takes longer than other tasks may.
+DEADLINE_S = 6 * 3600.0
 
 # Folders that are copied as they are: name in the backup -> where it lies.
 FOLDERS: dict[str, Callable[[Settings], Path]] = {
@@ -77,11 +87,29 @@ class Backups:
     """Made while the app goes on: samples as of one moment, then app data, then models."""
 
     def __init__(
-        self, settings: Settings, store: Store, database: Database, audit: Audit, clock: Callable[[], datetime]
+        self,
+        settings: Settings,
+        store: Store,
+        database: Database,
+        runner: Runner,
+        audit: Audit,
+        clock: Callable[[], datetime],
     ) -> None:
         self.settings, self.store, self.database = settings, store, database
-        self.audit, self.clock = audit, clock
+        self.runner, self.audit, self.clock = runner, audit, clock
         self._making = threading.Lock()
+        self._under_way: tuple[Path, Iterator[tuple[float, str]]] = Path(), iter(())
+        runner.register(
+            JobKind(
+                KIND,
+                "lib.services.backups:one_by_one",
+                prepare=self._begin,
+                receive=self._step,
+                finish=self._keep,
+                memory_mb=512,
+                deadline_s=DEADLINE_S,
+            )
+        )
 
     @property
     def folder(self) -> Path:
@@ -99,31 +127,40 @@ class Backups:
         """Write a backup into a new folder, which appears only once it is whole. copy_bucket: fetch archived days from
         the bucket, too, which are else referred to. Raises Conflict, StoreFull, StoreError."""
         actor.require(Permission.MANAGE_SETTINGS)
-        target = target or self.folder / f"autoops-{self.clock():%Y%m%dT%H%M%SZ}"
+        target = target or self._free()
         if target.exists():
             raise Conflict(f"{target} exists; choose a name that is free.")
         if not self._making.acquire(blocking=False):
             raise Conflict("A backup is being made already; wait until it is done.")
         staging = target.with_name(f".{target.name}.part")
         try:
-            # What was begun under any name by a process that was killed; only one at a time has the store open.
-            for left in [staging, *self.folder.glob(".autoops-*.part")]:
-                shutil.rmtree(left, ignore_errors=True)
-            staging.mkdir(parents=True, mode=0o700)
-            manifest = self._fill(staging, copy_bucket, said)
-            staging.rename(target)
-            sync(target.parent)
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raise (StoreFull if full else StoreError)(
-                f"The backup {target} could not be written ({error.strerror or error}); nothing was left there."
-            ) from error
+            with _told(target):
+                # What was begun under any name by a process that was killed; only one at a time has the store open.
+                for left in [staging, *self.folder.glob(".autoops-*.part")]:
+                    shutil.rmtree(left, ignore_errors=True)
+                steps = self._steps(staging, copy_bucket)
+                while (step := _next(steps)) is not None:
+                    said(*step)
+                staging.rename(target)
+                sync(target.parent)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             self._making.release()
-        self.audit.record(actor, "backup.make", str(target), files=len(manifest.files), bytes=manifest.size_bytes)
-        logger.info("backup made", extra={"path": str(target), "bytes": manifest.size_bytes})
-        return Backup(target, manifest)
+        return self._made(actor, target)
+
+    def run(self, actor: Actor) -> Task:
+        """The same as a task, which says how far it is and can be ended; the one that runs already, if one does."""
+        actor.require(Permission.MANAGE_SETTINGS)
+        params = {"target": str(self._free()), "by": actor.name}
+        task = self.runner.submit(KIND, params, by=actor.name, title="Back up", key=KIND)
+        self.audit.record(actor, "backup.run", str(task.id))
+        return task
+
+    def newest(self, actor: Actor) -> Task | None:
+        """The newest backup task, whether it runs, failed or succeeded; None: there was none."""
+        actor.require(Permission.MANAGE_SETTINGS)
+        with self.database.session() as session:
+            return session.exec(select(Task).where(Task.kind == KIND).order_by(col(Task.id).desc()).limit(1)).first()
 
     def known(self, actor: Actor) -> list[Backup]:
         """Backups in the usual folder, newest first."""
@@ -134,8 +171,51 @@ class Backups:
                 found.append(Backup(path.parent, read(path.parent)))
         return sorted(found, key=lambda one: one.manifest.made_at, reverse=True)
 
-    def _fill(self, staging: Path, copy_bucket: bool, said: Said) -> Manifest:
-        said(0.0, "samples")
+    def _free(self) -> Path:
+        return self.folder / f"autoops-{self.clock():%Y%m%dT%H%M%SZ}"
+
+    def _made(self, actor: Actor, target: Path) -> Backup:
+        made = Backup(target, read(target))
+        size = made.manifest.size_bytes
+        self.audit.record(actor, "backup.make", str(target), files=len(made.manifest.files), bytes=size)
+        logger.info("backup made", extra={"path": str(target), "bytes": size})
+        return made
+
+    # --- as a task: the child asks for one step after the other, since only the app can read the store -------------
+
+    def _begin(self, params: dict[str, Any], workdir: Path) -> dict[str, Any]:
+        with _told(Path(params["target"])):
+            # One that was ended half-way is let go of here; its files went with its task.
+            self._under_way = workdir, self._steps(workdir / STAGED, copy_bucket=False)
+            self._go_on(workdir)
+        return {}
+
+    def _step(self, params: dict[str, Any], path: Path, values: dict[str, Any]) -> None:
+        with _told(Path(params["target"])):
+            self._go_on(path.parent)
+
+    def _go_on(self, workdir: Path) -> None:
+        """Do what was announced last, and announce what comes next."""
+        mine, steps = self._under_way
+        if mine != workdir:
+            raise Conflict("Another backup began meanwhile; this one is given up.")
+        (workdir / NEXT).write_text(json.dumps(_next(steps)))
+
+    def _keep(self, params: dict[str, Any], result: dict[str, Any], workdir: Path) -> dict[str, Any]:
+        target = Path(params["target"])
+        with _told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (workdir / STAGED).rename(target)
+            sync(target.parent)
+        manifest = self._made(Actor(params["by"], Role.ADMIN), target).manifest
+        return {"path": str(target), "files": len(manifest.files), "size_bytes": manifest.size_bytes}
+
+    # --- what is copied ---------------------------------------------------------------------------------------------
+
+    def _steps(self, staging: Path, copy_bucket: bool) -> Iterator[tuple[float, str]]:
+        """Fill a new folder; before each piece of work how far it is and what comes now."""
+        yield 0.0, "samples"
+        staging.mkdir(parents=True, mode=0o700)
         copying.copy(self.store, staging / SAMPLES)
         parts, samples = _listed(staging / SAMPLES)
         bucket = self.settings.archive_url
@@ -144,10 +224,10 @@ class Backups:
             if bucket and not copy_bucket:
                 referred[part.name] = {"size_bytes": part.size_bytes, "sha256": part.sha256}
                 continue
-            said(0.1 + 0.7 * number / len(parts), f"{date_of(part.day)} {part.tier}")
+            yield 0.1 + 0.7 * number / len(parts), f"{date_of(part.day)} {part.tier}"
             self._archived(part, staging / ARCHIVE / part.name)
         missing = []
-        said(0.8, "app data")
+        yield 0.8, "app data"
         if self.database.path:
             with (
                 closing(sqlite3.connect(self.database.path)) as here,
@@ -162,10 +242,11 @@ class Backups:
         elif self.settings.secret_key.get_secret_value():
             missing.append("The key that opens stored passwords is AUTOOPS_SECRET_KEY: keep it elsewhere.")
         for name, place in FOLDERS.items():
-            said(0.9, name)
+            yield 0.9, name
             for file in files_in(place(self.settings)):
                 (staging / name / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(place(self.settings) / file, staging / name / file)
+        yield 0.95, "checksums"
         if referred:
             missing.append(f"{len(referred):,} archived files lie in {bucket} and are only referred to.")
         manifest = Manifest(
@@ -181,7 +262,6 @@ class Backups:
             sync(staging / name)
         (staging / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
         sync(staging / MANIFEST)
-        return manifest
 
     def _archived(self, part: Part, target: Path) -> None:
         """Copy an archived file, as it was noted. Raises StoreError when it is not that any more."""
@@ -197,6 +277,32 @@ class Backups:
                 f"The archive of {date_of(part.day)} ({part.tier}) is damaged: its bytes have changed. Check the "
                 "archive on Settings, which sets the file aside, then make the backup again."
             )
+
+
+def one_by_one(context: JobContext) -> dict[str, Any]:
+    """Have the app do one step after the other and say how far it is; in the child."""
+    while (step := json.loads((context.workdir / NEXT).read_text())) is not None:
+        context.progress(*step)
+        go = context.workdir / "go"
+        go.touch()
+        context.deliver(go)
+    return {}
+
+
+def _next(steps: Iterator[tuple[float, str]]) -> tuple[float, str] | None:
+    return next(steps, None)
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Errors of the disk in words."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (StoreFull if full else StoreError)(
+            f"The backup {target} could not be written ({error.strerror or error}); nothing was left there."
+        ) from error
 
 
 def read(folder: Path) -> Manifest:

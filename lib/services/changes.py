@@ -23,9 +23,10 @@ from lib.profiling.titles import spoken
 from lib.profiling.together import Together
 from lib.profiling.units import unit_of
 from lib.profiling.words import amount, duration, spelt
-from lib.services.export import neutral
+from lib.services.export import labels_of, neutral
 from lib.store.readings import Readings
 from lib.store.samples import Samples
+from lib.store.summaries import expired_until
 
 # What is compared at a time: about 30 MB of slots, whatever there is altogether.
 CHUNK = 1500
@@ -98,7 +99,7 @@ class Changed:
     series: match the choice and have samples in these times; compared: of those, how many could be compared; left_out:
     how many were too many; chance: the strongest score of the control (the last stretch before the window against
     what lies before that), when nothing is supposed to have happened; above: how many are stronger; earlier: days back
-    that were stored, too.
+    that were stored, too. gone: before when samples have expired, which made the time before shorter than was asked.
     """
 
     changes: tuple[Change, ...]
@@ -114,6 +115,7 @@ class Changed:
     chance: float
     above: int
     as_of: datetime
+    gone: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,20 @@ class Changes:
             )
         if times not in TIMES:
             raise Invalid(f"The time before can be {', '.join(map(str, TIMES))} times as long, not {times}.")
+        gone = expired_until(self.samples.store, Window(window.start - times * window.span, window.end))
+        if gone is not None:
+            # What expired would be taken for what was not there.
+            kept = (window.start - gone) / window.span
+            fitting = [one for one in TIMES if one <= kept]
+            if not fitting:
+                raise Invalid(
+                    f"Samples before {gone:%Y-%m-%d} UTC have expired and only their sums are kept, which are too "
+                    f"coarse to compare. Choose a range that begins at "
+                    f"{gone + window.span * min(TIMES):%Y-%m-%d %H:%M} UTC or later."
+                )
+            times = min(times, max(fitting))
         with self._one:
-            return self._compare(window, source_id, host, times, min(limit, MOST_ROWS), drawn)
+            return self._compare(window, source_id, host, times, min(limit, MOST_ROWS), drawn, gone)
 
     def export(
         self, actor: Actor, window: Window, *, source_id: int | None = None, host: str | None = None, times: int = 4
@@ -181,7 +195,7 @@ class Changes:
                 "also": " ".join(one.also),
                 "metric": neutral(one.series.metric),
                 "host": neutral(one.series.host),
-                "labels": neutral(one.series.title[len(one.series.metric) :]),
+                "labels": labels_of(one.series),
                 "before": one.before,
                 "now": one.now,
                 "unit": one.unit,
@@ -195,7 +209,14 @@ class Changes:
         return out.getvalue().encode()
 
     def _compare(
-        self, window: Window, source_id: int | None, host: str | None, times: int, limit: int, drawn: int
+        self,
+        window: Window,
+        source_id: int | None,
+        host: str | None,
+        times: int,
+        limit: int,
+        drawn: int,
+        gone: datetime | None = None,
     ) -> Changed:
         whole = Window(window.start - times * window.span, window.end)
         stored, counts = self.readings.counts(whole)
@@ -250,6 +271,7 @@ class Changes:
             chance=chance,
             above=int((ranked.score > max(chance, 1.0)).sum()),
             as_of=self.clock(),
+            gone=gone,
         )
 
     def _grouped(
@@ -287,6 +309,8 @@ class Changes:
         days = sorted({max(day, least * number) for number, day in enumerate(DAYS, 1)})
         oldest = self.readings.totals()[1]
         first = frames.from_ms(oldest) if oldest is not None else whole.start
+        far = Window(window.start - (days[-1] + 1) * DAY - window.span, window.end)
+        first = max(first, expired_until(self.samples.store, far) or first)
         return _Plan(window, step_ms, slots, times, tuple(day for day in days if window.start - day * DAY >= first))
 
     def _part(self, series: Sequence[Series], plan: _Plan) -> tuple[Compared, np.ndarray, list[np.ndarray], np.ndarray]:

@@ -19,9 +19,11 @@ from lib.profiling.titles import short_titles
 from lib.profiling.units import unit_of
 from lib.services.exploration import MAX_CHART_SERIES, STEPS_S, ChartData, ChartLine
 from lib.services.export import Format, write
+from lib.services.releases import major
 from lib.settings import Settings
 from lib.store.readings import Readings
 from lib.store.samples import Samples
+from lib.store.summaries import expired_until
 
 HISTOGRAM = "histogram_quantile"
 BUCKET = "_bucket"
@@ -49,18 +51,30 @@ class Asked:
 @dataclass(frozen=True)
 class Evaluated:
     """data: values ready to draw, NaN where there is none. expression: the same in PromQL. range_s: how far back each
-    value looks; interval_s: how far apart samples are, 0 when there are too few to tell."""
+    value looks; interval_s: how far apart samples are, 0 when there are too few to tell. gone: before when samples have
+    expired, of which there are no values. release: of Prometheus whose rules were followed; server: what the source
+    runs where it follows others, else empty."""
 
     data: ChartData
     expression: str
     range_s: float
     interval_s: float
+    gone: datetime | None = None
+    release: int = 3
+    server: str = ""
 
 
 class Evaluation:
-    def __init__(self, settings: Settings, samples: Samples, clock: Callable[[], datetime]) -> None:
-        self.samples, self.clock = samples, clock
-        self.rules = RELEASES[settings.promql_release]
+    def __init__(
+        self,
+        settings: Settings,
+        samples: Samples,
+        clock: Callable[[], datetime],
+        release_of: Callable[[int], str] = lambda _source: "",
+    ) -> None:
+        self.samples, self.clock, self.release_of = samples, clock, release_of
+        self.release = settings.promql_release
+        self.rules = RELEASES[self.release]
         self.readings = Readings(samples.store, GAP_FACTOR)
 
     def values(
@@ -116,7 +130,16 @@ class Evaluation:
             non_finite=int(extent["non_finite"].sum()) if len(extent) else 0,
             as_of=self.clock(),
         )
-        return Evaluated(data, _expression(series, asked, range_s), range_s, interval_s)
+        gone = expired_until(self.samples.store, window)
+        servers = {self.release_of(source_id) for source_id in {one.source_id for one in series}}
+        other = sorted(one for one in servers if major(one) in RELEASES and major(one) != self.release)
+        expression = _expression(series, asked, range_s)
+        return Evaluated(data, expression, range_s, interval_s, gone, self.release, other[0] if other else "")
+
+    def drawn(self, actor: Actor, data: ChartData, name: str, format: str = "csv") -> bytes:
+        """What a chart shows as a file's bytes: of expired days the means of their sums. Raises Invalid."""
+        actor.require(Permission.VIEW)
+        return points(data, name, format)
 
     def export(self, actor: Actor, evaluated: Evaluated, format: str = "csv") -> bytes:
         """The values drawn as a file's bytes, under the expression they are of. Raises Invalid."""

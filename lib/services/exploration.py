@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,11 @@ from lib.frames import Series, Window, from_ms
 from lib.profiling import hosts as hosts_
 from lib.profiling import metric as metrics_
 from lib.profiling import series as series_
-from lib.profiling.gaps import GAP_FACTOR, break_lines, missing_count
+from lib.profiling.gaps import GAP_FACTOR, break_lines
 from lib.profiling.hosts import HostProfile
-from lib.profiling.profiles import MetricProfile, SeriesProfile
+from lib.profiling.profiles import Alert, Level, MetricProfile, SeriesProfile
 from lib.profiling.rates import rate
+from lib.profiling.statistics import at_hand
 from lib.profiling.times import unix_ms
 from lib.profiling.titles import short_titles
 from lib.profiling.units import unit_of
@@ -30,6 +31,7 @@ from lib.store.readings import Readings
 from lib.store.samples import Samples
 from lib.store.summaries import Summaries, Summed, expired_until
 
+P = TypeVar("P", SeriesProfile, MetricProfile, HostProfile)
 # More lines than this nobody can tell apart, and the browser would notice.
 MAX_CHART_SERIES = 50
 # About 60 MB of CSV: what a browser downloads without trouble and a spreadsheet still opens.
@@ -213,7 +215,7 @@ class Exploration:
         gone = expired_until(self.samples.store, window) is not None
         few = self.readings.few(ids, window, FEW_SAMPLES)
         if few is not None:
-            table = _statistics([series[i] for i in ids], few)
+            table = at_hand([series[i] for i in ids], few)
             return self._with_sums(table, kinds, window) if gone else table
         parts = [
             self.readings.statistics(of_kind, window, counters=counters)
@@ -246,6 +248,11 @@ class Exploration:
         table["count"] = table["count"].where(~known, found["count"]).astype("int64")
         return table.assign(p50=np.nan, p95=np.nan)
 
+    def expired_until(self, actor: Actor, window: Window) -> datetime | None:
+        """Before when samples of this window have expired, so that only sums of them are left; None: none have."""
+        actor.require(Permission.VIEW)
+        return expired_until(self.samples.store, window)
+
     # --- profiles ----------------------------------------------------------------------------
 
     def profile(self, actor: Actor, series_id: int, window: Window | None = None) -> SeriesProfile:
@@ -263,7 +270,7 @@ class Exploration:
             start = max(whole.start, last - timedelta(seconds=step_s * MAX_PROFILE_SAMPLES))
             reading = Window(start, whole.end)
         frame = self.samples.read([series_id], reading)
-        return series_.profile(found[0], frame, reading, self.clock(), truncated=truncated)
+        return self._honest(series_.profile(found[0], frame, reading, self.clock(), truncated=truncated), whole)
 
     def profile_metric(self, actor: Actor, metric: str, window: Window | None = None) -> MetricProfile:
         """What all series of a metric are like together. Raises NotFound."""
@@ -272,8 +279,8 @@ class Exploration:
         if not found:
             raise NotFound(f"No metric named {metric!r} is stored; choose one from the list on the Explore page.")
         ids = [one.id for one in found]
-        extent = self.readings.extent(ids, window or self._whole(ids))
-        return metrics_.profile(metric, found, extent, self.clock())
+        whole = window or self._whole(ids)
+        return self._honest(metrics_.profile(metric, found, self.readings.extent(ids, whole), self.clock()), whole)
 
     def profile_host(self, actor: Actor, host: str, window: Window, source_id: int | None = None) -> HostProfile:
         """What all series of a host are like together. Raises NotFound."""
@@ -295,7 +302,21 @@ class Exploration:
         if parts:
             long = pd.concat(parts, ignore_index=True)
             wide = long.assign(t=unix_ms(long["ts"])).pivot(index="t", columns="series_id", values="mean")
-        return hosts_.profile(host, found, table, wide, window, self.clock())
+        return self._honest(hosts_.profile(host, found, table, wide, window, self.clock()), window)
+
+    def _honest(self, profile: P, window: Window) -> P:
+        """The profile, and where it begins when samples of the window have expired: sums know no quantiles, gaps or
+        rhythms, so a profile is of what is left."""
+        until = expired_until(self.samples.store, window)
+        if until is None:
+            return profile
+        alert = Alert(
+            "expired",
+            Level.INFO,
+            f"The samples before {until:%Y-%m-%d} UTC have expired; this describes those after.",
+            "Explore shows the time before from sums. AUTOOPS_ARCHIVE_RAW_DAYS says how long samples are kept.",
+        )
+        return replace(profile, alerts=(*profile.alerts, alert))
 
     # --- export and overview -----------------------------------------------------------------
 
@@ -423,57 +444,6 @@ def _bucket_lines(
         for one in series
         if one.id in parts
     ]
-
-
-def _statistics(series: Sequence[Series], readings: pd.DataFrame) -> pd.DataFrame:
-    """What `Readings.statistics` and `Readings.missing` say, of readings at hand; a test compares."""
-    parts = dict(iter(readings.groupby("series_id", sort=False)))
-    rows = [_summary(one, parts[one.id]) if one.id in parts else {} for one in series]
-    peaks = np.array([row.get("peak_ts", "NaT") for row in rows], dtype="datetime64[ms]")
-    return pd.DataFrame(
-        {
-            "series_id": np.array([one.id for one in series], dtype=np.int32),
-            "count": np.array([row.get("count", 0) for row in rows], dtype=np.int64),
-            **{
-                name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)
-                for name in ("min", "mean", "max", "last", "p50", "p95")
-            },
-            "peak_ts": pd.DatetimeIndex(peaks).tz_localize("UTC"),
-            "missing": np.array([row.get("missing", 0) for row in rows], dtype=np.int64),
-            "unit": pd.Series([unit_of(one.metric, one.kind) for one in series], dtype="str"),
-        }
-    )
-
-
-def _summary(series: Series, part: pd.DataFrame) -> dict[str, Any]:
-    """What there is to say of one series' readings; without a reading only what is missing."""
-    ts_ms, value = unix_ms(part["ts"]), part["value"].to_numpy(dtype=np.float64)
-    finite = np.isfinite(value)
-    missing = missing_count(ts_ms) + int((~finite).sum())
-    ts_ms, value = ts_ms[finite], value[finite]
-    weight = np.ones(value.size)
-    if series.kind == "counter":
-        known, value, _ = rate(ts_ms, value)
-        # A rate stands for the step that ends at it.
-        weight = np.diff(ts_ms)[np.searchsorted(ts_ms[1:], known)]
-        ts_ms = known
-    if not value.size:
-        return {"missing": missing}
-    least, most = float(value.min()), float(value.max())
-    with np.errstate(over="ignore"):
-        mean = float((value * weight).sum() / weight.sum())
-    p50, p95 = np.quantile(value, (0.5, 0.95)).tolist()
-    return {
-        "count": value.size,
-        "min": least,
-        "mean": min(max(mean, least), most),
-        "max": most,
-        "last": float(value[-1]),
-        "p50": p50,
-        "p95": p95,
-        "peak_ts": np.datetime64(int(ts_ms[value.argmax()]), "ms"),
-        "missing": missing,
-    }
 
 
 def _step_ms(extent: pd.DataFrame, max_points: int) -> int:

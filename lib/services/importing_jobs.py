@@ -131,7 +131,7 @@ def _look(path: Path, name: str, wanted: Reading | None) -> Look:
 
 def _cut(row: list[str]) -> list[str]:
     """Cells as they are shown: what is longer than a label may be is an error at any length."""
-    return [cell[: LONGEST_LABEL + 1] for cell in row]
+    return [cell[: 4 * LONGEST_LABEL] for cell in row]
 
 
 def _look_parquet(path: Path) -> Look:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +29,8 @@ MAX_SERIES = 500
 MAX_POINTS = 500_000
 MAX_BYTES = 32 << 20
 TIMEOUT_S = 20.0
+# An answer is asked for again once its last step is over, or this old: a click elsewhere on the page asks nothing.
+KEPT_S, KEPT = 60.0, 16
 _STEPS = 500  # moments a window is asked at, at most
 _PLACE = re.compile(r"(\d{1,6}):(\d{1,6}): (?=parse error)")
 _KINDS = {
@@ -60,6 +64,8 @@ class Answer:
 class PromQL:
     def __init__(self, collection: Collection, clock: Callable[[], datetime]) -> None:
         self.collection, self.clock = collection, clock
+        self._kept: OrderedDict[tuple[object, ...], tuple[float, Answer]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def sources(self, actor: Actor) -> list[Askable]:
         """Every source, those that can be asked first."""
@@ -83,6 +89,11 @@ class PromQL:
         if reason:
             raise Unavailable(f"{source.name} cannot be asked: {reason}. Choose a Prometheus source.")
         step_s = _step_s(window)
+        # All that says where and as whom is asked, so that a source that was changed is asked anew.
+        edges = [edge.timestamp() // step_s for edge in (window.start, window.end)]
+        key = (source.model_dump_json(), expression, step_s, *edges)
+        if (kept := self._answered(key)) is not None:
+            return kept
         began = time.monotonic()
         try:
             with self.collection.opened(source, TIMEOUT_S, MAX_BYTES) as reader:
@@ -97,7 +108,17 @@ class PromQL:
                 "Add them up, as in sum by (instance) (…), or take the largest by topk(10, …)."
             )
         data = _drawn(source_id, blocks[:MAX_CHART_SERIES], window, step_s, self.clock())
-        return Answer(source.name, text, data, len(blocks), seconds, blocks.warnings)
+        answer = Answer(source.name, text, data, len(blocks), seconds, blocks.warnings)
+        with self._lock:
+            self._kept[key] = time.monotonic(), answer
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return answer
+
+    def _answered(self, key: tuple[object, ...]) -> Answer | None:
+        with self._lock:
+            at, answer = self._kept.get(key, (-math.inf, None))
+        return answer if time.monotonic() - at < KEPT_S else None
 
     def export(self, actor: Actor, answer: Answer, format: str = "csv") -> bytes:
         """What is drawn as a file's bytes. Raises Invalid."""

@@ -58,3 +58,16 @@ def _q(name: str) -> str:
 
 def _s(path: Path) -> str:
     return str(path).replace("'", "''")
+
+
+def sample(path: Path, columns: Sequence[Column], rows: int, most: int) -> pd.DataFrame:
+    """About `most` of a table's `rows`, spread evenly and the same each time, in their order; all of a smaller one."""
+    picked = ", ".join(_q(one.name) for one in columns)
+    share = min(1.0, most / max(1, rows))
+    where = "" if share == 1.0 else f"WHERE hash(file_row_number) < {int(2**64 * share)}::UBIGINT"
+    query = f"SELECT {picked} FROM read_parquet(?, file_row_number=true) {where}"  # noqa: S608 (quoted)
+    with connect(":memory:", 4 * MEMORY_MB) as connection:
+        try:
+            return connection.execute(query, [str(path)]).df()
+        except duckdb.Error as error:
+            raise StoreError(f"The data cannot be read ({reason(error, path)}); bring it again.") from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -34,11 +35,14 @@ STEP_LABELS: Mapping[str, str] = {
     "scale": "Scale numbers",
     "balance": "Balance classes",
 }
-_NUMBERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+# Settings beside the method, with their least and greatest value.
+STEP_NUMBERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "text": {"most": (1, 500)},
     "clip": {"share": (0.0001, 0.2)},
 }
 LEAST_BUDGET_S, MOST_BUDGET_S = 5.0, 6 * 3600.0
+# More steps nobody oversees, and more columns no dataset has.
+MOST_STEPS, MOST_ROLES, MOST_NAME = 60, 20_000, 200
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Plan:
-        """Raises Invalid for what is no plan."""
+        """Raises Invalid for what is no plan; one edited by hand is taken when each value is of its kind."""
         try:
             steps = tuple(
                 Step(s["kind"], tuple(s.get("columns") or ()), s.get("method") or "", dict(s.get("params") or {}))
@@ -98,9 +102,17 @@ class Plan:
             )
             task = Task(held["task"]) if held.get("task") else None
             rest = {**held, "steps": steps, "task": task, "families": tuple(held["families"])}
-            return cls(**{**rest, "roles": dict(held["roles"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise Invalid(f"This is no pipeline: {error}. Export it again, or begin from a template.") from None
+            unknown = sorted(str(name) for name in rest.keys() - {one.name for one in fields(cls)})
+            if unknown:
+                raise ValueError(f"there is no setting {unknown[0][:40]!r}")
+            made = cls(**{**rest, "roles": dict(held["roles"])})
+            _require_kinds(made)
+            return made
+        except KeyError as error:
+            raise Invalid(f"This is no pipeline: {error} is missing. Export it again, or use a template.") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            said = str(error).rstrip(".")
+            raise Invalid(f"This is no pipeline: {said}. Export it again, or begin from a template.") from None
 
     def of(self, role: Role) -> str | None:
         """The column with this role, if any."""
@@ -132,14 +144,59 @@ class Plan:
         return next((s.method or "weights" for s in self.steps if s.kind == "balance"), "")
 
 
+def _require_kinds(plan: Plan) -> None:
+    """Raises ValueError for a value of another kind than its place takes; whether it makes sense, `validate` says."""
+
+    def number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+    def whole(value: object, low: int, high: int) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    def name(value: object) -> bool:
+        if not isinstance(value, str) or len(value) > MOST_NAME or "\0" in value:
+            return False
+        # Half a character cannot be stored; the error is a ValueError.
+        return bool(value.encode()) or not value
+
+    if len(plan.steps) > MOST_STEPS or len(plan.roles) > MOST_ROLES:
+        raise ValueError(f"it has more than {MOST_STEPS} steps or {MOST_ROLES:,} columns")
+    if not name(plan.target) or not all(name(one) and name(role) for one, role in plan.roles.items()):
+        raise ValueError("its target, columns and roles are not all names")
+    for place, step in enumerate(plan.steps, 1):
+        if not (
+            name(step.kind) and name(step.method) and len(step.columns) <= MOST_ROLES and all(map(name, step.columns))
+        ):
+            raise ValueError(f"step {place} has something else than names where its kind, method and columns stand")
+        if not all(name(key) and number(value) for key, value in step.params.items()):
+            raise ValueError(f"a setting of step {place} is no number")
+    flags = (plan.ensemble, plan.calibrate, plan.tune_threshold)
+    sound = {
+        "metric": name(plan.metric),
+        "families": len(plan.families) <= 50 and all(map(name, plan.families)),
+        "folds": whole(plan.folds, -(10**6), 10**6),
+        "holdout": number(plan.holdout),
+        "budget_s": number(plan.budget_s),
+        "trials": plan.trials is None or whole(plan.trials, 0, 10**6),
+        "seed": whole(plan.seed, 0, 2**31 - 1),
+        "threads": whole(plan.threads, -(10**6), 10**6),
+        "ensemble, calibrate and tune_threshold": all(isinstance(one, bool) for one in flags),
+    }
+    wrong = next((key for key, right in sound.items() if not right), "")
+    if wrong:
+        raise ValueError(f"{wrong} cannot be that value")
+
+
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a plan. where: a step's number (from 0), or None for the whole; fatal: it cannot run."""
+    """What is wrong with a plan. where: a step's number (from 0), or None for the whole; fatal: it cannot run; about:
+    data, split, models or scores, of those of the whole."""
 
     message: str
     fatal: bool = True
     where: int | None = None
     columns: tuple[str, ...] = ()
+    about: str = "data"
 
 
 def begin(frame: pd.DataFrame, target: str, **chosen: Any) -> Plan:
@@ -209,7 +266,9 @@ def _about_roles(plan: Plan, columns: Mapping[str, str] | Sequence[str]) -> list
     if strange:
         found.append(Problem(f"{plan.roles[strange[0]]!r} is no role a column can have.", columns=strange))
     if plan.of(Role.TIME) and plan.of(Role.GROUP):
-        found.append(Problem("Choose a time or a group column, not both: rows are split by one of them."))
+        found.append(
+            Problem("Choose a time or a group column, not both: rows are split by one of them.", about="split")
+        )
     if isinstance(columns, Mapping):
         named = tuple(
             name
@@ -266,7 +325,7 @@ def _about_step(
         if any(one.kind == "balance" for one in plan.steps[:at]):
             found.append(Problem("Classes are balanced twice."))
     for name, value in step.params.items():
-        low, high = _NUMBERS.get(step.kind, {}).get(name, (0.0, 0.0))
+        low, high = STEP_NUMBERS.get(step.kind, {}).get(name, (0.0, 0.0))
         if not high:
             found.append(Problem(f"{step.label}: there is no setting {name!r}."))
         elif not isinstance(value, int | float) or not low <= value <= high:
@@ -279,26 +338,27 @@ def _about_run(plan: Plan) -> list[Problem]:
     foreign = [name for name in plan.families if name not in FAMILIES]
     if foreign or not plan.families:
         said = f"There is no model family {foreign[0]!r}" if foreign else "No model family is chosen"
-        found.append(Problem(f"{said}; there are {', '.join(FAMILIES)}."))
+        found.append(Problem(f"{said}; there are {', '.join(FAMILIES)}.", about="models"))
     if not LEAST_BUDGET_S <= plan.budget_s <= MOST_BUDGET_S:
         found.append(
             Problem(
-                f"A budget of {plan.budget_s:g} s is not between {LEAST_BUDGET_S:g} s and {MOST_BUDGET_S / 3600:g} h."
+                f"A budget of {plan.budget_s:g} s is not between {LEAST_BUDGET_S:g} s and {MOST_BUDGET_S / 3600:g} h.",
+                about="models",
             )
         )
     if plan.folds and not 2 <= plan.folds <= 20:
-        found.append(Problem(f"{plan.folds} folds are not between 2 and 20."))
+        found.append(Problem(f"{plan.folds} folds are not between 2 and 20.", about="split"))
     if not 0 <= plan.holdout <= 0.5:
-        found.append(Problem(f"A share of {plan.holdout:g} to hold out is not between 0 and 0.5."))
+        found.append(Problem(f"A share of {plan.holdout:g} to hold out is not between 0 and 0.5.", about="split"))
     if not 1 <= plan.threads <= 256:
-        found.append(Problem(f"{plan.threads} threads are not between 1 and 256."))
+        found.append(Problem(f"{plan.threads} threads are not between 1 and 256.", about="models"))
     if plan.task is not None and plan.metric != "auto":
         from lib.training.metrics import require_metric
 
         try:
             require_metric(plan.metric, plan.task)
         except Invalid as error:
-            found.append(Problem(error.message))
+            found.append(Problem(error.message, about="scores"))
     return found
 
 

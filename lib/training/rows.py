@@ -58,7 +58,16 @@ def skewed(target: np.ndarray) -> bool:
 
 
 def leaks(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
-    """Features that give the answer away: each of their values goes with one target only."""
+    """A warning for each feature that gives the answer away."""
+    return tuple(
+        f"{name} gives {schema.target} away: each of its values goes with one answer. If it is not known beforehand, "
+        "leave it out and train again."
+        for name in leaking(frame, schema)
+    )
+
+
+def leaking(frame: pd.DataFrame, schema: Schema) -> list[str]:
+    """Names of features whose each value goes with one target only."""
     found = []
     target = pd.factorize(frame[schema.target])[0]
     classes = len(schema.classes) or int(target.max()) + 1
@@ -78,8 +87,4 @@ def leaks(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
         pairs = pairs[pairs["target"] >= 0]
         if len(pairs) and (pairs.groupby("code")["target"].nunique() == 1).all():
             found.append(column.name)
-    return tuple(
-        f"{name} gives {schema.target} away: each of its values goes with one answer. If it is not known beforehand, "
-        "leave it out and train again."
-        for name in found
-    )
+    return found

@@ -6,9 +6,9 @@ import streamlit as st
 
 from lib.app import App
 from lib.auth.actor import Actor
-from lib.profiling.words import amount
-from lib.ui import refusal
-from lib.ui.text import ago, plain
+from lib.db.tables import TaskStatus
+from lib.ui import links, refusal
+from lib.ui.text import ago, amount, plain
 
 
 def show(app: App, actor: Actor) -> None:
@@ -19,25 +19,40 @@ def show(app: App, actor: Actor) -> None:
         key="backup_make",
         help="Samples, archived days, users and settings, the key of stored passwords, models. Work goes on meanwhile.",
     ):
-        with refusal.shown(), st.spinner("Copying everything …"):
-            made = app.backups.make(actor)
-            size = amount(made.manifest.size_bytes, "B")
-            told = f"{len(made.manifest.files):,} files, {size}, in {plain(str(made.path))}."
-            st.success(told, icon=":material/check:")
-            for words in made.manifest.missing:
-                st.info(plain(words, 400), icon=":material/info:")
+        with refusal.shown():
+            app.backups.run(actor)
+    last = app.backups.newest(actor)
+    if last is not None and last.finished_at is None:
+        _follow(app, actor, last.id or 0)
+    elif last is not None and last.status not in (TaskStatus.SUCCEEDED, TaskStatus.CANCELLED):
+        st.error(plain(last.error, 600), title="The last backup was not made", icon=":material/error:")
     known = app.backups.known(actor)
     if known:
         newest = known[0]
         many = f"{len(known)} backups" if len(known) > 1 else "1 backup"
         st.caption(
             f"{many} in {plain(str(app.backups.folder))}, the newest of "
-            f"{ago(newest.at, app.clock())} with {newest.manifest.samples:,} samples. A disk that fails takes them "
-            "along: copy them elsewhere."
+            f"{ago(newest.at, app.clock())} with {newest.manifest.samples:,} samples, "
+            f"{amount(newest.manifest.size_bytes, 'B')}. A disk that fails takes them along: copy them elsewhere."
         )
+        st.code(str(newest.path), language=None)
+        for words in newest.manifest.missing:
+            st.info(plain(words, 400), icon=":material/info:")
     else:
         st.caption(f"No backup yet in {plain(str(app.backups.folder))}.")
     st.caption(
         "To bring one back, stop the app and run `python -m lib restore FOLDER --force`. A backup holds the key of "
         "stored passwords: keep it where only you can read it."
     )
+
+
+def _follow(app: App, actor: Actor, task_id: int) -> None:
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        task = app.jobs.get(actor, task_id)
+        if task.finished_at is not None:
+            st.rerun(scope="app")
+        st.progress(min(max(task.progress, 0.0), 1.0), text=f"Backing up: {plain(task.message or 'waiting')}")
+        links.to("pages/operate/tasks.py", "See or end it on Tasks", icon=":material/pending_actions:")
+
+    watch()

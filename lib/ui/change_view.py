@@ -54,6 +54,11 @@ def summary(found: Changed) -> None:
         st.caption(
             ":material/info: Earlier days are not stored: what happens every day at this time shows as a change, too."
         )
+    if found.gone:
+        st.caption(
+            f":material/info: Samples before {found.gone:%Y-%m-%d} UTC have expired: the time before is as long "
+            "as what is left allows."
+        )
     if found.left_out:
         st.info(
             f"{found.left_out:,} of {found.series:,} series were left out: at most {MOST_SERIES:,}, and fewer of a "

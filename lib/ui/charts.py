@@ -6,6 +6,7 @@ plotly is imported inside the functions: a page without a chart never pays for i
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import streamlit as st
 
 from lib.chat.escape import one_line
 from lib.profiling.times import unix_ms
+from lib.profiling.words import binary, factor
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -93,7 +95,7 @@ def layout(
         plot_bgcolor="rgba(0,0,0,0)",
     )
     _put(figure.layout.xaxis, **axis)
-    _put(figure.layout.yaxis, **axis, **_ticks(unit))
+    _put(figure.layout.yaxis, **axis, **_ticks(unit, figure))
     return figure
 
 
@@ -107,16 +109,57 @@ def _suffix(unit: str) -> str:
     return "" if unit in ("", "ratio") else label(unit) if unit.startswith("/") else f" {label(unit)}"
 
 
-def _ticks(unit: str) -> dict[str, Any]:
-    """How the value axis writes numbers of this unit: 20 GB, 35 %, 4 s."""
+def _ticks(unit: str, figure: Figure, axis: str = "y") -> dict[str, Any]:
+    """How a value axis writes numbers of this unit: 20 GiB, 35 %, 4 s."""
     if unit == "ratio":
         return {"tickformat": "~%"}
+    if unit.partition("/")[0] == "B":
+        return {"ticksuffix": _binary(figure, axis, unit), "exponentformat": "none"}
     return {"ticksuffix": _suffix(unit), "exponentformat": "none" if unit == "s" else "SI"}
+
+
+def _binary(figure: Figure, axis: str, unit: str) -> str:
+    """Turn what is drawn on an axis from bytes into KiB, MiB, … and return the suffix.
+
+    plotly knows no prefix of 1024. Each line is hovered in the prefix of its own size: beside gigabytes, megabytes
+    would be small fractions.
+    """
+    way, place = axis[0], f"{axis[0]}axis{axis[1:]}"
+    done = figure.layout[place].ticksuffix if place in figure.layout else ""
+    if done:  # a figure may be laid out twice
+        return str(done)
+    mine = [one for one in figure.data if one[way] is not None and (one[f"{way}axis"] or way) == axis]
+    numbers = [np.asarray(one[way], dtype=np.float64) for one in mine]
+    size, name = binary(max((_most(one) for one in numbers), default=0.0))
+    for one, value in zip(mine, numbers, strict=True):
+        one[way] = value / size
+        own, called = binary(_most(value)) if one.customdata is None else (size, name)
+        shown = way
+        if own != size:
+            one.customdata, shown = value / own, "customdata"
+        if one.hovertemplate:
+            number = re.compile(rf"%{{{way}:\.4~s}}(?: B(?=/| |$))?")
+            one.hovertemplate = number.sub(f"%{{{shown}:.4~g}} {called}", one.hovertemplate)
+        if one.type == "bar" and way == "x" and one.width is not None and one.orientation != "h":
+            one.width = np.asarray(one.width, dtype=np.float64) / size
+    return f" {name}{label(unit[1:])}"
+
+
+def _most(value: np.ndarray) -> float:
+    known = np.abs(value[np.isfinite(value)])
+    return float(known.max()) if known.size else 0.0
+
+
+def drawn(figure: Figure, value: float, unit: str) -> float:
+    """Where a number lies on the value axis of a figure that was laid out: bytes are drawn in KiB, MiB, …"""
+    if unit.partition("/")[0] != "B":
+        return value
+    return value / factor(str(figure.layout.yaxis.ticksuffix).strip().partition("/")[0])
 
 
 def value_axis(figure: Figure, unit: str, axis: str = "y") -> Figure:
     """Write the numbers of an axis in this unit."""
-    _put(figure.layout.xaxis if axis == "x" else figure.layout.yaxis, **_ticks(unit))
+    _put(figure.layout.xaxis if axis == "x" else figure.layout.yaxis, **_ticks(unit, figure, axis))
     return figure
 
 
@@ -282,7 +325,11 @@ def stack(figure: Figure, panels: list[tuple[str, str]]) -> Figure:
             "zeroline": False,
             "nticks": 5,
         }
-        figure.layout["yaxis" if number == 1 else f"yaxis{number}"] = {**axis, **_ticks(unit), "anchor": "x"}
+        figure.layout["yaxis" if number == 1 else f"yaxis{number}"] = {
+            **axis,
+            **_ticks(unit, figure, "y" if number == 1 else f"y{number}"),
+            "anchor": "x",
+        }
         notes.append(
             {
                 "x": 0,

@@ -215,12 +215,13 @@ def statistics(data: ChartData, table: pd.DataFrame) -> None:
     """Numbers of each series in the range."""
     titles = {line.series.id: line.title for line in data.lines}
     shown = table.assign(series=table["series_id"].map(titles).fillna("no samples in this range"))
+    shown, unit = tables.scaled(shown, list(NUMBERS), data.unit)
     per = "per second" if data.rate else None
     st.dataframe(
         shown[["series", "last", "min", "mean", "p50", "p95", "max", "peak_ts", "count", "missing"]],
         column_config={
             "series": st.column_config.TextColumn("Series", width="medium"),
-            **{name: tables.number(words, data.unit, per) for name, words in NUMBERS.items()},
+            **{name: tables.number(words, unit, per) for name, words in NUMBERS.items()},
             "peak_ts": tables.moment("Peak at"),
             "count": st.column_config.NumberColumn("Readings", format="localized"),
             "missing": st.column_config.NumberColumn(
@@ -244,10 +245,27 @@ def exports(app: App, actor: Actor, metric: str, ids: Sequence[int], shown: Show
             return app.evaluation.export(actor, evaluated, kind)
         return app.exploration.export(actor, ids, data.window, kind)
 
+    gone = app.exploration.expired_until(actor, data.window) if evaluated is None else None
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads(metric, file, figure, too_many, help_ if evaluated is None else "The values drawn.")
+        if gone:
+            st.download_button(
+                "Sums",
+                lambda: app.evaluation.drawn(actor, data, metric),
+                f"{metric}-sums.csv",
+                "text/csv",
+                key="explore_export_sums",
+                icon=":material/download:",
+                on_click="ignore",
+                help="The means that are drawn, over all of the range, as CSV.",
+            )
         links.to("pages/observe/profile.py", "Profile", icon=":material/query_stats:", query={"metric": metric})
         links.to("pages/observe/changes.py", "What changed?", icon=":material/difference:")
+    if gone:
+        st.caption(
+            f":material/info: Samples before {gone:%Y-%m-%d} UTC have expired: CSV and Parquet hold those after, Sums "
+            "the means of all that is drawn."
+        )
 
 
 def downloads(name: str, file: Callable[[str], bytes], figure: Figure, too_many: bool, help_: str) -> None:

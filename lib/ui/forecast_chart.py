@@ -65,7 +65,8 @@ def figure(view: View, crossing: Crossing | None, title: str) -> Figure:
     charts.layout(drawn, unit=unit, alt=alt, height=420, legend=True)
     if crossing is not None:
         shown = np.concatenate([past, came, columns["low95"], columns["high95"]])
-        drawn.layout.yaxis.range = _reach(shown[np.isfinite(shown)], crossing.limit)
+        reach = _reach(shown[np.isfinite(shown)], crossing.limit)
+        drawn.layout.yaxis.range = reach and [charts.drawn(drawn, edge, unit) for edge in reach]
     return charts.time_axis(drawn, start, view.made.end_at + step, f"forecast-{view.made.id}")
 
 

@@ -230,6 +230,7 @@ def candidates(found: Card, unit: str) -> None:
             "reason": [one["reason"] for one in found.candidates],
         }
     )
+    rows, unit = tables.scaled(rows, ["error"], unit)
     st.dataframe(
         rows,
         hide_index=True,
@@ -298,6 +299,7 @@ def earlier(rows: Sequence[tuple[Made, Outcome | None]], shown: int, unit: str, 
             "within95": [None if one is None else 100 * one.within95 for _, one in rows],
         }
     )
+    table, unit = tables.scaled(table, ["error"], unit)
     st.dataframe(
         table,
         key=key,

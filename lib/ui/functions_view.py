@@ -126,14 +126,35 @@ def describe(shown: Shown) -> str:
     data = shown.data
     return (
         f"{plain(shown.evaluated.expression)} every {duration(data.step_s)}, of {data.samples:,} samples; lines break "
-        "where there is no value."
+        f"where there is no value. By the rules of Prometheus {shown.evaluated.release}{_other(shown.evaluated)}."
+        f"{_gone(shown.evaluated)}"
+    )
+
+
+def _other(evaluated: Evaluated) -> str:
+    """Where the source itself would give other numbers, and how to get the same."""
+    if not evaluated.server:
+        return ""
+    own = evaluated.server.split(".")[0].removeprefix("v")
+    return (
+        f"; the source runs {plain(evaluated.server, 60)}, whose windows begin a sample earlier or later: "
+        f"`AUTOOPS_PROMQL_RELEASE={own}` follows it"
+    )
+
+
+def _gone(evaluated: Evaluated) -> str:
+    if evaluated.gone is None:
+        return ""
+    return (
+        f" Samples before {evaluated.gone:%Y-%m-%d} UTC have expired, and a function needs samples: nothing is drawn "
+        "there."
     )
 
 
 def nothing(shown: Shown) -> str:
     """Why there is no line, and what to try."""
     if shown.evaluated is None or not shown.data.samples:
-        return series_charts.nothing_drawn(shown.data)
+        return series_charts.nothing_drawn(shown.data) + (_gone(shown.evaluated) if shown.evaluated else "")
     evaluated = shown.evaluated
     if evaluated.range_s < 2 * evaluated.interval_s:
         why = (

@@ -13,6 +13,7 @@ import streamlit as st
 from lib.profiling import report
 from lib.profiling.hosts import HostProfile
 from lib.profiling.profiles import Alert, Level, MetricProfile, SeriesProfile
+from lib.profiling.story import Story
 from lib.profiling.words import amount, duration
 from lib.ui import charts, series_charts, tables
 from lib.ui.text import ago, plain, stamp
@@ -114,13 +115,13 @@ def series_charts_of(profile: SeriesProfile) -> None:
             )
 
 
-def export(profile: report.Profile, name: str, now: datetime) -> None:
-    """Take the profile along; the files are made when asked for."""
+def export(profile: report.Profile, name: str, now: datetime, told: Story | None = None) -> None:
+    """Take the profile along; the files are made when asked for. told: the story of a table as the page has it."""
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "profile"
     for kind, mime in (("json", "application/json"), ("html", "text/html")):
         st.download_button(
             kind.upper(),
-            partial(report.to_json if kind == "json" else report.to_html, profile, now),
+            partial(report.to_json if kind == "json" else report.to_html, profile, now, told),
             f"profile-{stem}.{kind}",
             mime,
             key=f"profile_export_{kind}",

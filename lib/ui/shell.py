@@ -31,6 +31,7 @@ PAGES: dict[str, list[tuple[str, str, str, str, Permission]]] = {
     ],
     "Learn": [
         ("pages/learn/datasets.py", "Datasets", ":material/dataset:", "datasets", Permission.DATASETS),
+        ("pages/learn/pipelines.py", "Pipelines", ":material/account_tree:", "pipelines", Permission.DATASETS),
         ("pages/learn/detectors.py", "Detectors", ":material/model_training:", "detectors", Permission.VIEW),
         ("pages/learn/models.py", "Models", ":material/deployed_code:", "models", Permission.MODELS),
         ("pages/learn/predict.py", "Predict", ":material/online_prediction:", "predict", Permission.MODELS),

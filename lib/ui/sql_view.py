@@ -203,8 +203,11 @@ def shown(found: Result, app: App, actor: Actor) -> None:
         return
     units = sql_chart.units(found)
     sql_chart.draw(found, units)
+    shown = found.frame
+    for name in [column.name for column in found.columns if column.kind == "number"]:
+        shown, units[name] = tables.scaled(shown, [name], units.get(name, ""))
     st.dataframe(
-        found.frame,
+        shown,
         column_config={
             column.name: tables.moment(column.name)
             if column.kind == "time"

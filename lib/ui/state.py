@@ -124,6 +124,11 @@ def promql_asked(source_id: int, expression: str) -> None:
     st.session_state["promql_asked"] = (source_id, expression)
 
 
+def pipeline_drafts() -> dict[int | None, Any]:
+    """Pipelines being changed in this tab, by their number; None for the one that was never saved."""
+    return st.session_state.setdefault("pipeline_drafts", {})
+
+
 def opened_view() -> int | None:
     """The saved view whose choices are on the page already."""
     return st.session_state.get("view_opened")

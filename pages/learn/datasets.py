@@ -4,12 +4,12 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import dataset_view, gather_view, guard, runtime
+from lib.ui import dataset_view, gather_view, guard, runtime, story_view
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.DATASETS)
 app = runtime.app()
-PARTS = ("Preview", "Columns", "Versions", "Delete")
+PARTS = ("Preview", "Profile", "Columns", "Versions", "Delete")
 
 st.title("Datasets", icon=":material/dataset:")
 try:
@@ -36,7 +36,9 @@ try:
         part = st.segmented_control(
             "Show", PARTS, default="Preview", required=True, key="dataset_part", bind="query-params"
         )
-        if part == "Columns":
+        if part == "Profile":
+            story_view.show(app, actor, one)
+        elif part == "Columns":
             dataset_view.columns(app, actor, one)
         elif part == "Versions":
             dataset_view.versions(app.datasets.get(actor, one.id)[1])

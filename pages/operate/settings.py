@@ -5,7 +5,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.settings import LlmMode
-from lib.ui import archive_view, backup_view, guard, refusal, runtime
+from lib.ui import archive_view, backup_view, guard, provider_view, refusal, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MANAGE_SETTINGS)
@@ -56,7 +56,11 @@ if changed and st.button("Back to the environment's values", icon=":material/und
 st.subheader("Language models", anchor=False)
 if not app.assistant.fallback.providers:
     st.caption("None is configured: the offline engine answers. Set `GEMINI_API_KEY`, `OPENAI_API_KEY` or a base URL.")
-elif st.button("Test all providers", icon=":material/network_check:", key="test_providers", help="Sends a few words."):
+else:
+    provider_view.usage(app.assistant.providers())
+if app.assistant.fallback.providers and st.button(
+    "Test all providers", icon=":material/network_check:", key="test_providers", help="Sends a few words."
+):
     with refusal.shown(), st.spinner("Asking each of them …"):
         for one in app.assistant.test_all(actor):
             told = f"{plain(one.name)} ({one.seconds:.1f} s): {plain(one.message)}"

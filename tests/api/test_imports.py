@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from lib.api import imports
 from lib.app import App
 from lib.auth.actor import Role
 from lib.settings import TaskMode
@@ -56,8 +57,6 @@ def test_a_program_brings_checks_and_stores_a_file(app: App, operator: TestClien
 def test_wrong_requests_are_refused_in_the_usual_shape(app: App, operator: TestClient) -> None:
     assert operator.post(f"{URL}?name=a.exe", content=CSV, headers={"Content-Type": "text/csv"}).status_code == 422
     assert operator.post(f"{URL}?file=../../etc/passwd").status_code == 404
-    big = operator.post(f"{URL}?name=a.csv", content=b"x" * (2**20 + 1), headers={"Content-Type": "text/csv"})
-    assert big.status_code == 413
     assert operator.get(f"{URL}/{'0' * 16}").status_code == 404
     assert operator.get(f"{URL}/nonsense").status_code == 422
     made = operator.post(f"{URL}?name=a.csv", content=CSV, headers={"Content-Type": "text/csv"}).json()["id"]
@@ -80,3 +79,29 @@ def test_only_operators_may(client: TestClient, key_of: Callable[[Role], str]) -
     headers = {"Content-Type": "text/csv"}
     assert client.post(f"{URL}?name=a.csv", content=CSV, headers=headers).status_code == 403
     assert client.get(f"{URL}/{'0' * 16}").status_code == 403
+
+
+def test_a_file_may_be_as_large_as_an_upload_and_other_requests_may_not(
+    app: App, client: TestClient, key_of: Callable[[Role], str]
+) -> None:
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    client.headers["Authorization"] = f"Bearer {key_of(Role.OPERATOR)}"
+    rows = b"".join(b"2026-03-01 10:%02d:%02d,a,%d\n" % (n // 60, n % 60, n) for n in range(3600))
+    body = b"time,host,cpu\n" + rows + b"\n" * (int(app.settings.api_body_mb * 2**20) + 1 - len(rows))
+    made = client.post(f"{URL}?name=a.csv", content=body)
+    assert made.status_code == 202, made.text
+    assert settled(app, client, made.json()["id"])["state"] == "looked"
+    assert client.post(f"{URL}/{made.json()['id']}/check", content=body).status_code == 413
+    most = int(app.settings.upload_max_mb * 2**20)
+    said = client.post(f"{URL}?name=a.csv", content=b"", headers={"Content-Length": str(most + 1)})
+    assert said.status_code == 413 and f"{app.settings.upload_max_mb:g} MiB" in said.json()["error"]["message"]
+
+
+def test_a_body_is_not_taken_in_from_whoever_may_not_import(
+    client: TestClient, key_of: Callable[[Role], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "_spool", lambda folder: pytest.fail("the body was taken in"))
+    for key, status in (("", 401), (key_of(Role.VIEWER), 403)):
+        client.headers["Authorization"] = f"Bearer {key}"
+        assert client.post(f"{URL}?name=a.csv", content=CSV).status_code == status

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -64,13 +65,17 @@ def test_counts_what_is_stored_and_how_far_behind_collection_is(app: App, client
 
 
 def test_what_language_models_were_asked_is_counted(app: App, client: TestClient) -> None:
-    told = ProviderStatus("gemini", "model", "host", requests=7, failures=2, tokens_in=900, tokens_out=80)
+    told = ProviderStatus(
+        "gemini", "model", "host", requests=7, failures=2, tokens_in=900, tokens_out=80, price=(1e-6, 5e-6)
+    )
     app.health.providers = lambda: [told]
     found = families(client)
     assert found["autoops_llm_requests"][("autoops_llm_requests_total", ("provider", "gemini"))] == 7
     assert found["autoops_llm_failures"][("autoops_llm_failures_total", ("provider", "gemini"))] == 2
     by_direction = {dict(labels)["direction"]: n for (_, *labels), n in found["autoops_llm_tokens"].items()}
     assert by_direction == {"in": 900, "out": 80}
+    cost = found["autoops_llm_cost_usd"][("autoops_llm_cost_usd_total", ("provider", "gemini"))]
+    assert cost == pytest.approx(900e-6 + 400e-6)
 
 
 def test_requests_are_counted_under_few_names(app: App, client: TestClient, no_guests: None) -> None:

@@ -23,6 +23,7 @@ PAGES = {
     "detectors": "Detectors",
     "detectors?detector_part=Threshold": "Detectors",
     "detectors?detector_part=Marks": "Detectors",
+    "pipelines": "Pipelines",
     "sql": "SQL",
     "chat": "Chat",
     "sources": "Sources",

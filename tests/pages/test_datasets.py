@@ -8,9 +8,11 @@ import pytest
 
 from lib.app import App
 from lib.auth.actor import Actor, Role
+from lib.datasets.schema import Role as ColumnRole
 from lib.frames import Block, to_ms
 from lib.services.datasets import Dependant
 from lib.settings import TaskMode
+from tests.training.tables import churn
 
 PAGE = "pages/learn/datasets.py"
 ANN = Actor("analyst", Role.ANALYST)
@@ -76,3 +78,23 @@ def test_a_dataset_is_made_of_metrics(ready: App, open_page: Callable) -> None:
     assert not page.exception
     task = ready.datasets.making(ANN)
     assert task is not None and ready.runner.wait(task.id or 0, 30).result["rows"] > 500, task.error
+
+
+def test_the_profile_tells_its_story_and_what_to_try(ready: App, open_page: Callable) -> None:
+    body = churn(150).to_csv(index=False).encode()
+    number = bring(ready, body, "customers.csv")
+    query = {"dataset": str(number), "dataset_part": "Profile"}
+    page = open_page(PAGE, Role.VIEWER, query)
+    assert not page.exception and not page.error
+    assert any("150 rows of 5 columns" in one.value for one in page.markdown)
+    tables = [one.value for one in page.dataframe]
+    steps = next(one for one in tables if "helped" in one)
+    assert "Fill gaps" in steps["step"].tolist() and steps["helped"].between(0, 1).all()
+    assert "Linear" in next(one for one in tables if "close" in one)["model"].tolist()
+
+
+def test_a_dataset_nothing_can_be_learnt_from_says_why(ready: App, open_page: Callable) -> None:
+    number = bring(ready, b"n,y\n1,a\n2,b\n", "two.csv")
+    ready.datasets.set_roles(ANN, number, {"y": ColumnRole.TARGET})
+    page = open_page(PAGE, Role.VIEWER, {"dataset": str(number), "dataset_part": "Profile"})
+    assert not page.exception and "at least 20" in page.warning[0].value

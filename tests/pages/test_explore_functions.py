@@ -42,6 +42,10 @@ def test_a_function_of_the_link_is_drawn_with_its_expression(app: App, open_page
     assert not page.exception
     assert "increase\\(hits\\_total\\[15m\\]\\)" in said(page)
     assert page.dataframe[0].value["mean"].tolist() == pytest.approx([900.0, 900.0])
+    assert "By the rules of Prometheus 3. " in said(page)
+    app.evaluation.release_of = lambda source_id: "2.42.0+ds"
+    page.run()
+    assert "the source runs 2\\.42\\.0\\+ds" in said(page) and "`AUTOOPS_PROMQL_RELEASE=2`" in said(page)
     page.selectbox(key="fn").set_value(None).run()
     assert "rate per second" in said(page)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from lib.app import App
 from lib.audit.log import Filter
-from lib.auth.actor import Role
+from lib.auth.actor import SYSTEM, Role
 from lib.frames import Block, to_ms
-from lib.llm.fallback import ProviderTest
+from lib.llm.fallback import ProviderStatus, ProviderTest
 from lib.settings import LlmMode, Settings
 
 PAGE = "pages/operate/settings.py"
@@ -61,6 +62,27 @@ def test_each_provider_is_tried_and_what_it_said_is_shown(app: App, open_page: C
     assert app.audit.entries(Filter(), limit=1)[0].action == "test providers"
 
 
+def test_tokens_and_cost_of_each_model_are_shown(app: App, open_page: Callable) -> None:
+    known = [
+        ProviderStatus("gemini", "priced", "host", requests=3, tokens_in=10**6, tokens_out=10**6, price=(1e-6, 2e-6)),
+        ProviderStatus("openai", "unpriced", "host", requests=1, tokens_in=50, last_error="**down**"),
+    ]
+    app.assistant.fallback.providers = {one.name: None for one in known}  # type: ignore[misc]
+    app.assistant.fallback.status = lambda: known  # type: ignore[method-assign]
+    page = open_page(PAGE, role=Role.ADMIN)
+    table = next(one.value for one in page.dataframe if "cost" in one.value)
+    assert list(table["sent"]) == [10**6, 50]
+    assert table["cost"][0] == pytest.approx(3.0) and pd.isna(table["cost"][1])
+    assert "**down**" not in "".join(one.value for one in page.caption)
+
+
+def test_prices_are_read_by_model() -> None:
+    settings = Settings(llm_prices="a=1/2 org/b:free=0/0.5")
+    assert settings.token_prices == {"a": (1e-6, 2e-6), "org/b:free": (0.0, 0.5e-6)}
+    with pytest.raises(ValidationError):
+        Settings(llm_prices="a=cheap")
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST, Role.OPERATOR, "guest", None])
 def test_others_are_refused(role: Role | str | None, open_page: Callable) -> None:
     page = open_page(PAGE, role=role)
@@ -100,10 +122,23 @@ def test_the_archive_is_run_checked_and_told_of(app: App, open_page: Callable) -
     assert "24 rows of raw" in page.error[0].value and not page.exception
 
 
-def test_a_backup_is_made_and_told_of(app: App, open_page: Callable) -> None:
+def test_a_backup_is_a_task_and_its_place_is_shown(app: App, open_page: Callable) -> None:
     page = open_page(PAGE, role=Role.ADMIN)
-    assert any("No backup yet" in one.value for one in page.caption)
+    assert "No backup yet" in "".join(one.value for one in page.caption)
     page.button(key="backup_make").click().run()
-    assert not page.exception and "files" in page.success[0].value
-    assert any("1 backup in" in one.value for one in page.caption)
-    assert len(list((app.settings.data_dir / "backups").glob("autoops-*/manifest.json"))) == 1
+    assert not page.exception
+    waiting = app.backups.newest(SYSTEM)
+    assert waiting is not None and waiting.finished_at is None
+    app.runner.start()
+    assert app.runner.wait(waiting.id or 0, 60).error == ""
+    page.run()
+    (made,) = app.backups.known(SYSTEM)
+    assert str(made.path) in [one.value for one in page.code]
+
+
+def test_why_a_backup_was_not_made_is_shown(app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.backups, "_steps", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No **space** left")))
+    app.runner.start()
+    app.runner.wait(app.backups.run(SYSTEM).id or 0, 60)
+    page = open_page(PAGE, role=Role.ADMIN)
+    assert "could not be written" in page.error[0].value and "**space**" not in page.error[0].value

@@ -190,7 +190,7 @@ def test_categories_make_bars(filled: App, open_page: Callable) -> None:
 def test_values_of_one_metric_carry_its_unit(filled: App, open_page: Callable) -> None:
     sql = "SELECT metric, max(value) AS value FROM samples WHERE metric LIKE '%Available%' GROUP BY ALL"
     page = ran(open_page(PAGE, Role.VIEWER), sql)
-    assert json.loads(page.dataframe[0].proto.columns)["value"]["type_config"]["format"] == "bytes"
+    assert json.loads(page.dataframe[0].proto.columns)["value"]["label"] == "value (B)"
 
 
 def test_a_hostile_label_stays_text(filled: App, open_page: Callable) -> None:

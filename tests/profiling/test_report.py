@@ -30,6 +30,10 @@ TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "ul",
     "div",
     "svg",
     "rect",
+    "figure",
+    "figcaption",
+    "small",
+    "meter",
 }
 
 

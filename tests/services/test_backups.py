@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,12 +27,14 @@ from lib import cli
 from lib.app import App, build
 from lib.audit.log import Filter
 from lib.auth.actor import SYSTEM, Actor, Role
+from lib.db.tables import TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, StoreBusy, StoreCorrupt, StoreError
 from lib.frames import Block, Window, from_ms, to_ms
 from lib.registry.files import Registry
 from lib.services import restores
-from lib.services.backups import MANIFEST, read
-from lib.settings import Settings
+from lib.services.backups import MANIFEST, NEXT, STAGED, read
+from lib.settings import Settings, TaskMode
+from lib.store import copying
 
 ADMIN = Actor("ada", Role.ADMIN, id=1)
 END = from_ms(2**42)
@@ -258,15 +262,73 @@ def test_only_administrators_make_one_and_it_is_audited(app: App, tmp_path: Path
         app.backups.make(ADMIN, made.path)
 
 
+@pytest.mark.parametrize("mode", TaskMode)
+def test_a_backup_as_a_task_says_how_far_it_is_and_where_it_lies(app: App, mode: TaskMode, tmp_path: Path) -> None:
+    fill(app, 1)
+    app.settings.task_mode = mode
+    app.runner.start()
+    told: list[str] = []
+    step = app.backups._go_on
+    app.backups._go_on = lambda workdir: (step(workdir), told.append((workdir / NEXT).read_text()))[0]  # type: ignore
+    task = app.runner.wait(app.backups.run(ADMIN).id or 0, 60)
+    assert task.status == TaskStatus.SUCCEEDED, task.error
+    assert [json.loads(one)[1] for one in told[:-1]][:1] == ["samples"] and told[-1] == "null"
+    assert json.loads(told[-2]) == [0.95, "checksums"]
+    (made,) = app.backups.known(ADMIN)
+    assert task.result["path"] == str(made.path) and made.path.stat().st_mode & 0o77 == 0
+    other = settings_at(tmp_path / "elsewhere")
+    restores.restore(other, made.path)
+    assert other.store_path.exists()
+    with pytest.raises(Forbidden):
+        app.backups.run(Actor("olga", Role.OPERATOR))
+
+
+def test_an_ended_backup_leaves_nothing_and_the_next_one_is_whole(app: App) -> None:
+    fill(app, 1)
+    app.runner.start()
+    under_way, go_on = threading.Event(), threading.Event()
+    step = app.backups._go_on
+
+    def slow(workdir: Path) -> None:
+        step(workdir)
+        if (workdir / STAGED).exists():
+            under_way.set()
+            go_on.wait(30)
+
+    app.backups._go_on = slow  # type: ignore[method-assign]
+    task = app.backups.run(ADMIN)
+    assert app.backups.run(ADMIN).id == task.id, "one at a time"
+    assert under_way.wait(30)
+    app.runner.cancel(task.id or 0)
+    go_on.set()
+    app.backups._go_on = step  # type: ignore[method-assign]
+    again = app.runner.wait(app.backups.run(ADMIN).id or 0, 60)
+    assert again.status == TaskStatus.SUCCEEDED, again.error
+    assert [str(one.path) for one in app.backups.known(ADMIN)] == [again.result["path"]]
+    assert not list(app.settings.tasks_dir.glob("*/exchange/*"))
+
+
+def test_a_full_disk_ends_the_task_in_words(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.runner.start()
+
+    def full(store: object, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(copying, "copy", full)
+    task = app.runner.wait(app.backups.run(ADMIN).id or 0, 60)
+    assert task.status == TaskStatus.FAILED and "No space left on device" in task.error
+    assert not app.backups.known(ADMIN) and not list(app.settings.data_dir.rglob("metrics.duckdb"))[1:]
+
+
 def test_the_copy_of_app_data_is_sound(app: App, tmp_path: Path) -> None:
     """Taken while another connection has written and not yet committed."""
     app.audit.record(SYSTEM, "said 7")
     folder = tmp_path / "b"
-    folder.mkdir()
     with closing(sqlite3.connect(app.database.path or "", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("CREATE TABLE unsaid (x)")
-        app.backups._fill(folder, False, lambda *_: None)
+        assert [words for _, words in app.backups._steps(folder, False)][-1] == "checksums"
         other.execute("ROLLBACK")
     with closing(sqlite3.connect(folder / "app.sqlite")) as copy:
         assert copy.execute("PRAGMA quick_check").fetchall() == [("ok",)]

@@ -9,9 +9,15 @@ import pytest
 
 from lib.app import App
 from lib.auth.actor import SYSTEM
+from lib.chat import times
+from lib.chat.events import Text
+from lib.chat.tools import toolbox
+from lib.chat.tools.data import Outcome
 from lib.errors import Invalid, NotEnoughData
 from lib.frames import Block, Window, to_ms
-from lib.ui import series_charts
+from lib.profiling.changes import Test
+from lib.services.evaluation import Asked
+from lib.ui import functions_view, series_charts
 
 COUNT = 20 * 24 * 12
 
@@ -84,6 +90,72 @@ def test_numbers_of_an_expired_range_come_from_sums(expired: App) -> None:
 def test_an_export_of_expired_days_says_they_are_gone(expired: App) -> None:
     with pytest.raises(Invalid, match="have expired; only their sums are kept"):
         expired.exploration.export(SYSTEM, [one(expired, "load")], long_ago(expired))
+
+
+def edge_of(app: App) -> Window:
+    """Days of which the older samples have expired and the newer are kept."""
+    return Window(app.clock() - timedelta(days=14), app.clock() - timedelta(days=6))
+
+
+def test_an_export_over_the_edge_holds_what_is_left_and_can_be_told(expired: App) -> None:
+    gone = expired.exploration.expired_until(SYSTEM, edge_of(expired))
+    assert gone is not None and gone.hour == 0 and long_ago(expired).end < gone
+    made = expired.exploration.export(SYSTEM, [one(expired, "load")], edge_of(expired)).decode().splitlines()
+    assert made[1].split(",")[0].strip('"') >= f"{gone:%Y-%m-%d}"
+    data = expired.exploration.chart(SYSTEM, [one(expired, "load")], edge_of(expired))
+    sums = expired.evaluation.drawn(SYSTEM, data, "load").decode().splitlines()
+    assert sums[1].split(",")[0].strip('"') < f"{edge_of(expired).start + timedelta(hours=2):%Y-%m-%dT%H}"
+    kept = Window(gone, expired.clock())
+    assert expired.exploration.expired_until(SYSTEM, kept) is None
+
+
+def test_profiles_say_what_they_do_not_describe(expired: App) -> None:
+    exploration, window = expired.exploration, edge_of(expired)
+    profiles = (
+        exploration.profile(SYSTEM, one(expired, "load"), window),
+        exploration.profile_metric(SYSTEM, "load", window),
+        exploration.profile_host(SYSTEM, "a", window),
+    )
+    for profile in profiles:
+        (alert,) = [alert for alert in profile.alerts if alert.code == "expired"]
+        assert "have expired; this describes those after" in alert.sentence
+    whole = exploration.profile(SYSTEM, one(expired, "load"), Window.last(timedelta(days=5), expired.clock()))
+    assert not [alert for alert in whole.alerts if alert.code == "expired"]
+
+
+def test_a_function_says_where_it_has_no_samples(expired: App) -> None:
+    asked = Asked("avg_over_time", 3600, 0.5, ())
+    made = expired.evaluation.chart(SYSTEM, [one(expired, "load")], edge_of(expired), asked)
+    assert made.gone is not None
+    said = functions_view.describe(functions_view.Shown(made.data, made))
+    assert "have expired, and a function needs samples" in said
+    none = expired.evaluation.chart(SYSTEM, [one(expired, "load")], long_ago(expired), asked)
+    assert "have expired" in functions_view.nothing(functions_view.Shown(none.data, none))
+
+
+def test_what_expired_is_not_taken_for_a_series_that_appeared(expired: App) -> None:
+    gone = expired.exploration.expired_until(SYSTEM, edge_of(expired))
+    assert gone is not None
+    window = Window(gone + timedelta(hours=14), gone + timedelta(hours=20))
+    found = expired.changes.compare(SYSTEM, window, times=4)
+    assert (found.gone, found.before.span) == (gone, 2 * window.span)
+    assert not [one for one in found.changes if one.test in (Test.APPEARED, Test.DISAPPEARED)]
+    with pytest.raises(Invalid, match="too coarse to compare. Choose a range that begins at"):
+        expired.changes.compare(SYSTEM, long_ago(expired))
+    assert expired.changes.compare(SYSTEM, Window.last(timedelta(hours=1), expired.clock())).gone is None
+
+
+def test_chat_says_of_which_samples_a_number_is(expired: App) -> None:
+    data, window = expired.assistant.sight.bind(SYSTEM, expired.clock()), edge_of(expired)
+    asked = {"metric": "load", "statistic": "mean", "period": times.iso(window)}
+    found = toolbox.call(data, "statistics", asked)
+    assert found.outcome is Outcome.OK and "have expired; this is of those after" in found.message
+    none = toolbox.call(data, "statistics", {**asked, "period": times.iso(long_ago(expired))})
+    assert none.outcome is Outcome.NO_DATA and "charts on Explore show their sums" in none.message
+    question = f"mean of load from {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}"
+    events = [*expired.assistant.answer(SYSTEM, question)]
+    said = "".join(event.text for event in events if isinstance(event, Text))
+    assert "have expired" in said
 
 
 def test_a_detector_and_a_forecast_say_that_samples_are_gone(expired: App, tmp_path) -> None:

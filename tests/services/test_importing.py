@@ -19,7 +19,7 @@ from lib.app import App
 from lib.auth.actor import Actor, Role
 from lib.db.tables import AuditEntry, SourceKind, Task, TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, StoreFull
-from lib.frames import Block, to_ms
+from lib.frames import Block, Window, to_ms
 from lib.intake.mapping import BadRows, Kind, Reading, TimeFormat
 from lib.intake.mapping import Role as Is
 from lib.services.collection_sources import SourceDraft
@@ -332,6 +332,54 @@ def test_what_the_app_exports_comes_back_as_the_same_series(ready: App) -> None:
         assert back.metric == "node_load1" and back.labels["instance"] == "web-1:9100"
         one = ready.samples.stats([back.id])[0]
         assert (one.count, one.last_value) == (100, 33.0)
+
+
+HOSTILE = (
+    'say "hi"',
+    "C:\\new\\",
+    "two\nlines",
+    "car\rriage\r\n",
+    'a="b",c="d"}',
+    "}",
+    "{",
+    "{}",
+    " # 1 2",
+    "=cmd|' /C calc'!A0",
+    " both ends ",
+    "\t",
+    "'quoted'",
+    "a;b|c,d",
+    "\u202eright to left\u2028",
+    "日本 ٣ 😀",
+    "nan",
+    '\\"',
+    "<script>alert(1)</script>",
+    "x" * 1000,
+)
+
+
+def test_an_export_with_hostile_labels_comes_back_value_by_value(ready: App) -> None:
+    ts = to_ms(ready.clock()) - np.arange(5, dtype=np.int64)[::-1] * 60_000
+    blocks = [
+        Block("m", {"instance": text, "job": f"j{n % 2}", "odd.name": text}, ts, np.arange(5) + n / 3)
+        for n, text in enumerate(HOSTILE)
+    ]
+    ready.samples.append(7, [*blocks, Block("m", {"job": "bare"}, ts, np.array([1, np.inf, -np.inf, 2.0**53, 5e-324]))])
+    series = ready.samples.find(source_id=7)
+    window = Window(ready.clock() - timedelta(hours=1), ready.clock() + timedelta(seconds=1))
+    for format_ in Format:
+        body = ready.exploration.export(OLGA, [one.id for one in series], window, format_)
+        source = ready.collection.sources.add(SourceDraft(f"back {format_}", kind=SourceKind.IMPORT))
+        assert stored(ready, body, f"a.{format_}", into=source.id)["written"] == 5 * len(series)
+        back = ready.samples.find(source_id=source.id)
+        assert {frozenset(one.labels.items()) for one in back} == {frozenset(one.labels.items()) for one in series}
+        same = {frozenset(one.labels.items()): one.id for one in back}
+        for one in series:
+            values = [
+                ready.samples.read([number], window)["value"].tolist()
+                for number in (one.id, same[frozenset(one.labels.items())])
+            ]
+            assert values[0] == values[1]
 
 
 def test_samples_go_into_a_connected_source_and_continue_its_series(ready: App) -> None:

@@ -30,6 +30,7 @@ from lib.errors import (
 from lib.frames import Block, Window, to_ms, utcnow
 from lib.services import promql
 from lib.services.collection_sources import SourceDraft
+from lib.services.releases import Releases, major
 
 ANALYST = Actor("ada", Role.ANALYST)
 
@@ -251,3 +252,37 @@ def test_odd_moments_and_warnings_are_drawn_and_told(app: App, misbehaving: Call
     answer = app.promql.ask(ANALYST, source_id, "up", window)
     assert answer.warnings == ("one store did not answer",)
     assert answer.data.lines == () and answer.data.non_finite == 2
+
+
+def test_a_click_elsewhere_asks_nothing_and_the_next_step_does(
+    app: App, live: int, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    opened = app.collection.opened
+    monkeypatch.setattr(app.collection, "opened", lambda source, *a: (asked.append(source.url), opened(source, *a))[1])
+    first = app.promql.ask(ANALYST, live, "used_bytes", window)
+    again = Window(window.start + timedelta(seconds=3), window.end + timedelta(seconds=3))
+    assert app.promql.ask(ANALYST, live, "used_bytes", again) is first and len(asked) == 1
+    app.promql.ask(ANALYST, live, "used_bytes * 2", window)
+    app.promql.ask(ANALYST, live, "used_bytes", Window(window.start, window.end + timedelta(seconds=15)))
+    assert len(asked) == 3
+    with pytest.raises(Forbidden):
+        app.promql.ask(GUEST, live, "used_bytes", window)
+    for _ in range(2):
+        with pytest.raises(SourceAnswer):
+            app.promql.ask(ANALYST, live, "used_bytes +", window)
+    assert len(asked) == 5, "a failure is not kept"
+    monkeypatch.setattr(promql, "KEPT_S", -1.0)
+    app.promql.ask(ANALYST, live, "used_bytes", window)
+    assert len(asked) == 6
+
+
+def test_which_release_a_source_runs_is_learnt_beside_a_collection(app: App, live: int, window: Window) -> None:
+    releases = Releases(app.collection, app.clock)
+    assert releases.of(live) == ""
+    releases.learn(live, window)
+    assert major(releases.of(live)) == parity.installed()
+    for source_id in (bundled(app, SourceKind.DEMO), 999):
+        releases.learn(source_id, window)
+        assert releases.of(source_id) == ""
+    assert [major(one) for one in ("3.5.1", "v2.53.0", "VictoriaMetrics v1.96.0", "")] == [3, 2, None, None]

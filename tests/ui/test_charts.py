@@ -117,6 +117,35 @@ def test_value_axis_carries_the_unit(unit: str, ticks: dict[str, str]) -> None:
     assert {name: axis[name] for name in ticks} == ticks
 
 
+GIB = 2.0**30
+
+
+def test_bytes_are_drawn_in_the_steps_words_have() -> None:
+    figure = series_charts.lines(data([40 * GIB, 43 * GIB], [3 * 2**20, 4 * 2**20], unit="B"), title="m", marks=[])
+    assert (figure.layout.yaxis.ticksuffix, figure.layout.yaxis.exponentformat) == (" GiB", "none")
+    large, small = (trace for trace in figure.data if trace.mode == "lines")
+    assert np.asarray(large.y).tolist() == [40.0, 43.0]
+    assert large.hovertemplate.startswith("%{y:.4~g} GiB  ")
+    assert np.asarray(small.customdata).tolist() == [3.0, 4.0]
+    assert small.hovertemplate.startswith("%{customdata:.4~g} MiB  ")
+    charts.layout(figure, unit="B")
+    assert np.asarray(large.y).tolist() == [40.0, 43.0], "laid out twice is scaled once"
+
+
+def test_bytes_a_second_of_little_nothing_and_many_panels() -> None:
+    figure = series_charts.lines(data([2048.0, np.nan, np.inf], low=True, unit="B/s"), title="m", marks=[])
+    assert figure.layout.yaxis.ticksuffix == " KiB/s"
+    band = next(trace for trace in figure.data if trace.fill == "toself")
+    assert np.nanmax(np.asarray(band.y)) == pytest.approx(2049 / 1024)
+    assert series_charts.lines(data(unit="B"), title="m", marks=[]).layout.yaxis.ticksuffix == " B"
+    parts = [("load", data([1.0, 2.0])), ("memory", data([GIB, 2 * GIB], unit="B")), ("disk", data([512.0], unit="B"))]
+    figure = series_charts.panels(parts, WINDOW)
+    axes = figure.layout.yaxis, figure.layout.yaxis2, figure.layout.yaxis3
+    assert [axis.ticksuffix for axis in axes] == ["", " GiB", " B"]
+    drawn = {trace.yaxis: np.asarray(trace.y).tolist() for trace in figure.data if trace.mode == "lines"}
+    assert drawn == {"y": [1.0, 2.0], "y2": [1.0, 2.0], "y3": [512.0]}
+
+
 def anomaly(**fields: object) -> pd.DataFrame:
     row = {
         "id": 1,

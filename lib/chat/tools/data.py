@@ -70,7 +70,8 @@ class Data:
     ''); raises NotFound. detectors: how many look for any. models: id, host, version, trained_at, trained_from,
     trained_until, series. marks(window): start, end, kind, host, text.
     forecast(series_id): the newest of a series. changed(window, host). query(sql): a frame, and whether there were more
-    rows. propose(action, arguments, summary): keeps a command for approval; raises Forbidden.
+    rows. propose(action, arguments, summary): keeps a command for approval; raises Forbidden. expired(window): before
+    when its samples have expired; None: none have.
     """
 
     now: datetime
@@ -90,6 +91,7 @@ class Data:
     changed: Callable[[Window, str | None], Changed]
     query: Callable[[str], tuple[pd.DataFrame, bool]]
     propose: Callable[[str, Mapping[str, Any], str], Proposal]
+    expired: Callable[[Window], datetime | None]
 
 
 class Outcome(StrEnum):
