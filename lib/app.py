@@ -22,6 +22,7 @@ from lib.services.backups import Backups
 from lib.services.changes import Changes
 from lib.services.collection import Collection
 from lib.services.datasets import Datasets
+from lib.services.deployments import Deployments
 from lib.services.detection import Detection
 from lib.services.drifting import Drifting
 from lib.services.evaluation import Evaluation
@@ -95,6 +96,7 @@ class App:
     prediction_files: PredictionFiles
     experiments: Experiments
     drifting: Drifting
+    deployments: Deployments
     health: Health
 
     def start(self) -> None:
@@ -222,6 +224,7 @@ def build(
         prediction_files=PredictionFiles(models, runner, audit, clock),
         experiments=experiments,
         drifting=Drifting(models, predicted, runner, audit, clock),
+        deployments=Deployments(models, clock),
         health=Health(
             settings,
             database,

@@ -148,6 +148,21 @@ class Settings(BaseSettings):
     task_queue_limit: int = Field(200, ge=1, description="Tasks that may wait at the same time.")
     task_keep_days: float = Field(30, gt=0, description="Ended tasks and their logs are removed after this many days.")
 
+    dask_scheduler_address: str = Field(
+        "",
+        pattern=r"^((tcp|tls)://\S+)?$",
+        description="A Dask scheduler (tcp://host:8786) that trainings, detectors and forecasts run on. Empty: here.",
+        validation_alias=AliasChoices("DASK_SCHEDULER_ADDRESS", "AUTOOPS_DASK_SCHEDULER_ADDRESS"),
+    )
+    dask_fallback: bool = Field(False, description="Run jobs here while the Dask scheduler does not answer.")
+    dask_timeout_s: float = Field(10, gt=0, description="How long the Dask scheduler may be silent.")
+    dask_ship_mb: int = Field(
+        512, ge=1, description="Files shipped with a job to Dask workers that do not see the data directory."
+    )
+    dask_boost_rows: int = Field(
+        1_000_000, ge=1, description="Tables with more rows have XGBoost trained over all Dask workers at once."
+    )
+
     sql_seconds: float = Field(20, gt=0, description="A query on the SQL page running longer than this is ended.")
     sql_memory_mb: int = Field(512, ge=320, description="Memory cap of the process that runs such a query.")
 

@@ -5,57 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
+from lib.api.prediction_shapes import Asked, Predictions, predictions
 from lib.app import App
 from lib.auth.actor import Actor
 from lib.db.tables import Experiment
+from lib.registry.answers import MOST_KEY
 from lib.services.experiments import Standing
-from lib.services.prediction import MOST_KEY, MOST_ROWS, Answer
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
-
-
-class Asked(BaseModel):
-    """Rows for a model: each an object of its fields. `GET /models/{name}/versions` says which a version takes."""
-
-    rows: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
-    model: str | None = Field(default=None, max_length=64, description="May be left out while there is one model.")
-    version: int | str | None = Field(default=None, description="A number, champion or challenger. null: the champion.")
-    key: str = Field(default="", max_length=MOST_KEY, description="Whom it is about: an A/B test keeps them apart.")
-    explain: bool = Field(default=False, description="Also why, for up to 20 rows.")
-
-
-class WhyRow(BaseModel):
-    field: str
-    value: Any
-    contribution: float = Field(description="Towards what was predicted, in `why_unit`.")
-
-
-class PredictionRow(BaseModel):
-    """value: of a regression. label, probabilities: of a classification. id: to report the outcome with."""
-
-    id: str
-    value: float | None = None
-    label: str | None = None
-    probability: float | None = Field(default=None, description="Of the label.")
-    probabilities: dict[str, float] | None = None
-    why: list[WhyRow] | None = None
-
-
-class Predictions(BaseModel):
-    model: str
-    version: int
-    predictions: list[PredictionRow]
-    model_ms: float = Field(description="Of the model itself.")
-    took_ms: float = Field(description="Of all of it, but for the network.")
-    why_method: str | None = None
-    why_unit: str | None = None
-    experiment: int | None = Field(default=None, description="The A/B test that chose the version.")
-    arm: str | None = None
 
 
 class OutcomeGiven(BaseModel):
@@ -126,7 +88,7 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
         answer = get_app().prediction.predict(
             actor, asked.rows, model=asked.model, version=asked.version, key=asked.key, explain=asked.explain
         )
-        return _predictions(answer)
+        return predictions(answer)
 
     @router.post("/outcomes", tags=["Models"], summary="Say what came of a prediction", status_code=201)
     def outcome(given: OutcomeGiven, actor: Actor = Depends(caller)) -> OutcomeRow:
@@ -158,31 +120,6 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
         tests = get_app().experiments
         tests.end(actor, number, promote=given.promote)
         return _test(tests.standing(actor, number))
-
-
-def _predictions(answer: Answer) -> Predictions:
-    rows = [
-        PredictionRow(
-            id=one.id,
-            value=one.value,
-            label=one.label,
-            probability=one.probabilities.get(one.label) if one.label is not None else None,
-            probabilities=one.probabilities or None,
-            why=[WhyRow(field=why.field, value=why.value, contribution=why.contribution) for why in one.why] or None,
-        )
-        for one in answer.predictions
-    ]
-    return Predictions(
-        model=answer.model,
-        version=answer.version,
-        predictions=rows,
-        model_ms=answer.model_ms,
-        took_ms=answer.took_ms,
-        why_method=answer.why_method or None,
-        why_unit=answer.why_unit or None,
-        experiment=answer.experiment,
-        arm=answer.arm or None,
-    )
 
 
 def _test(standing: Standing) -> TestRow:

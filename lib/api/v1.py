@@ -21,6 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from lib.api import (
     credentials,
     datasets,
+    deployments,
     docs,
     feedback,
     forecasts,
@@ -245,6 +246,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     trainings.add_routes(router, get_app, caller)
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
+    deployments.add_routes(router, get_app, caller)
     pipelines.add_routes(router, get_app, caller)
     api.include_router(router)
     _answer_errors(api)

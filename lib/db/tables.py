@@ -507,6 +507,30 @@ class DriftCheck(SQLModel, table=True):
     by: str = Field(default="", max_length=64)
 
 
+class Deployment(SQLModel, table=True):
+    """A version that was exported as a folder: who took what when, and where they say it runs. Rows stay, also when
+    `ended_at` says it no longer runs."""
+
+    __tablename__ = "deployments"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64, index=True)
+    version: int
+    model_sha256: str = Field(max_length=64)
+    sha256: str = Field(max_length=64)  # of the zip
+    size_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    code_version: str = Field(default="", max_length=64)
+    created_by: str = Field(default="", max_length=64)
+    created_at: datetime = _utc(default_factory=_now, index=True)
+    target: str = Field(default="", max_length=32)  # spaces, cloud-run, ecs, other
+    url: str = Field(default="", max_length=512)
+    url_by: str = Field(default="", max_length=64)
+    note: str = _text()
+    state: str = Field(default="", max_length=16)  # up, other, down; empty: never asked
+    told: str = _text()  # what the last look found, in words
+    checked_at: datetime | None = _utc(default=None, nullable=True)
+    ended_at: datetime | None = _utc(default=None, nullable=True)
+
+
 class Pipeline(SQLModel, table=True):
     """A pipeline under a name; head: the hash of the version that is meant when none is named."""
 

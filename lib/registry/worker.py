@@ -17,15 +17,12 @@ import queue
 import sys
 import sysconfig
 import threading
-import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lib.errors import AppError
-from lib.registry import loaders, schema
+from lib.registry import answers, loaders, schema
 from lib.settings import ROOT
 from lib.sql import confine
 
@@ -78,31 +75,7 @@ class Worker:
 
     def _predict(self, request: dict[str, Any]) -> dict[str, Any]:
         served = self._model(request["model"])
-        frame = loaders.frame_of(served.schema, request["columns"])
-        began = time.perf_counter()
-        found = served.predict(frame)
-        took_s = time.perf_counter() - began
-        answer: dict[str, Any] = {
-            "event": "predicted",
-            "values": _plain(found.values),
-            "labels": found.labels,
-            "probabilities": None if found.probabilities is None else [_plain(row) for row in found.probabilities],
-            "seconds": took_s,
-        }
-        if request.get("explain"):
-            from lib.registry import explain
-
-            why = explain.contributions(served, frame)
-            if why is not None:
-                values = [_plain(row) for row in why.values]
-                answer["why"] = {"method": why.method, "unit": why.unit, "values": values}
-        return answer
-
-
-def _plain(values: np.ndarray) -> list[float | None]:
-    """JSON has no NaN and no infinity."""
-    known = np.isfinite(values)
-    return [float(value) if ok else None for value, ok in zip(values, known, strict=True)]
+        return {"event": "predicted", **answers.say(served, request["columns"], bool(request.get("explain")))}
 
 
 def _resident_mb() -> float:

@@ -59,7 +59,9 @@ class Training:
         self.database, self.samples, self.runner = database, samples, runner
         self.registry, self.scoring, self.clock = registry, scoring, clock
         self.labels, self.annotations = labels, annotations
-        runner.register(JobKind(KIND, "lib.services.detection_jobs:train", prepare=self.prepare, receive=self.receive))
+        runner.register(
+            JobKind(KIND, "lib.services.detection_jobs:train", prepare=self.prepare, receive=self.receive, cluster=True)
+        )
 
     def submit(
         self,

@@ -54,7 +54,9 @@ class Trials:
         self.audit, self.clock = audit, clock
         self.results, self.journals = settings.models_dir / "trials", settings.models_dir / "tuning"
         jobs = "lib.services.detection_trial_jobs"
-        runner.register(JobKind(BACKTEST, f"{jobs}:backtest", prepare=self._prepare, finish=self._keep_backtest))
+        runner.register(
+            JobKind(BACKTEST, f"{jobs}:backtest", prepare=self._prepare, finish=self._keep_backtest, cluster=True)
+        )
         runner.register(
             JobKind(
                 TUNE,

@@ -78,9 +78,7 @@ class Forecasting:
         self.audit, self.clock = audit, clock
         self.store = Forecasts(samples.store)
         self.readings = Readings(samples.store, GAP_FACTOR)
-        runner.register(
-            JobKind(KIND, "lib.services.forecasting_jobs:run", prepare=self._prepare, receive=self._receive)
-        )
+        runner.register(JobKind(KIND, "lib.services.forecasting_jobs:run", self._prepare, self._receive, cluster=True))
 
     def forecast(
         self,

@@ -8,58 +8,18 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from lib.auth.actor import SYSTEM, Actor, Permission
 from lib.db.tables import Experiment, ModelVersion, Predicted
 from lib.errors import AppError, Invalid, NotFound
+from lib.registry.answers import MOST_EXPLAINED, Answer, One, ones, refused, require_few
 from lib.registry.schema import Checked, check_rows
 from lib.services.models import Models
 from lib.services.prediction_log import MOST_TEXT, PredictionLog
 
 logger = logging.getLogger(__name__)
-
-MOST_ROWS, MOST_EXPLAINED, MOST_KEY = 1000, 20, 256
-_TOLD = 5
-
-
-@dataclass(frozen=True)
-class Reason:
-    """How much a field moved the prediction. value: what was given."""
-
-    field: str
-    value: Any
-    contribution: float
-
-
-@dataclass(frozen=True)
-class One:
-    """One row's prediction. value: of a regression. label, probabilities (by class): of a classification.
-    id: what an outcome is reported with."""
-
-    id: str
-    value: float | None
-    label: str | None = None
-    probabilities: dict[str, float] = field(default_factory=dict)
-    why: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """predictions: in the order of the rows. model_ms: of the model itself. took_ms: of all of it. why_method,
-    why_unit: how the reasons came about, and in what they are. arm: a or b while an A/B test chooses the version."""
-
-    model: str
-    version: int
-    predictions: tuple[One, ...]
-    model_ms: float
-    took_ms: float
-    why_method: str = ""
-    why_unit: str = ""
-    experiment: int | None = None
-    arm: str = ""
 
 
 class Splitting(Protocol):
@@ -96,22 +56,18 @@ class Prediction:
         """
         began = time.perf_counter()
         actor.require(Permission.MODELS)
-        if not 1 <= len(rows) <= MOST_ROWS:
-            raise Invalid(
-                f"{len(rows):,} rows were sent; 1 to {MOST_ROWS:,} are predicted at a time, more from a file."
-            )
-        if len(key) > MOST_KEY:
-            raise Invalid(f"The key has {len(key):,} characters; at most {MOST_KEY} are taken.")
+        require_few(rows, key)
         name = model or self._only_model(actor)
         row, test, arm = self._version(actor, name, version, key)
-        checked = check_rows(self.models.schema_of(row), rows)
+        schema = self.models.schema_of(row)
+        checked = check_rows(schema, rows)
         if checked.problems:
             raise refused(checked)
         why = explain and len(rows) <= MOST_EXPLAINED
         answer = self.models.serving.predict(
             self.models.model_for(row), checked.columns, explain=why, unpack=lambda: _done(self.models.unpack(row))
         )
-        made = tuple(_one(row, checked, answer, number) for number in range(len(rows)))
+        made = ones(schema, checked, answer, len(rows))
         took_ms = (time.perf_counter() - began) * 1000
         if keep:
             self._keep(row, checked, made, took_ms / len(rows), test, arm, key)
@@ -203,35 +159,6 @@ class Prediction:
 def hashed_key(salt: str, key: str) -> str:
     """Keys may name people: only this is kept, and only while a test needs it."""
     return hashlib.sha256(f"{salt}\0{key}".encode("utf-8", "replace")).hexdigest()
-
-
-def refused(checked: Checked) -> Invalid:
-    """Rows that cannot be predicted, as one error that names every field."""
-    told = "; ".join(
-        f"row {one.row + 1}, {one.message}" if len(checked.bad_rows) > 1 else one.message
-        for one in checked.problems[:_TOLD]
-    )
-    more = len(checked.problems) - _TOLD
-    fields = [
-        {"row": one.row, "field": one.field, "code": one.code, "message": one.message} for one in checked.problems
-    ]
-    return Invalid(f"{told}{f'; and {more} more' if more > 0 else ''}", fields=fields)
-
-
-def _one(row: ModelVersion, checked: Checked, answer: dict[str, Any], number: int) -> One:
-    probabilities: dict[str, float] = {}
-    label = None
-    if answer["labels"] is not None:
-        label = answer["labels"][number]
-        probabilities = dict(zip(row.model_schema["classes"], answer["probabilities"][number], strict=True))
-    why: list[Reason] = []
-    if answer.get("why"):
-        values = answer["why"]["values"][number]
-        pairs = zip(checked.columns, values, strict=True)
-        why = [Reason(name, checked.columns[name][number], value or 0.0) for name, value in pairs]
-        why.sort(key=lambda one: -abs(one.contribution))
-    value = answer["values"][number]
-    return One(secrets.token_hex(12), value if label is None else None, label, probabilities, tuple(why))
 
 
 def _short(value: Any) -> Any:

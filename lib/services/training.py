@@ -88,9 +88,14 @@ class Training:
         self.folder, self.runner, self.audit, self.clock = settings.data_dir / "training", runner, audit, clock
         jobs = "lib.services.training_jobs"
         # Finished folds lie in the run's own folder, so a run goes on wherever its process ended.
-        runner.register(JobKind(KIND, f"{jobs}:run", prepare=self._prepare, deadline_s=DEADLINE_S, resumes=True))
+        prepare = self._prepare
+        runner.register(
+            JobKind(KIND, f"{jobs}:run", prepare=prepare, deadline_s=DEADLINE_S, resumes=True, cluster=True)
+        )
         # Somebody waits in front of a view; a training has time.
-        runner.register(JobKind(VIEW_KIND, f"{jobs}:explained", prepare=self._prepare, resumes=True, priority=1))
+        runner.register(
+            JobKind(VIEW_KIND, f"{jobs}:explained", prepare=prepare, resumes=True, priority=1, cluster=True)
+        )
 
     # --- running ----------------------------------------------------------------------------------
 

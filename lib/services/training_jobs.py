@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import ArtefactRefused, Invalid
-from lib.tasks.job import JobContext
+from lib.tasks.job import CLUSTER, JobContext
 from lib.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -75,7 +76,16 @@ def run(
         elif said["kind"] == "fold":
             context.progress(share, f"{said['name']}, fold {said['fold'] + 1}")
 
-    outcome = trainer.train(frame, wanted, now=time.monotonic, event=event, restored=restored, checkpoint=kept.write)
+    with _cluster(context, Path(table), wanted, restored, kept.write) as elsewhere:
+        outcome = trainer.train(
+            frame,
+            wanted,
+            now=time.monotonic,
+            event=event,
+            restored=restored,
+            checkpoint=kept.write,
+            elsewhere=elsewhere,
+        )
     context.progress(0.96, "Computing results")
     for note in outcome.notes:
         context.log(note, level="warning")
@@ -138,6 +148,15 @@ def _reference(outcome: Outcome, frame: pd.DataFrame) -> dict[str, Any]:
     else:
         said, came = outcome.out[:, 0], outcome.target
     return reference.of_frame(pd.DataFrame(columns), pd.Series(said), pd.Series(came))
+
+
+def _cluster(*about: Any) -> Any:
+    """The cluster this job runs on, for the training; nothing of dask is imported without one."""
+    if not os.environ.get(CLUSTER):
+        return contextlib.nullcontext()
+    from lib.services import training_cluster
+
+    return training_cluster.elsewhere(*about)
 
 
 def explained(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.db.tables import TaskStatus
-from lib.errors import AppError, Invalid
+from lib.errors import AppError, Invalid, Unavailable
 from lib.log import redact
 from lib.settings import Settings, TaskMode
 from lib.tasks.checkpoints import Checkpoints
@@ -33,11 +33,12 @@ OUT_OF_MEMORY = (
 
 
 class JobFailed(Exception):
-    """Why a job did not succeed, in words for the person who started it. again: another attempt may fare better."""
+    """Why a job did not succeed, in words for the person who started it. again: another attempt may fare better.
+    lost: it was no fault of the job's, so that it is tried once more whatever its kind says."""
 
-    def __init__(self, words: str, again: bool = False) -> None:
+    def __init__(self, words: str, again: bool = False, lost: bool = False) -> None:
         super().__init__(words)
-        self.again = again
+        self.again, self.lost = again or lost, lost
 
 
 class Execution:
@@ -54,6 +55,7 @@ class Execution:
     ) -> None:
         """goes_on: an earlier attempt left its log and checkpoints."""
         self.task_id, self.kind, self.params, self.mode = task_id, kind, params, settings.task_mode
+        self.settings = settings
         self.memory_mb = kind.memory_mb or settings.task_memory_mb
         self.deadline_s = kind.deadline_s or settings.task_deadline_s
         self.folder, self.workdir = folder, folder / "exchange"
@@ -145,6 +147,13 @@ class Execution:
             prepared = self.kind.prepare(dict(self.params), self.workdir)
         self._stop_if_claimed()
         prepared = as_json(prepared, f"prepared parameters of {self.kind.name}")
+        if self.kind.cluster and self.settings.dask_scheduler_address:
+            try:
+                return self._run_on_cluster(prepared)
+            except Unavailable as error:
+                if not self.settings.dask_fallback:
+                    raise
+                self.journal.write(f"{error.message} The job runs here instead.", "warning")
         return self._run_here(prepared) if self.mode is TaskMode.THREAD else self._run_child(prepared)
 
     def check(self) -> None:
@@ -214,6 +223,45 @@ class Execution:
         if outcome:
             raise self._reported(outcome)
         raise self._died(process.returncode or 0)
+
+    def _run_on_cluster(self, prepared: dict[str, Any]) -> dict[str, Any]:
+        from lib.tasks import cluster  # dask and what it brings, only where there is a cluster
+
+        def tell(event: dict[str, Any]) -> None:
+            match event["event"]:
+                case "progress":
+                    self.set_progress(event["fraction"], event["message"])
+                case "log":
+                    self.journal.write(event["message"], event["level"], **event["values"])
+                case "print":
+                    self.journal.write(event["message"], event["level"], printed=True)
+
+        def deliver(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+            try:
+                self.take(path, values)
+            except Exception as error:
+                return {"ok": False, **describe(error)}
+            return {"ok": True}
+
+        settings = self.settings
+        job = cluster.RemoteJob(settings, self.folder, self.workdir, self.memory_mb)
+        try:
+            with cluster.connected(settings.dask_scheduler_address, settings.dask_timeout_s) as client:
+                ended = job.run(client, self.kind.run, prepared, tell=tell, deliver=deliver, check=self.check)
+        except cluster.Lost as lost:
+            raise JobFailed(str(lost), lost=True) from None
+        self._stop_if_claimed()
+        match ended["event"]:
+            case "result":
+                return dict(ended["result"])
+            case "error":
+                raise self._reported(ended)
+            case "too_big":
+                raise JobFailed(self._too_big())
+            case "cancelled":
+                raise JobFailed("The Dask scheduler took the job back before it was done.", lost=True)
+        self._printed = ended["printed"]
+        raise self._died(ended["code"])
 
     def _watch(self, process: Process) -> None:
         """Hold the child to its deadline and its cap."""

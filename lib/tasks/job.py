@@ -13,6 +13,8 @@ from lib.errors import Invalid
 
 # Rows of the app's database: what is larger belongs in a file.
 MAX_JSON_BYTES = 1_000_000
+# Tells a job's process, in its environment, of the cluster it may hand work to.
+CLUSTER = "AUTOOPS_JOB_CLUSTER"
 
 
 class Cancelled(BaseException):
@@ -58,6 +60,8 @@ class JobKind:
         must then bear being called a second time for the same thing.
     retries: how often it is tried again after its process died or it failed for a reason that is none of ours.
     priority: higher ones are taken from the queue first.
+    cluster: may run on a Dask cluster, where one is configured: it needs no files but those below the data and models
+        directories that its parameters name, and no secrets.
     """
 
     name: str
@@ -70,6 +74,7 @@ class JobKind:
     resumes: bool = False
     retries: int = 0
     priority: int = 0
+    cluster: bool = False
 
 
 def as_json(values: dict[str, Any], what: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Process:
     """A fresh interpreter in a session of its own. Must be made by a thread that lives longer than the child: the
     kernel kills the child when that thread ends."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(self, folder: Path, scratch: Path, environment: Mapping[str, str] | None = None) -> None:
         self._events, events_out = os.pipe()
         try:
             self._popen = subprocess.Popen(
@@ -76,6 +76,7 @@ class Process:
                     "TMPDIR": str(scratch),
                     "JOBLIB_TEMP_FOLDER": str(scratch),
                     FOLDER_VARIABLE: str(folder.resolve()),
+                    **(environment or {}),
                 },
             )
         except BaseException:
@@ -84,9 +85,12 @@ class Process:
         finally:
             os.close(events_out)
 
-    def begin(self, run: str, params: dict[str, Any], workdir: Path, memory_mb: int) -> None:
-        """Tell the child what to do. Parameters go through the pipe, so that none is seen by `ps` or on disk."""
-        path = [entry or str(Path.cwd()) for entry in sys.path]
+    def begin(self, run: str, params: dict[str, Any], workdir: Path, memory_mb: int, path: Sequence[str] = ()) -> None:
+        """Tell the child what to do. Parameters go through the pipe, so that none is seen by `ps` or on disk.
+
+        path: where to import from before everything this process imports from.
+        """
+        path = list(dict.fromkeys([*path, *(entry or str(Path.cwd()) for entry in sys.path)]))
         limit_mb = memory_mb + UNTOUCHED_MB
         self.answer({"run": run, "params": params, "workdir": str(workdir), "limit_mb": limit_mb, "path": path})
 

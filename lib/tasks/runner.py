@@ -316,9 +316,10 @@ class Runner:
                 return execution.run()
             except JobFailed as failed:
                 failures += 1
-                if not failed.again or failures > execution.kind.retries:
+                retries = max(execution.kind.retries, 1 if failed.lost else 0)
+                if not failed.again or failures > retries:
                     raise
-                most = execution.kind.retries + 1
+                most = retries + 1
                 execution.journal.write(f"{failed} Attempt {failures + 1} of {most} follows.", "warning")
                 execution.begin_again(min(RETRY_AFTER_S * 2 ** (failures - 1), RETRY_AT_MOST_S))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lib.training import portable
+from lib.training.elsewhere import Fitting
 from lib.training.portable import IDENTITY, SIGMOID, SOFTMAX, Predictor
 from lib.training.schema import Task
 
@@ -22,13 +23,15 @@ _PATIENCE_TIMES = 3.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What a fit needs to know beside the rows. left_s: seconds until the fit must be over; threads: cores."""
+    """What a fit needs to know beside the rows. left_s: seconds until the fit must be over; threads: cores; elsewhere:
+    other machines for large tables."""
 
     task: Task
     classes: int
     seed: int
     left_s: Callable[[], float]
     threads: int = 1
+    elsewhere: Fitting | None = None
 
     @property
     def width(self) -> int:
@@ -115,7 +118,7 @@ def _forest(
         max_features=features,
         random_state=setting.seed,
         warm_start=True,
-        n_jobs=setting.threads,
+        n_jobs=-1 if setting.elsewhere and len(values) >= setting.elsewhere.forest_rows else setting.threads,
         **extra,
     )
     held, step, began = np.ascontiguousarray(values, dtype=np.float32), 8, setting.left_s()
@@ -212,14 +215,22 @@ def _xgboost(
             picked, y, weight=w, nthread=setting.threads, max_bin=options["max_bin"], ref=ref
         )
 
+    spread = setting.elsewhere if setting.elsewhere and len(held) > setting.elsewhere.rows else None
     if fixed:
-        booster = xgboost.train(options, matrix(None), fixed, callbacks=[Deadline()])
-        done = booster.num_boosted_rounds()
+        if spread:
+            booster, done = spread.boost(options, (held, target, weight), fixed, setting.left_s)
+        else:
+            booster = xgboost.train(options, matrix(None), fixed, callbacks=[Deadline()])
+            done = booster.num_boosted_rounds()
         if done < 0.3 * fixed:
             raise OutOfTime
         return portable.of_booster(booster, setting.width, 0.0, setting.link), done
     train, held_out = inner_split(target, setting)
     patience = int(params.get("patience") or min(100, max(15, _PATIENCE_TIMES / options["eta"])))
+    if spread:
+        sides = [(held[r], target[r], None if weight is None else weight[r]) for r in (train, held_out)]
+        booster, rounds = spread.boost(options, sides[0], MOST_ROUNDS, setting.left_s, sides[1], patience)
+        return portable.of_booster(booster, setting.width, 0.0, setting.link), rounds
     learn = matrix(train)
     booster = xgboost.train(
         options,

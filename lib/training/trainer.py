@@ -19,6 +19,7 @@ from lib.training import board, ensemble, folds, learners, metrics, portable, po
 from lib.training import rows as rows_of
 from lib.training import schema as schemas
 from lib.training.board import Outcome, Trial
+from lib.training.elsewhere import Arrays, Elsewhere, Folds
 from lib.training.learners import OutOfTime, Setting
 from lib.training.model import Member, Model, Part, Shift
 from lib.training.plan import Plan, require_valid
@@ -42,7 +43,6 @@ _SMALL_ROWS = 3_000
 _MOST_DRAWN = {"linear": 6, "kernel": 20}
 _FAMILIES_SEARCHED = 4
 
-Arrays = dict[str, np.ndarray]
 Event = Callable[[Mapping[str, Any]], None]
 # A finished fold: name -> what is JSON-able of it, and its arrays. Kept by whoever runs the training.
 Checkpoint = Callable[[str, Mapping[str, Any], Arrays], None]
@@ -62,15 +62,34 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     restored: Restored | None = None,
     checkpoint: Checkpoint = lambda _name, _meta, _arrays: None,
+    elsewhere: Elsewhere | None = None,
 ) -> Outcome:
     """The best model a plan finds within its budget.
 
     now: a clock in seconds; stop: asked between folds, ends the search early (what is done counts); restored,
-    checkpoint: finished folds of an earlier run, and where to keep those of this one. Raises Invalid or NotEnoughData
+    checkpoint: finished folds of an earlier run, and where to keep those of this one; elsewhere: other machines, whose
+    finished folds are taken in place of `restored`. Raises Invalid or NotEnoughData
     for a table nothing can be learnt from, Stopped.
     """
     began = now()
-    return _Training(frame, plan, now, began, event, stop, restored or {}, checkpoint).run()
+    return _Training(frame, plan, now, began, event, stop, elsewhere or restored or {}, checkpoint, elsewhere).run()
+
+
+def fit_alone(
+    frame: pd.DataFrame,
+    plan: Plan,
+    name: str,
+    *,
+    now: Callable[[], float],
+    stop: Callable[[], bool],
+    checkpoint: Checkpoint,
+) -> None:
+    """Fit one of the candidates a training begins with, as it would, on another machine; `checkpoint` gets it."""
+    training = _Training(frame, plan, now, now(), lambda _said: None, stop, {}, checkpoint)
+    with _threads(plan.threads):
+        for candidate in training.first():
+            if candidate.name == name:
+                training._try(candidate, first=True)
 
 
 class _Training:
@@ -82,9 +101,11 @@ class _Training:
         began: float,
         event: Event,
         stop: Callable[[], bool],
-        restored: Restored,
+        restored: Folds,
         checkpoint: Checkpoint,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self.elsewhere = elsewhere
         self.now, self.event, self.stop = now, event, stop
         self.restored, self.checkpoint = restored, checkpoint
         schemas.unique_names(frame)
@@ -163,10 +184,12 @@ class _Training:
     def run(self) -> Outcome:
         with _threads(self.plan.threads):
             rows, columns = len(self.learn), len(self.schema.columns)
-            listed = portfolio.first(self.schema.task, rows, columns, self.skewed, tuple(f for f in self.plan.families))
+            listed = self.first()
             about = {"task": str(self.schema.task), "metric": self.plan.metric, "folds": len(self.folds)}
             left_out = dict(self.schema.left_out)
             self.event({"kind": "start", **about, "rows": rows, "columns": columns, "left_out": left_out})
+            if self.elsewhere is not None:
+                self.elsewhere.ahead(listed, rows, self.deadline - self.now())
             for number, candidate in enumerate(listed):
                 if self._over() and self.trials:
                     break
@@ -175,6 +198,11 @@ class _Training:
                 raise self._nothing()
             self._search(rows)
             return self._finish()
+
+    def first(self) -> list[Candidate]:
+        """What is fitted before anything is searched."""
+        about = (self.schema.task, len(self.learn), len(self.schema.columns), self.skewed)
+        return list(portfolio.first(*about, tuple(self.plan.families)))
 
     def _nothing(self) -> Exception:
         if self.stop():
@@ -356,7 +384,12 @@ class _Training:
     ) -> tuple[Part, int]:
         task = self.schema.task
         setting = Setting(
-            task, len(self.schema.classes), self.plan.seed + seed, lambda: until - self.now(), self.plan.threads
+            task,
+            len(self.schema.classes),
+            self.plan.seed + seed,
+            lambda: until - self.now(),
+            self.plan.threads,
+            self.elsewhere,
         )
         target, shift = self.target[rows], None
         if task == Task.REGRESSION:

@@ -11,8 +11,8 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.db.tables import ModelVersion, Task, TaskStatus
 from lib.errors import AppError
+from lib.registry.answers import Answer
 from lib.registry.schema import Field, Kind
-from lib.services.prediction import Answer
 from lib.ui import charts, refusal, task_views
 from lib.ui.text import plain
 

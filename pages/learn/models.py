@@ -4,12 +4,12 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import experiment_view, guard, links, model_view, runtime
+from lib.ui import deployment_view, experiment_view, guard, links, model_view, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MODELS)
 app = runtime.app()
-PARTS = ("Versions", "Production", "Compare", "A/B test", "Upload")
+PARTS = ("Versions", "Production", "Compare", "A/B test", "Deploy", "Upload")
 
 st.title("Models", icon=":material/deployed_code:")
 models = app.models.all(actor)
@@ -29,6 +29,8 @@ try:
         model_view.compare(app, actor, rows)
     elif part == "A/B test":
         experiment_view.part(app, actor, chosen.name, rows)
+    elif part == "Deploy":
+        deployment_view.part(app, actor, rows, aliases)
     elif part == "Upload":
         model_view.upload(app, actor, chosen.name)
     else:

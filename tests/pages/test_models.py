@@ -93,3 +93,27 @@ def test_a_test_is_begun_shown_and_ended(app: App, open_page: Callable) -> None:
 def test_a_guest_is_refused(open_page: Callable) -> None:
     page = open_page(PAGE, "guest")
     assert "may not look at models" in page.error[0].value
+
+
+def test_a_version_is_exported_and_its_place_kept(app: App, open_page: Callable) -> None:
+    register(app)
+    query = {"model_part": "Deploy"}
+    page = open_page(PAGE, Role.OPERATOR, query)
+    assert not page.exception
+    assert "Nothing was exported yet" in str(page.info[0].proto)
+    page.selectbox(key="deploy_target").set_value("spaces")
+    page.button(key="deploy_export").click().run()
+    assert not page.exception
+    assert page.dataframe[0].value["state"].tolist() == ["– never asked"]
+    page.text_input(key="deploy_url_1").set_value("http://169.254.169.254/")
+    page.button(key="deploy_keep").click().run()
+    assert "metadata" in page.error[0].value
+    page.text_input(key="deploy_url_1").set_value("http://127.0.0.1:9/")
+    page.button(key="deploy_keep").click().run()
+    page.button(key="deploy_check").click().run()
+    assert not page.exception
+    assert page.dataframe[0].value["state"].tolist() == ["○ down"]
+    page.button(key="deploy_end").click().run()
+    assert page.dataframe[0].value["state"].tolist() == ["▣ ended"]
+    page = open_page(PAGE, Role.ANALYST, query)
+    assert page.button(key="deploy_export").disabled and page.button(key="deploy_check").disabled

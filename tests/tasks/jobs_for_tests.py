@@ -238,3 +238,11 @@ def flaky(context: JobContext, how: str) -> dict[str, Any]:
     if attempt == 1:
         raise RuntimeError("the network hiccuped")
     return {"attempt": attempt}
+
+
+def copies(context: JobContext, folder: str, table: str) -> dict[str, Any]:
+    """Leaves a copy of a file in a folder its parameters name."""
+    out = Path(folder) / "out"
+    out.mkdir()
+    (out / "copy.bin").write_bytes(Path(table).read_bytes())
+    return {"folder": folder}

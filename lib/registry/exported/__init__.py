@@ -1,0 +1,1 @@
+"""What goes into an exported folder as it is: see `lib.registry.exports`."""
