@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ from tests.training.tables import churn
 
 ANN, VIEWER = Actor("ann", Role.ANALYST), Actor("vera", Role.VIEWER)
 FAMILIES = ("linear", "forest", "histogram", "xgboost")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-    ) as made:
-        yield made
 
 
 @pytest.fixture

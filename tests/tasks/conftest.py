@@ -13,6 +13,7 @@ from lib.db.database import Database
 from lib.settings import Settings
 from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
+from tests.clusters import cluster  # noqa: F401
 
 MakeRunner = Callable[..., Runner]
 

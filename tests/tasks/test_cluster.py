@@ -24,16 +24,6 @@ from lib.tasks.runner import Runner
 Make = Callable[..., Runner]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-    ) as made:
-        yield made
-
-
 @pytest.fixture
 def on_cluster(cluster: Any, make_runner: Make) -> Make:
     def make(*jobs: str, address: str = "", **changes: Any) -> Runner:
