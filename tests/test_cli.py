@@ -153,7 +153,7 @@ def test_collecting_goes_on_until_it_is_told_to_stop(environment: dict[str, str]
         first = json.loads(process.stdout.readline())
         assert first["source_id"] >= 1 and first["start"] < first["end"]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()
