@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from lib.app import App
 from lib.auth.actor import Actor
-from lib.db.tables import Deployment
+from lib.db.learning_tables import Deployment
 
 Name = Annotated[str, Path(max_length=64)]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from lib.app import App
 from lib.auth.actor import Actor
-from lib.db.tables import DriftCheck, ModelAlias, ModelVersion
+from lib.db.learning_tables import DriftCheck, ModelAlias, ModelVersion
 from lib.errors import Invalid
 
 # The one address that takes a file; see `BodyLimit`.

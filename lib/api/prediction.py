@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from lib.api.prediction_shapes import Asked, Predictions, predictions
 from lib.app import App
 from lib.auth.actor import Actor
-from lib.db.tables import Experiment
+from lib.db.learning_tables import Experiment
 from lib.registry.answers import MOST_KEY
 from lib.services.experiments import Standing
 

@@ -19,7 +19,8 @@ from lib.auth.actor import Actor, Permission
 from lib.datasets.schema import Column, DatasetVersion, Role, checked, from_json, unique, version_hash
 from lib.datasets.windowing import Recipe
 from lib.db.database import Database
-from lib.db.tables import Dataset, DatasetRevision, Task, TaskStatus
+from lib.db.learning_tables import Dataset, DatasetRevision
+from lib.db.tables import Task, TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, NotFound
 from lib.frames import Window
 from lib.services.datasets_incoming import Incoming, named, title_of

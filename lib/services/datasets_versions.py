@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from lib.datasets.schema import Column, version_hash
 from lib.db.database import Database
-from lib.db.tables import Dataset, DatasetRevision
+from lib.db.learning_tables import Dataset, DatasetRevision
 from lib.errors import Invalid, NotFound
 from lib.store.dataset_files import DatasetFiles
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlmodel import col, select
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import Deployment, ModelVersion
+from lib.db.learning_tables import Deployment, ModelVersion
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, SourceError
 from lib.prometheus.guard import Guard
 from lib.prometheus.query import Endpoint, Limits

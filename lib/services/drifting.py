@@ -15,7 +15,8 @@ from sqlmodel import col, select
 
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM, Actor, Permission
-from lib.db.tables import DriftCheck, ModelVersion, Task
+from lib.db.learning_tables import DriftCheck, ModelVersion
+from lib.db.tables import Task
 from lib.drift import shift, verdict
 from lib.drift.shift import Shift, State, Thresholds
 from lib.errors import AppError, Conflict, Invalid

@@ -18,7 +18,7 @@ from sqlmodel import col, select
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import Experiment, ModelAlias, Predicted
+from lib.db.learning_tables import Experiment, ModelAlias, Predicted
 from lib.errors import Conflict, Invalid, NotFound
 from lib.experiments import sequential
 from lib.experiments.sequential import Call, Result

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import ModelVersion
+from lib.db.learning_tables import ModelVersion
 from lib.errors import AppError, ArtefactRefused, Invalid, TooMany, Unavailable
 from lib.registry import loaders, schema, serving
 from lib.services.models import Models, named

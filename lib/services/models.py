@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
 from lib.db.database import Database
-from lib.db.tables import AliasChange, ModelAlias, ModelVersion
+from lib.db.learning_tables import AliasChange, ModelAlias, ModelVersion
 from lib.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from lib.registry import bundled, loaders, schema
 from lib.registry.files import environment

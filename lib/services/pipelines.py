@@ -15,7 +15,7 @@ from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
 from lib.datasets.schema import DatasetVersion
 from lib.db.database import Database
-from lib.db.tables import Pipeline, PipelineRevision, PipelineRun
+from lib.db.learning_tables import Pipeline, PipelineRevision, PipelineRun
 from lib.errors import Conflict, Forbidden, Invalid, NotFound
 from lib.services.datasets import Datasets, Dependant
 from lib.services.pipelines_facts import TableFacts, first_plan, suggested_target

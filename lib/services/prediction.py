@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from lib.auth.actor import SYSTEM, Actor, Permission
-from lib.db.tables import Experiment, ModelVersion, Predicted
+from lib.db.learning_tables import Experiment, ModelVersion, Predicted
 from lib.errors import AppError, Invalid, NotFound
 from lib.registry.answers import MOST_EXPLAINED, Answer, One, ones, refused, require_few
 from lib.registry.schema import Checked, check_rows

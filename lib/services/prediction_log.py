@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from lib.db.database import Database
-from lib.db.tables import Experiment, Predicted
+from lib.db.learning_tables import Experiment, Predicted
 from lib.log import redact
 from lib.settings import Settings
 

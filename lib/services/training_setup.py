@@ -15,7 +15,7 @@ import pandas as pd
 from lib.auth.actor import Actor, Permission
 from lib.datasets.schema import ColumnType, DatasetVersion
 from lib.datasets.schema import Role as DatasetRole
-from lib.db.tables import ModelVersion
+from lib.db.learning_tables import ModelVersion
 from lib.errors import AppError, Invalid
 from lib.services.datasets import Datasets
 from lib.services.models import Models

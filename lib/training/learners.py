@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -357,3 +358,14 @@ _FITS: dict[str, Fit] = {
     "kernel": _kernel,
 }
 FAMILIES = tuple(_FITS)
+
+
+@contextlib.contextmanager
+def threads_held(count: int) -> Iterator[None]:
+    """Hold numerical libraries to so many threads; loaded first, or their limits would not be seen."""
+    import sklearn.ensemble  # noqa: F401
+    import xgboost  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=count):
+        yield

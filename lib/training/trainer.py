@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -68,8 +68,8 @@ def train(
 
     now: a clock in seconds; stop: asked between folds, ends the search early (what is done counts); restored,
     checkpoint: finished folds of an earlier run, and where to keep those of this one; elsewhere: other machines, whose
-    finished folds are taken in place of `restored`. Raises Invalid or NotEnoughData
-    for a table nothing can be learnt from, Stopped.
+    finished folds are taken in place of `restored`. Raises Invalid or NotEnoughData for a table nothing can be learnt
+    from, Stopped.
     """
     began = now()
     return _Training(frame, plan, now, began, event, stop, elsewhere or restored or {}, checkpoint, elsewhere).run()
@@ -86,7 +86,7 @@ def fit_alone(
 ) -> None:
     """Fit one of the candidates a training begins with, as it would, on another machine; `checkpoint` gets it."""
     training = _Training(frame, plan, now, now(), lambda _said: None, stop, {}, checkpoint)
-    with _threads(plan.threads):
+    with learners.threads_held(plan.threads):
         for candidate in training.first():
             if candidate.name == name:
                 training._try(candidate, first=True)
@@ -182,7 +182,7 @@ class _Training:
     # --- the run ------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        with _threads(self.plan.threads):
+        with learners.threads_held(self.plan.threads):
             rows, columns = len(self.learn), len(self.schema.columns)
             listed = self.first()
             about = {"task": str(self.schema.task), "metric": self.plan.metric, "folds": len(self.folds)}
@@ -489,14 +489,3 @@ class _Training:
 
     def _spent(self) -> float:
         return round(self.now() - self.began, 3)
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Hold numerical libraries to so many threads; loaded first, or their limits would not be seen."""
-    import sklearn.ensemble  # noqa: F401
-    import xgboost  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=count):
-        yield

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import Deployment, ModelVersion
+from lib.db.learning_tables import Deployment, ModelVersion
 from lib.services.deployments import TARGETS
 from lib.ui import model_view, refusal, tables
 from lib.ui.text import ago, plain, stamp

@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import DriftCheck, ModelVersion, Task
+from lib.db.learning_tables import DriftCheck, ModelVersion
+from lib.db.tables import Task
 from lib.drift.shift import State
 from lib.services.drifting import Report
 from lib.ui import charts, refusal, tables

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import ModelVersion
+from lib.db.learning_tables import ModelVersion
 from lib.experiments.sequential import Call
 from lib.services.experiments import METRICS, Standing
 from lib.ui import refusal

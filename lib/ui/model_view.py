@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import ModelVersion
+from lib.db.learning_tables import ModelVersion
 from lib.services.models import ALIASES, CHAMPION, Summary
 from lib.ui import refusal, tables
 from lib.ui.text import ago, amount, plain, stamp

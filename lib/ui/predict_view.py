@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from lib.auth.actor import Actor, Permission
-from lib.db.tables import ModelVersion, Task, TaskStatus
+from lib.db.learning_tables import ModelVersion
+from lib.db.tables import Task, TaskStatus
 from lib.errors import AppError
 from lib.registry.answers import Answer
 from lib.registry.schema import Field, Kind

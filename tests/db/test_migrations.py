@@ -15,7 +15,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, select
 
-from lib.db import migrations, tables
+from lib.db import learning_tables, migrations, tables  # noqa: F401 (learning tables count, too)
 from lib.db.database import Database
 from lib.errors import StoreError
 

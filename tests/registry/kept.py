@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lib.app import App
 from lib.auth.actor import Actor, Role
-from lib.db.tables import ModelVersion
+from lib.db.learning_tables import ModelVersion
 from lib.registry import loaders
 from lib.registry.schema import Field, Kind, ModelSchema, Task
 from tests.registry.make_models import DATA, NAMES

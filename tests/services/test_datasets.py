@@ -16,7 +16,8 @@ from lib.auth.actor import GUEST, Actor
 from lib.auth.actor import Role as Rank
 from lib.datasets.schema import ColumnType, DatasetVersion, Role
 from lib.datasets.windowing import Recipe, TargetKind
-from lib.db.tables import AuditEntry, Dataset, Task, TaskStatus
+from lib.db.learning_tables import Dataset
+from lib.db.tables import AuditEntry, Task, TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, StoreError
 from lib.frames import Block, Window
 from lib.services.datasets import Dependant

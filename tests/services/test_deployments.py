@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from lib.app import App
-from lib.db.tables import ModelVersion
+from lib.db.learning_tables import ModelVersion
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, UrlRefused
 from lib.registry.answers import usual_row
 from lib.registry.bundles import save_bundle

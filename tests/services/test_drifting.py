@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from lib.app import App
-from lib.db.tables import DriftCheck, Predicted, TaskStatus
+from lib.db.learning_tables import DriftCheck, Predicted
+from lib.db.tables import TaskStatus
 from lib.drift import reference
 from lib.errors import Conflict, Forbidden, Invalid
 from lib.settings import TaskMode

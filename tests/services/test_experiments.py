@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lib.app import App
-from lib.db.tables import Predicted
+from lib.db.learning_tables import Predicted
 from lib.errors import Conflict, Forbidden, Invalid, NotFound
 from lib.experiments.sequential import Call
 from lib.services.prediction import hashed_key
