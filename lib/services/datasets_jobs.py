@@ -10,7 +10,7 @@ from typing import Any
 from lib.datasets.schema import Column, checked, from_json, guessed
 from lib.errors import Invalid
 from lib.store import encodings
-from lib.store.intake import Caps, Taken
+from lib.store.dataset_intake import Caps, Taken
 from lib.tasks.job import JobContext
 
 TABLE, BUCKETS, SERIES = "table.parquet", "buckets.parquet", "series.json"
@@ -64,7 +64,7 @@ def _taken(
 ) -> Taken:
     target = context.workdir / TABLE
     if format == "parquet":
-        from lib.store.intake import from_parquet
+        from lib.store.dataset_intake import from_parquet
 
         return from_parquet(source, target, scratch, caps, context.progress)
     if format == "excel":
@@ -82,7 +82,7 @@ def rebuild(
     context: JobContext, *, path: str, held: list[dict[str, Any]], columns: list[dict[str, Any]], **_: Any
 ) -> dict:
     """A version with other names or types, always made from the data as it was brought, so that nothing wears off."""
-    from lib.store.intake import Wanted, rewrite
+    from lib.store.dataset_intake import Wanted, rewrite
 
     scratch = context.workdir / "tmp"
     scratch.mkdir(exist_ok=True)

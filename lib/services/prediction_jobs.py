@@ -18,7 +18,7 @@ from lib.errors import Invalid
 from lib.registry import schema, serving
 from lib.registry.schema import Kind, ModelSchema, Problem, check_rows
 from lib.services.export import neutral
-from lib.store import delimited
+from lib.store import text_tables
 from lib.tasks.job import JobContext
 from lib.tasks.warm import End, Ended, WarmChild
 
@@ -86,9 +86,9 @@ def table_of(context: JobContext, path: Path, format_: str) -> Path:
     scratch = context.workdir / "tmp"
     scratch.mkdir(exist_ok=True)
     table = context.workdir / "table.parquet"
-    rejected = delimited.convert(held, table, "\t" if format_ == "tsv" else None, scratch)
-    if rejected.count:
-        context.log(f"{rejected.count:,} lines could not be read and are left out", "warning")
+    taken = text_tables.lines_of(held, table, "\t" if format_ == "tsv" else None, scratch)
+    if taken.rejected:
+        context.log(f"{taken.rejected:,} lines could not be read and are left out", "warning")
     return table
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from lib.errors import Invalid
 from lib.profiling.tables import Rejected, TableProfile
-from lib.store import delimited, tables
+from lib.store import tables, text_tables
 from lib.tasks.job import JobContext
 
 RESULT = "profile.json"
@@ -29,7 +29,8 @@ def run(context: JobContext, *, path: str, name: str, format: str, as_of: str, *
     else:
         context.progress(0.0, "Reading the lines")
         table = context.workdir / "table.parquet"
-        rejected = delimited.convert(held, table, "\t" if format == "tsv" else None, scratch)
+        taken = text_tables.lines_of(held, table, "\t" if format == "tsv" else None, scratch)
+        rejected = Rejected(taken.rejected, tuple(taken.told[:5]))
         held = table
     found = tables.profile(
         held, name, scratch, size_bytes=size, rejected=rejected, as_of=as_of, progress=context.progress

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib.datasets.schema import ColumnType, unique
 from lib.errors import Invalid
-from lib.store import encodings, intake
-from lib.store.intake import Caps, Said, Taken
+from lib.store import dataset_intake, encodings
+from lib.store.dataset_intake import Caps, Said, Taken
 from lib.store.text_tables import second_header
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def from_workbook(source: Path, target: Path, caps: Caps, said: Said) -> Taken:
         columns.append((column, type_))
         if mixed:
             notes.append(f"Column {column!r} is text: it holds values of several types.")
-    intake.write(_batches(columns, body), target)
-    return Taken(columns, len(body), intake.file_digest(source), notes=notes + renamed)
+    dataset_intake.write(_batches(columns, body), target)
+    return Taken(columns, len(body), dataset_intake.file_digest(source), notes=notes + renamed)
 
 
 def _check(source: Path, caps: Caps) -> None:
@@ -153,8 +153,8 @@ def _batches(columns: list[tuple[str, ColumnType]], body: list[list[Any]]) -> It
         ColumnType.DATE: pa.date32(),
         ColumnType.MOMENT: pa.timestamp("us"),
     }
-    for start in range(0, len(body), intake.BATCH_ROWS):
-        part = body[start : start + intake.BATCH_ROWS]
+    for start in range(0, len(body), dataset_intake.BATCH_ROWS):
+        part = body[start : start + dataset_intake.BATCH_ROWS]
         arrays = [
             pa.array([_cell(row[j], type_) for row in part], types[type_]) for j, (_name, type_) in enumerate(columns)
         ]

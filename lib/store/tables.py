@@ -18,10 +18,9 @@ from lib.profiling.gaps import find_gaps, missing_count, typical_interval_ms
 from lib.profiling.relations import Relation
 from lib.profiling.table_alerts import judged
 from lib.profiling.tables import ColumnProfile, Kind, Rejected, TableProfile, TimeProfile, kind_of
-from lib.store.delimited import MEMORY_MB
 from lib.store.engine import reason, spilling
 
-MORE_MEMORY_MB = 700
+MEMORY_MB, MORE_MEMORY_MB = 260, 700
 # A share is at most 0.3 points off, 19 times in 20; 0.8 MB a column.
 SAMPLE_ROWS = 100_000
 # Enough for a coefficient of 0.02 to be no accident, few enough for 1,800 pairs in two seconds.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +15,19 @@ import duckdb
 
 from lib.datasets.schema import unique
 from lib.errors import Invalid
-from lib.store import encodings, intake
+from lib.store import dataset_intake, encodings
+from lib.store.dataset_intake import Caps, Said, Taken, literal, quoted
 from lib.store.engine import reason, spilling
-from lib.store.intake import Caps, Said, Taken, literal, quoted
 
 # A line may be half of a buffer; longer ones are read in a second attempt with larger buffers.
-BUFFER_BYTES, LARGE_BUFFER_BYTES = 200_000, 32_000_000
+BUFFER_BYTES, LARGE_BUFFER_BYTES = 1_000_000, 32_000_000
 ORDERED_BYTES, LARGE_MEMORY_MB = 64 << 20, 100
 SAMPLE_ROWS, SNIFF_BYTES = 20_480, 4_000_000
 # A column of numbers with a few words in it is one with errors; with more it is a column of words.
 CLEAN_SHARE, LEAST_CLEAN = 0.95, 20
 NOTHING = ("", "NA", "N/A", "#N/A", "NULL", "null", "None")
 HEADER_LINES = 60
+MOST_COLUMNS = 10_000
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
 _DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 _KINDS = {
@@ -58,7 +60,7 @@ class _Dialect:
         columns = ", ".join(f"{literal(name)}: {literal(self.types[name])}" for name in self.names)
         given = [
             "auto_detect=false, store_rejects=true, strict_mode=true, null_padding=false",
-            f"rejects_limit={intake.MOST_REJECTED}",
+            f"rejects_limit={dataset_intake.MOST_REJECTED}",
             f"delim={literal(self.delimiter)}, quote={literal(self.quote)}, escape={literal(self.quote)}",
             f"header={str(self.header).lower()}, skip={self.skip}, columns={{{columns}}}",
             f"nullstr=[{', '.join(literal(one) for one in NOTHING)}]",
@@ -78,6 +80,17 @@ def from_delimited(
 ) -> Taken:
     """CSV or TSV. delimiter, encoding: None to find them out. Raises Invalid for what is no table of text."""
     return _in_utf8(source, encoding, scratch, lambda path: _delimited(path, target, delimiter, scratch, caps, said))
+
+
+def lines_of(source: Path, target: Path, delimiter: str | None, scratch: Path) -> Taken:
+    """CSV or TSV that becomes no dataset: of any size, in the order of its lines, which is what DuckDB then reads."""
+    any_size = Caps(source.stat().st_size, sys.maxsize, MOST_COLUMNS)
+    return _in_utf8(
+        source,
+        None,
+        scratch,
+        lambda path: _delimited(path, target, delimiter, scratch, any_size, lambda _share, _what: None, ordered=True),
+    )
 
 
 def from_json_lines(source: Path, target: Path, encoding: str | None, scratch: Path, caps: Caps, said: Said) -> Taken:
@@ -124,13 +137,21 @@ def _noted(taken: Taken, digest: str, note: str) -> Taken:
 # --- CSV ---------------------------------------------------------------------------------------------
 
 
-def _delimited(source: Path, target: Path, delimiter: str | None, scratch: Path, caps: Caps, said: Said) -> Taken:
+def _delimited(
+    source: Path,
+    target: Path,
+    delimiter: str | None,
+    scratch: Path,
+    caps: Caps,
+    said: Said,
+    ordered: bool = False,
+) -> Taken:
     said(0.02, "Finding out delimiter, header and types")
-    with intake.instance(scratch) as connection:
+    with dataset_intake.instance(scratch) as connection:
         try:
             dialect, notes = _dialect(connection, source, delimiter, caps)
             said(0.1, "Reading the lines")
-            if source.stat().st_size > ORDERED_BYTES:
+            if source.stat().st_size > ORDERED_BYTES and not ordered:
                 # In order, threads that are ahead hold what they read until its turn has come: 200 MB and more.
                 connection.execute("SET preserve_insertion_order = false")
                 connection.execute(f"SET memory_limit = '{LARGE_MEMORY_MB}MB'")
@@ -138,7 +159,7 @@ def _delimited(source: Path, target: Path, delimiter: str | None, scratch: Path,
             try:
                 told, counted = _read(connection, source, target, dialect)
             except duckdb.OutOfMemoryException:  # rows so wide that a row group of them does not fit
-                connection.execute(f"SET memory_limit = '{intake.MEMORY_MB}MB'")
+                connection.execute(f"SET memory_limit = '{dataset_intake.MEMORY_MB}MB'")
                 told, counted = _read(connection, source, target, dialect)
             if any(why.startswith(_KINDS["LINE SIZE OVER MAXIMUM"]) for _, why in told):
                 dialect = replace(dialect, buffer_bytes=LARGE_BUFFER_BYTES)
@@ -158,9 +179,9 @@ def _delimited(source: Path, target: Path, delimiter: str | None, scratch: Path,
             ) from None
         _enough(rows, counted, told, caps)
         names, renamed = unique(dialect.names, caps.columns)
-        kept = [(new, intake.type_of(dialect.types[old])) for old, new in zip(dialect.names, names, strict=True)]
+        found = [dataset_intake.type_of(dialect.types[old]) for old in dialect.names]
         _no_second_table(connection, target, dialect)
-    return Taken(kept, rows, "", counted, told, notes + renamed)
+    return Taken(list(zip(names, found, strict=True)), rows, "", counted, told, notes + renamed)
 
 
 def _dialect(
@@ -258,16 +279,16 @@ def _read(
     inner = dialect.query(source)
     names, _ = unique(dialect.names, len(dialect.names))
     picked = [
-        f"{intake.cell(old, dialect.types[old])} AS {quoted(new)}"
+        f"{dataset_intake.cell(old, dialect.types[old])} AS {quoted(new)}"
         for old, new in zip(dialect.names, names, strict=True)
     ]
     target.unlink(missing_ok=True)
     connection.sql(f"SELECT {', '.join(picked)} FROM ({inner})").write_parquet(  # noqa: S608 (quoted)
-        str(target), compression="snappy", row_group_size=intake.ROW_GROUP
+        str(target), compression="snappy", row_group_size=dataset_intake.ROW_GROUP
     )
     rows = connection.execute(
         "SELECT line, min(error_type::VARCHAR), min(column_name), min(error_message) "  # noqa: S608 (constant)
-        f"FROM reject_errors GROUP BY line ORDER BY line LIMIT {intake.MOST_TOLD}"
+        f"FROM reject_errors GROUP BY line ORDER BY line LIMIT {dataset_intake.MOST_TOLD}"
     ).fetchall()
     counted = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()[0][0]
     return [(int(line), _why(kind, name, message)) for line, kind, name, message in rows], int(counted)
@@ -304,8 +325,8 @@ def _enough(rows: int, rejected: int, told: list[tuple[int, str]], caps: Caps) -
     if rows > caps.rows:
         raise Invalid(f"It has {rows:,} rows; a dataset may have {caps.rows:,}.")
     first = "; ".join(f"line {line:,}: {why}" for line, why in told[:3])
-    if rejected >= intake.MOST_REJECTED or rejected > intake.REJECTED_SHARE * (rows + rejected):
-        most = "at least " if rejected >= intake.MOST_REJECTED else ""
+    if rejected >= dataset_intake.MOST_REJECTED or rejected > dataset_intake.REJECTED_SHARE * (rows + rejected):
+        most = "at least " if rejected >= dataset_intake.MOST_REJECTED else ""
         raise Invalid(f"{most}{rejected:,} of its {rows + rejected:,} lines cannot be read: {first}. Nothing was kept.")
     if not rows:
         raise Invalid("It has a header and no rows." if not rejected else f"None of its lines can be read: {first}.")
@@ -403,7 +424,7 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
                 rows += 1
             else:
                 rejected += 1
-                if len(told) < intake.MOST_TOLD:
+                if len(told) < dataset_intake.MOST_TOLD:
                     told.append((number, why))
             if len(keys) > caps.columns:
                 raise Invalid(f"Its records have more than {caps.columns:,} keys, the most columns a dataset may have.")
@@ -420,9 +441,11 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
         try:
             relation = connection.sql(query)
             names, notes = unique(list(relation.columns), caps.columns)
-            kept, picked = intake.selected(list(relation.columns), [str(one) for one in relation.types], names, notes)
+            kept, picked = dataset_intake.selected(
+                list(relation.columns), [str(one) for one in relation.types], names, notes
+            )
             connection.sql(f"SELECT {', '.join(picked)} FROM ({query})").write_parquet(  # noqa: S608 (quoted)
-                str(target), compression="snappy", row_group_size=intake.ROW_GROUP
+                str(target), compression="snappy", row_group_size=dataset_intake.ROW_GROUP
             )
         except duckdb.Error as error:
             raise Invalid(f"Its lines make no table: {reason(error, good)}.") from None

@@ -14,8 +14,8 @@ from pyarrow import parquet
 
 from lib.datasets.schema import ColumnType
 from lib.errors import Invalid
-from lib.store import intake, sheets
-from lib.store.intake import Caps, Wanted
+from lib.store import dataset_intake, sheets
+from lib.store.dataset_intake import Caps, Wanted
 
 CAPS = Caps(20 << 20, 1_000, 20)
 
@@ -100,7 +100,7 @@ def test_parquet_of_any_type_becomes_ours(tmp_path: Path) -> None:
         d=pa.array([datetime(2026, 1, 1, tzinfo=UTC), None], pa.timestamp("ns", "Europe/Berlin")),
     )
     target = tmp_path / "out"
-    taken = intake.from_parquet(source, target, tmp_path, CAPS, quiet)
+    taken = dataset_intake.from_parquet(source, target, tmp_path, CAPS, quiet)
     assert [(name, str(type_)) for name, type_ in taken.columns] == [("a", "integer"), ("c", "text"), ("d", "moment")]
     assert duckdb.sql(f"FROM read_parquet('{target}')").fetchall()[0][:2] == (1, "[1,2]")
     assert len(taken.notes) == 2
@@ -110,15 +110,15 @@ def test_parquet_is_counted_while_it_is_read(tmp_path: Path) -> None:
     target = tmp_path / "out"
     many = put(tmp_path / "a", a=pa.array([7] * 1_001))
     with pytest.raises(Invalid, match="more than 1,000 rows"):
-        intake.from_parquet(many, target, tmp_path, CAPS, quiet)
+        dataset_intake.from_parquet(many, target, tmp_path, CAPS, quiet)
     text = put(tmp_path / "b", a=pa.DictionaryArray.from_arrays(pa.array([0] * 900, pa.int8()), ["x" * 100_000]))
     assert text.stat().st_size < 200_000
     with pytest.raises(Invalid, match="compression bomb"):
-        intake.from_parquet(text, target, tmp_path, CAPS, quiet)
+        dataset_intake.from_parquet(text, target, tmp_path, CAPS, quiet)
     for body, why in ((many.read_bytes()[:-8], "cut short"), (b"PAR1" + b"\0" * 99 + b"PAR1", "cannot be read")):
         (tmp_path / "c").write_bytes(body)
         with pytest.raises(Invalid, match=why):
-            intake.from_parquet(tmp_path / "c", target, tmp_path, CAPS, quiet)
+            dataset_intake.from_parquet(tmp_path / "c", target, tmp_path, CAPS, quiet)
     assert not target.exists()
 
 
@@ -128,9 +128,9 @@ def test_types_can_be_changed_and_what_is_lost_is_said(tmp_path: Path) -> None:
         Wanted("n", ColumnType.INTEGER, "at", ColumnType.MOMENT),
         Wanted("s", ColumnType.TEXT, "s", ColumnType.NUMBER),
     ]
-    notes = intake.rewrite(source, target, wanted, tmp_path)
+    notes = dataset_intake.rewrite(source, target, wanted, tmp_path)
     held = duckdb.sql(f"FROM read_parquet('{target}')").fetchall()
     assert [str(at)[:10] for at, _ in held] == ["1970-01-01", "2023-11-14", "2023-11-14"]
     assert [s for _, s in held] == [1.0, 2.5, None] and "1 values of 's'" in notes[0]
     with pytest.raises(Invalid, match="Only 1 of 3 values"):
-        intake.rewrite(source, target, [Wanted("s", ColumnType.TEXT, "s", ColumnType.INTEGER)], tmp_path)
+        dataset_intake.rewrite(source, target, [Wanted("s", ColumnType.TEXT, "s", ColumnType.INTEGER)], tmp_path)

@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from lib.errors import Invalid
 from lib.profiling.report import to_html, to_json
-from lib.profiling.tables import ColumnProfile, Kind, TableProfile
-from lib.store import delimited, tables
+from lib.profiling.tables import ColumnProfile, Kind, Rejected, TableProfile
+from lib.store import tables, text_tables
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -195,19 +195,19 @@ def test_any_table_is_described_and_adds_up(tmp_path: Path, data: st.DataObject)
 
 def test_csv_keeps_its_lines_and_tells_which_it_could_not_read(tmp_path: Path) -> None:
     source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
-    source.write_bytes(b"a,b\n1,x\n2,y,z\n\xff\xfe,q\n4,w\n")
-    rejected = delimited.convert(source, target, None, tmp_path)
-    assert rejected.count == 2
-    assert {line for line, _ in rejected.examples} == {3, 4}
+    source.write_text("a,b\n" + "1,x\n" * 20 + "2,y,z\n" + "3,v\n" * 10 + "many,q\n" + "4,w\n" * 20)
+    taken = text_tables.lines_of(source, target, None, tmp_path)
+    rejected = Rejected(taken.rejected, tuple(taken.told))
+    assert {line for line, _ in rejected.examples} == {22, 33}
     found = tables.profile(target, "a.csv", tmp_path, rejected=rejected)
-    assert found.rows == 2
+    assert found.rows == 50
     assert "rejected" in codes(found)
 
 
 def test_utf_16_is_read(tmp_path: Path) -> None:
     source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
     source.write_bytes("name,n\nJürgen,1\nÅsa,2\n".encode("utf-16"))
-    delimited.convert(source, target, None, tmp_path)
+    text_tables.lines_of(source, target, None, tmp_path)
     assert column(tables.profile(target, "a", tmp_path), "name").lengths == (3, 4.5, 6)
 
 
@@ -215,8 +215,8 @@ def test_utf_16_is_read(tmp_path: Path) -> None:
 def test_what_is_no_text_is_refused_in_words(tmp_path: Path, body: bytes) -> None:
     source = tmp_path / "a.csv"
     source.write_bytes(body)
-    with pytest.raises(Invalid, match="no CSV"):
-        delimited.convert(source, tmp_path / "a.parquet", None, tmp_path)
+    with pytest.raises(Invalid, match="not a table of text"):
+        text_tables.lines_of(source, tmp_path / "a.parquet", None, tmp_path)
 
 
 @pytest.mark.parametrize("keep", [4, 8, 200])
@@ -250,7 +250,7 @@ def test_any_bytes_are_a_table_or_refused_in_words(tmp_path: Path, body: bytes) 
     source, target = tmp_path / "a.csv", tmp_path / "a.parquet"
     source.write_bytes(body)
     try:
-        delimited.convert(source, target, None, tmp_path)
+        text_tables.lines_of(source, target, None, tmp_path)
         found = tables.profile(target, "a.csv", tmp_path)
     except Invalid as refused:
         assert str(tmp_path) not in refused.message

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lib.errors import Invalid
 from lib.store import encodings, text_tables
-from lib.store.intake import Caps, Taken
+from lib.store.dataset_intake import Caps, Taken
 
 CAPS = Caps(10 << 20, 10_000, 50)
 Read = Callable[..., Taken]
