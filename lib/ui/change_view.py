@@ -49,7 +49,7 @@ def summary(found: Changed) -> None:
     st.markdown(
         f"**{found.above:,} of {found.compared:,}** series changed more than chance explains, from "
         f"{stamp(found.window.start)} to {stamp(found.window.end)}, compared with the "
-        f"{spelt(found.before.span)} before{earlier}."
+        f"{_stretch(found.before.span)} before{earlier}."
     )
     if not found.earlier:
         st.caption(
@@ -73,7 +73,7 @@ def method(found: Changed) -> None:
     st.caption(
         f"Score 1 is what one test reaches by chance in one series of a hundred. With {found.compared:,} series "
         f"compared, the strongest by chance was {found.chance:.1f}: that of the "
-        f"{spelt(found.before.span / _times(found))} "
+        f"{_stretch(found.before.span / _times(found))} "
         "before the window, compared in the same way; what lies above it is marked ◆. Counters as rate per second, "
         f"resets handled. {found.samples:,} samples in steps of {duration(found.step_s)}. "
         f"As of {stamp(found.as_of, seconds=True)}."
@@ -101,8 +101,8 @@ def nothing(found: Changed) -> None:
         rest = f" {silent:,} more have too few readings in these times to say." if silent > 0 else ""
         st.info(
             f"All {found.compared:,} series were as before, or as usual at this time of day, from "
-            f"{stamp(found.window.start)} to {stamp(found.window.end)}, compared with the {spelt(found.before.span)} "
-            f"before.{rest} What is shorter than a part of the range hides in it: try a shorter one.",
+            f"{stamp(found.window.start)} to {stamp(found.window.end)}, compared with the "
+            f"{_stretch(found.before.span)} before.{rest} Something short hides in a long range: try a shorter one.",
             title="Nothing changed",
             icon=":material/check_circle:",
         )
@@ -278,6 +278,12 @@ def explore(one: Change, found: Changed) -> dict[str, str]:
         "range_from": f"{found.before.start:%Y-%m-%dT%H:%M}",
         "range_to": f"{end:%Y-%m-%dT%H:%M}",
     }
+
+
+def _stretch(span: timedelta) -> str:
+    """Behind "the": the day before, the 4 hours before."""
+    words = spelt(span)
+    return words.removeprefix("1 ") if words.count(" ") == 1 else words
 
 
 def _labels(one: Change) -> str:

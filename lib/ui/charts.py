@@ -33,8 +33,10 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-    "toImageButtonOptions": {"format": "png", "scale": 2},
 }
+_PICTURE = {"format": "png", "scale": 2}
+# What a file name may not have somewhere.
+_FILE = re.compile(r"[^\w.-]+", re.ASCII)
 # A box is drawn without choosing a tool for it first.
 _BRUSHED_CONFIG = {**_CONFIG, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]}
 
@@ -399,12 +401,21 @@ def add_notes(figure: Figure, notes: list[tuple[datetime, datetime | None, str, 
     ]
 
 
-def show(figure: Figure, *, key: str, alt: str = "", brush: Callable[[datetime, datetime], None] | None = None) -> None:
-    """Draw a figure that went through `layout`. brush: called with the span somebody draws a box over."""
+def show(
+    figure: Figure,
+    *,
+    key: str,
+    alt: str = "",
+    brush: Callable[[datetime, datetime], None] | None = None,
+    name: str = "",
+) -> None:
+    """Draw a figure that went through `layout`. brush: called with the span somebody draws a box over. name: of the
+    picture, once somebody takes it along."""
+    picture = {"toImageButtonOptions": {**_PICTURE, "filename": _FILE.sub("-", name or key)[:80].strip("-") or key}}
     meta = figure.layout.meta or {}
     words = alt or meta.get("alt") or None
     if brush is None:
-        st.plotly_chart(figure, key=key, config=_CONFIG, alt=words)
+        st.plotly_chart(figure, key=key, config=_CONFIG | picture, alt=words)
         return
 
     def brushed() -> None:
@@ -414,7 +425,9 @@ def show(figure: Figure, *, key: str, alt: str = "", brush: Callable[[datetime, 
             brush(*sorted(_moment(edge) for edge in (edges[0], edges[-1])))
 
     _put(figure.layout, dragmode="select", selectdirection="h", newselection={"line": {"color": _AXIS, "width": 1}})
-    st.plotly_chart(figure, key=key, config=_BRUSHED_CONFIG, alt=words, on_select=brushed, selection_mode="box")
+    st.plotly_chart(
+        figure, key=key, config=_BRUSHED_CONFIG | picture, alt=words, on_select=brushed, selection_mode="box"
+    )
 
 
 def _moment(edge: Any) -> datetime:

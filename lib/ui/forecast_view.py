@@ -234,6 +234,7 @@ def candidates(found: Card, unit: str) -> None:
     st.dataframe(
         rows,
         hide_index=True,
+        placeholder="–",
         key="forecast_candidates",
         column_config={
             "model": st.column_config.TextColumn(
@@ -307,6 +308,7 @@ def earlier(rows: Sequence[tuple[Made, Outcome | None]], shown: int, unit: str, 
         selection_mode="single-row",
         selection_default={"selection": {"rows": [ids.index(shown)]}} if shown in ids else None,
         hide_index=True,
+        placeholder="–",
         height=38 + 35 * min(len(rows), _ROWS_SHOWN),
         column_config={
             "made": tables.moment("Made", help=f"As of {stamp(now)}."),

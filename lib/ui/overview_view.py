@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -41,13 +41,16 @@ def tiles(numbers: Overview, found: pd.DataFrame, now: datetime, detectors: int)
     """Four numbers that say whether all is well."""
     ongoing = int(found["end_ts"].isna().sum()) if len(found) else 0
     days = _per_day(found, now)
+    # A minute is what clocks of one network differ by.
+    early = numbers.newest is not None and numbers.newest > numbers.as_of + timedelta(minutes=1)
+    ahead = "A sample is dated later than now: the clock of its host, or of this machine, is wrong. " if early else ""
     with st.grid(4, min_column_width=200, gap="small"):
         _tile(
             "Newest sample",
             ago(numbers.newest, numbers.as_of),
-            f"{numbers.pulse[-1]:,} in the last minute",
+            "a clock is ahead" if early else f"{numbers.pulse[-1]:,} in the last minute",
             ":material/schedule:",
-            f"Of any series. {sum(numbers.pulse):,} samples in the last hour.",
+            f"{ahead}Of any series. {sum(numbers.pulse):,} samples in the last hour.",
         )
         _tile(
             "Open anomalies",

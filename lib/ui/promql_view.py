@@ -142,7 +142,7 @@ def _answer(app: App, actor: Actor, answer: Answer) -> None:
         st.caption(said)
         return
     figure = series_charts.lines(data, title=answer.expression, marks=[], revision=controls.revision())
-    charts.show(figure, key="promql_chart", brush=explore_view.brush(data.window))
+    charts.show(figure, key="promql_chart", brush=explore_view.brush(data.window), name="promql")
     st.caption(said)
     explore_view.statistics(data, statistics(data))
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -75,10 +75,16 @@ def panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: str
             index += 1
     titles = ", ".join(title for title, _ in parts)
     alt = f"{titles} from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, one above the other."
-    height = 90 + 150 * len(parts)
-    charts.layout(figure, alt=alt, height=height, legend=any(len(data.lines) > 1 for _, data in parts))
-    # As far below the axis as under a single chart.
-    figure.layout.legend.y = -58 / (150 * len(parts))
+    legend = any(len(data.lines) > 1 for _, data in parts)
+    # About four names a row, and six rows at most: beyond, as on a telephone, the legend scrolls and the lines keep
+    # their height.
+    names = 22 * min(-(-index // 4), 6) if legend else 0
+    charts.layout(figure, alt=alt, height=90 + 150 * len(parts) + names, legend=legend)
+    if legend:
+        figure.layout.margin.b = 58 + names
+        figure.layout.legend.maxheight = max(names, 22)
+        # As far below the axis as under a single chart.
+        figure.layout.legend.y = -46 / (150 * len(parts))
     charts.time_axis(figure, window.start, window.end, revision)
     return charts.stack(figure, [(title, data.unit) for title, data in parts])
 

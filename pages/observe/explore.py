@@ -84,7 +84,7 @@ def stored() -> None:
     marks = series_charts.marks_of(anomalies, set(ids), window)
     revision = controls.revision()
     figure = series_charts.lines(data, title=metric, marks=marks, revision=revision, earlier=before, notes=notes)
-    charts.show(figure, key="explore_chart", brush=explore_view.brush(window))
+    charts.show(figure, key="explore_chart", brush=explore_view.brush(window), name=metric)
     faint = explore_view.said_of(before)
     st.caption(f"{functions_view.describe(shown)} {faint}As of {stamp(data.as_of, seconds=True)}.")
     explore_view.below(app, actor, series, beside, window, asked, revision)

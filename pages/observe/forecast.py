@@ -5,6 +5,7 @@ import streamlit as st
 from lib.auth.actor import Permission
 from lib.errors import AppError
 from lib.forecast import limits
+from lib.profiling.units import unit_of
 from lib.ui import cached, charts, controls, forecast_chart, forecast_view, guard, links, refusal, runtime
 from lib.ui.text import ago, duration, plain, stamp
 
@@ -27,7 +28,7 @@ def draw(forecast_id: int, limit_text: str, side: str | None, horizon_s: float) 
     if crossing is not None:
         forecast_view.answer(crossing, view)
     figure = forecast_chart.figure(view, crossing, view.series.title)
-    charts.show(figure, key="forecast_chart")
+    charts.show(figure, key="forecast_chart", name=f"forecast-{forecast_id}")
     if figure.layout.yaxis.range:
         st.caption("The limit lies far beyond the picture.")
     span = duration(made.asked["horizon_s"])
@@ -74,6 +75,8 @@ wanted = forecast_view.chosen()
 if shown:
     draw(wanted if wanted in shown else shown[0], limit_text, side, horizon.total_seconds())
 else:
+    with refusal.shown():
+        limits.parse(limit_text, unit_of(metric, found[0].kind))
     st.info(
         "Choose how far to look and press Forecast. Each model is tried on this series' own past; the best one is used "
         "and you see by how much it was off.",

@@ -76,6 +76,8 @@ def test_quiet_hours_say_so(app: App, open_page: Callable) -> None:
     page = open_page(PAGE, Role.VIEWER)
     assert not page.exception
     assert "All 6 series were as before" in page.info[0].value
+    assert "compared with the 4 hours before" in page.info[0].value
+    assert "As of 2026-03-14 12:00:00 UTC" in page.caption[-1].value
 
 
 def test_a_link_restores_window_host_and_comparison(app: App, open_page: Callable) -> None:

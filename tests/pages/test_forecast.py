@@ -61,6 +61,13 @@ def test_before_the_first_forecast_it_says_how_to_make_one(app: App, open_page: 
     assert not page.button(key="forecast_make").disabled
 
 
+def test_a_limit_that_is_none_is_said_before_there_is_a_forecast(app: App, open_page: Callable) -> None:
+    fill(app)
+    page = open_page(PAGE, Role.ANALYST, query={"limit": "banana"})
+    assert not page.exception
+    assert "'banana' is no limit" in words(page)
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, "guest"])
 def test_viewer_sees_forecasts_and_cannot_make_any(made: int, open_page: Callable, role: object) -> None:
     page = open_page(PAGE, role)

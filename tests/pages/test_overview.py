@@ -69,6 +69,17 @@ def test_numbers_say_what_is_watched(app: App, open_page: Callable) -> None:
     assert "As of 2026-03-14 12:00:00 UTC" in page.caption[-1].value
 
 
+def test_a_clock_that_is_ahead_is_said(app: App, open_page: Callable) -> None:
+    source_id = fill(app)
+    ahead = to_ms(app.clock()) + np.array([0, 5_400_000])
+    app.samples.append(source_id, [Block("load", {"instance": "early"}, ahead, np.ones(2))])
+    page = open_page(PAGE, Role.VIEWER)
+    assert not page.exception
+    newest = next(tile for tile in page.metric if tile.label == "Newest sample")
+    assert (newest.value, newest.delta) == ("in 1 h 30 min", "a clock is ahead")
+    assert "clock of its host" in newest.help
+
+
 def test_anomalies_come_with_their_sentence_newest_first(app: App, open_page: Callable) -> None:
     source_id = fill(app)
     find(app, "Old one.", source_id, hours=50)

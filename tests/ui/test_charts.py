@@ -220,3 +220,21 @@ def test_a_box_is_handed_on_as_a_span_of_time(
     )
     given["on_select"]()
     assert spans == ([expected] if expected else [])
+
+
+def test_a_long_legend_of_panels_gets_room_of_its_own_and_not_that_of_the_lines() -> None:
+    alone, full = (series_charts.panels([("load", data(*[[1.0, 2.0]] * count))], WINDOW).layout for count in (1, 12))
+    assert not alone.showlegend and full.showlegend
+    room = full.height - alone.height
+    assert full.legend.maxheight <= room, "what does not fit scrolls"
+    assert full.height - full.margin.b >= 150
+
+
+def test_a_picture_is_named_after_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict = {}
+    monkeypatch.setattr(charts.st, "plotly_chart", lambda figure, **options: given.update(options))
+    figure = charts.layout(charts.empty_figure())
+    for name, expected in (("node_load1", "node_load1"), ("../<b>a\nb", "..-b-a-b"), ("مرحبا", "k"), ("", "k")):
+        charts.show(figure, key="k", name=name)
+        assert given["config"]["toImageButtonOptions"]["filename"] == expected
+        assert given["config"]["displaylogo"] is False
