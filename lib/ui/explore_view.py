@@ -117,7 +117,7 @@ def split(
     asked: Asked | None,
     revision: str,
 ) -> None:
-    """Small multiples: a panel for each value of a label, the first eight."""
+    """Small multiples: a panel for each value of a label, the first eight. series: all, not only those drawn above."""
     groups: dict[str, list[int]] = {}
     for one in series:
         groups.setdefault(one.labels.get(label, ""), []).append(one.id)
@@ -128,23 +128,34 @@ def split(
         if data.lines:
             parts.append((f"{label}={value}" if value else f"without {label}", data))
     _panels(parts, window, revision, "explore_split")
+    fullest = max(map(len, list(groups.values())[:MOST_MULTIPLES]), default=0)
+    if fullest > MOST_LINES and not functions_view.is_histogram(asked):
+        st.caption(f"Showing at most {MOST_LINES} of up to {fullest:,} series a panel.")
     if len(groups) > MOST_MULTIPLES:
         st.caption(f"The first {MOST_MULTIPLES} of {len(groups):,} values; narrow them by host or label to see others.")
 
 
 def more(app: App, actor: Actor, beside: Beside, window: Window, revision: str) -> None:
     """The other metrics, one panel a unit; those without a unit in a panel each."""
-    groups: dict[str, list[Series]] = {}
+    groups: dict[str, dict[str, list[Series]]] = {}
     for metric in beside.metrics[:MOST_PANELS]:
-        found = app.exploration.find(actor, metric, beside.host, None, beside.source_id)[:MOST_LINES]
-        for one in found:
-            groups.setdefault(unit_of(one.metric, one.kind) or one.metric, []).append(one)
-    parts = []
-    for series in groups.values():
-        data = app.exploration.chart(actor, [one.id for one in series[:MOST_LINES]], window, max_points=600)
+        found = app.exploration.find(actor, metric, beside.host, None, beside.source_id)
+        for one in app.exploration.living_first(actor, found, window):
+            group = groups.setdefault(unit_of(one.metric, one.kind) or one.metric, {})
+            group.setdefault(one.metric, []).append(one)
+    parts, cut = [], []
+    for metrics in groups.values():
+        # A panel is shared fairly: the first metric's hosts would otherwise leave no place for the second's.
+        most = max(MOST_LINES // len(metrics), 1)
+        series = [one for several in metrics.values() for one in several[:most]]
+        data = app.exploration.chart(actor, [one.id for one in series], window, max_points=600)
         if data.lines:
-            parts.append((", ".join(dict.fromkeys(spoken(one.metric) for one in series)), data))
+            parts.append((", ".join(spoken(name) for name in metrics), data))
+            counts = {name: len(several) for name, several in metrics.items()}
+            cut += [f"{most} of {n:,} series of {plain(name)}" for name, n in counts.items() if n > most]
     _panels(parts, window, revision, "explore_more")
+    if cut:
+        st.caption(f"Showing {', '.join(cut)}; narrow them by host to see others.")
 
 
 def _panels(parts: Sequence[tuple[str, ChartData]], window: Window, revision: str, key: str) -> None:

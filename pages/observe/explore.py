@@ -87,7 +87,7 @@ def stored() -> None:
     charts.show(figure, key="explore_chart", brush=explore_view.brush(window), name=metric)
     faint = explore_view.said_of(before)
     st.caption(f"{functions_view.describe(shown)} {faint}As of {stamp(data.as_of, seconds=True)}.")
-    explore_view.below(app, actor, series, beside, window, asked, revision)
+    explore_view.below(app, actor, found, beside, window, asked, revision)
     if marks:
         noun = "anomaly" if len(marks) == 1 else "anomalies"
         links.to("pages/observe/anomalies.py", f"{len(marks)} {noun} marked ▼", icon=":material/warning:")

@@ -248,3 +248,34 @@ def test_exports_stop_at_the_cap(app: App, open_page: Callable, monkeypatch: pyt
     monkeypatch.setattr("lib.ui.explore_view.MAX_EXPORT_ROWS", 10)
     page = open_page(PAGE, Role.VIEWER)
     assert [one.proto.disabled for one in page.get("download_button")] == [True, True, False]
+
+
+def test_metrics_of_one_unit_share_a_panel_fairly_and_what_is_left_out_is_said(app: App, open_page: Callable) -> None:
+    ts_ms = to_ms(app.clock()) - np.arange(30)[::-1] * 60_000 - 1000
+    blocks = [
+        Block(name, {"instance": f"h{number:02}"}, ts_ms, np.full(30, number * 2.0**30))
+        for name in ("node_load1", "node_memory_MemFree_bytes", "node_memory_Cached_bytes")
+        for number in range(14)
+    ]
+    app.samples.append(1, blocks)
+    both = ["node_memory_MemFree_bytes", "node_memory_Cached_bytes"]
+    page = open_page(PAGE, Role.VIEWER, query={"metric": "node_load1", "with": both})
+    assert not page.exception
+    panel = json.loads(page.get("plotly_chart")[1].proto.spec)
+    drawn = [trace["name"] for trace in panel["data"] if trace["mode"] == "lines"]
+    assert sum("MemFree" in name for name in drawn) == sum("Cached" in name for name in drawn) == 6
+    told = next(one.value for one in page.caption if "Showing" in one.value)
+    assert told.replace("\\", "").count("6 of 14 series of") == 2
+
+
+def test_every_value_of_a_label_gets_its_panel_though_the_chart_shows_the_first_series(
+    app: App, open_page: Callable
+) -> None:
+    ts_ms = to_ms(app.clock()) - np.arange(30)[::-1] * 60_000 - 1000
+    series = [{"instance": f"h{number:02}", "mode": mode} for number in range(13) for mode in ("idle", "user")]
+    app.samples.append(1, [Block("busy", labels, ts_ms, np.ones(30)) for labels in series])
+    page = open_page(PAGE, Role.VIEWER, query={"metric": "busy", "split": "mode"})
+    assert not page.exception
+    panel = json.loads(page.get("plotly_chart")[1].proto.spec)
+    assert [note["text"] for note in panel["layout"]["annotations"]][:2] == ["mode=idle", "mode=user"]
+    assert any("at most 12 of up to 13 series a panel" in one.value for one in page.caption)
