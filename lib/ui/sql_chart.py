@@ -55,8 +55,9 @@ def _lines(found: Result, time: str, texts: list[str], numbers: list[str], units
         lines = [(name, rows, name) for name in numbers]
     figure, most = charts.empty_figure(), MOST_POINTS // max(1, min(len(lines), MOST_LINES))
     for number, (title, part, name) in enumerate(lines[:MOST_LINES]):
-        x, y = _thinned(unix_ms(part[time]), part[name].to_numpy("float64", na_value=np.nan), most)
-        x, y = break_lines(x, y)
+        # Gaps are those of the rows: what is left of them once thinned lies unevenly.
+        x, y = break_lines(unix_ms(part[time]), part[name].to_numpy("float64", na_value=np.nan))
+        x, y = _thinned(x, y, most)
         stamps = x.astype("datetime64[ms]")
         charts.add_line(figure, pd.Series(stamps), y, name=title, index=number, unit=units.get(name, ""))
     unit = units.get(lines[0][2], "") if lines else ""
@@ -68,12 +69,16 @@ def _lines(found: Result, time: str, texts: list[str], numbers: list[str], units
 
 
 def _thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Least and most of equal runs, so that a spike stays."""
+    """Least and most of equal runs, so that a spike stays; and a NaN where a line breaks between them."""
     if x.size <= most:
         return x, y
     runs = np.array_split(np.arange(x.size), max(1, most // 2))
-    kept = sorted({int(run[pick]) for run in runs for pick in _ends(y[run])})
-    return x[kept], y[kept]
+    kept = {int(run[pick]) for run in runs for pick in _ends(y[run])}
+    gone = np.isnan(y)
+    breaks = np.flatnonzero(gone & ~np.concatenate(([False], gone[:-1])))
+    # More breaks than this are no line any more, and would each be a point again.
+    at = sorted(kept.union(breaks[:most].tolist()))
+    return x[at], y[at]
 
 
 def _ends(y: np.ndarray) -> tuple[int, int]:

@@ -153,6 +153,7 @@ def history(past: Sequence[Query], app: App, actor: Actor) -> None:
                 on_click=write,
                 args=(query.sql,),
                 type="tertiary",
+                icon=":material/check:" if query.outcome == "ok" else ":material/close:",
                 width="stretch",
                 help=f"{_outcome(query)}, {ago(query.ran_at, now, short=True)}. Click to have it in the editor.",
             )
