@@ -60,13 +60,13 @@ def draw(app: App, actor: Actor) -> None:
     source_id, expression, window = _editor(app, actor)
     if source_id is None:
         return
+    # Never disabled: the click that leaves the editor is what brings its text here, and would be lost.
     pressed = st.button(
         "Run",
         type="primary",
         icon=":material/play_arrow:",
         key="promql_run",
         shortcut="Ctrl+Enter",
-        disabled=not expression.strip(),
     )
     if pressed:
         state.promql_asked(source_id, expression)

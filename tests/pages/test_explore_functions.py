@@ -120,6 +120,16 @@ def test_a_link_fills_the_editor_and_asks_nothing(app: App, open_page: Callable)
     assert "connection refused" in page.error[0].value.replace("\\", "")
 
 
+def test_run_takes_the_click_that_leaves_the_editor_and_says_when_there_is_nothing(
+    app: App, open_page: Callable
+) -> None:
+    app.collection.add(SYSTEM, SourceDraft(name="gone", url=f"http://127.0.0.1:{free_port()}"))
+    page = open_page(PAGE, Role.ANALYST, {"mode": "PromQL"})
+    assert not page.button(key="promql_run").disabled
+    page.button(key="promql_run").click().run()
+    assert "Enter a PromQL expression" in page.error[0].value
+
+
 def test_an_expression_is_answered_by_a_real_server(app: App, open_page: Callable, tmp_path: Path) -> None:
     ts_ms = to_ms(app.clock()) - np.arange(240)[::-1] * 15_000
     given = [Block("hits_total", {"instance": host}, ts_ms, np.arange(240) * 15.0) for host in ("<b>a</b>", "b")]
