@@ -31,8 +31,9 @@ class Word:
     where: Where = Where.OPEN
 
 
-def offer(editor: str, words: Iterable[Word], *, quote: str = "'", escape: str = "''") -> None:
-    """Listen to the text area of this key. quote, escape: how a text is written in its language, and the quote in it.
+def offer(editor: str, words: Iterable[Word], *, quote: str = "'", escape: str = "''", comment: str = "--") -> None:
+    """Listen to the text area of this key. quote, escape: how a text is written in its language, and the quote in it;
+    comment: what begins one.
 
     Foreign names only become text; those that could not be written on one line are left out.
     """
@@ -43,4 +44,8 @@ def offer(editor: str, words: Iterable[Word], *, quote: str = "'", escape: str =
     ]
     components.component(
         "autoopscompletion", "completion", "completion", html="<span hidden></span>", js="completion.js"
-    )(key=f"{editor}_completion", data={"editor": editor, "words": shown, "quote": quote, "escape": escape}, height=1)
+    )(
+        key=f"{editor}_completion",
+        data={"editor": editor, "words": shown, "quote": quote, "escape": escape, "comment": comment},
+        height=1,
+    )

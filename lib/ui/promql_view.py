@@ -121,7 +121,7 @@ def _editor(app: App, actor: Actor) -> tuple[int | None, str, Window]:
         help="Tab takes the first word that is offered, arrows and Enter another; Ctrl+Space shows all.",
     )
     metrics = cached.metrics(app, actor, askable.get(name or "")) or cached.metrics(app, actor)
-    completion.offer(EDITOR, promql_words.words(metrics.items()), quote='"', escape='\\"')
+    completion.offer(EDITOR, promql_words.words(metrics.items()), quote='"', escape='\\"', comment="#")
     return askable.get(name or ""), expression or "", window
 
 

@@ -36,28 +36,27 @@ export default function (component) {
   }
 }
 
-// What is being written at the caret: its beginning, and whether it is within quotes or braces.
+// What is being written at the caret: its beginning, and whether it is within quotes or braces; null within a comment.
 function place(state, area) {
   const before = area.value.slice(0, area.selectionStart)
-  const bare = before.replace(/--[^\n]*/g, one => " ".repeat(one.length))
-  const quote = state.data.quote
-  let inside = "open"
+  const { quote, comment } = state.data
   let opened = -1
   let braces = 0
-  for (let i = 0; i < bare.length; i++) {
-    const one = bare[i]
+  let i = 0
+  while (i < before.length) {
     if (opened >= 0) {
-      if (one === quote) opened = -1
-    } else if (one === quote) opened = i
-    else if (one === "{") braces++
-    else if (one === "}") braces--
+      if (before[i] === quote) opened = -1
+    } else if (before[i] === quote) opened = i
+    else if (before.startsWith(comment, i)) {
+      i = before.indexOf("\n", i)
+      if (i < 0) return null
+    } else if (before[i] === "{") braces++
+    else if (before[i] === "}") braces--
+    i++
   }
-  if (opened >= 0) inside = "quotes"
-  else if (braces > 0) inside = "braces"
-  if (bare.length !== before.trimEnd().length && /--[^\n]*$/.test(before) && opened < 0) return null
+  const inside = opened >= 0 ? "quotes" : braces > 0 ? "braces" : "open"
   const start = inside === "quotes" ? opened + 1 : before.length - /[\p{L}\p{N}_:]*$/u.exec(before)[0].length
-  const lead = bare.slice(0, inside === "quotes" ? opened : start)
-  return { inside, start, written: before.slice(start), lead }
+  return { inside, start, written: before.slice(start), lead: before.slice(0, inside === "quotes" ? opened : start) }
 }
 
 function matches(state, area, everything) {
