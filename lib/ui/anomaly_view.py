@@ -267,9 +267,19 @@ def onward(one: dict[str, Any], contributor: int, start: datetime, end: datetime
         links.to("pages/act/chat.py", "Ask about it", icon=":material/chat:", query={links.ANOMALY: str(one["id"])})
 
 
-def nothing(groups: pd.DataFrame, window: Window | None, running: bool) -> None:
-    """Why there is nothing to see, and what to do about it."""
-    watched = int((groups["state"] == "trained").sum())
+def nothing(
+    groups: pd.DataFrame,
+    window: Window | None,
+    running: bool,
+    *,
+    host: str | None = None,
+    source_id: int | None = None,
+) -> None:
+    """Why there is nothing to see, and what to do about it. host, source_id: what was chosen of the groups."""
+    meant = groups["state"] == "trained"
+    meant &= (groups["host"] == host) if host else True
+    meant &= (groups["source_id"] == source_id) if source_id is not None else True
+    watched = int(meant.sum())
     if groups.empty:
         st.info(
             "Connect your Prometheus, or load the demo history.",
@@ -295,7 +305,7 @@ def nothing(groups: pd.DataFrame, window: Window | None, running: bool) -> None:
         st.info(
             "A detector learns what is normal for a host from at least 300 samples, then marks what is not. "
             "This machine and the demo get theirs by themselves; others are trained on the Detectors page.",
-            title="No detector yet",
+            title=f"No detector for {plain(host, 60)} yet" if host else "No detector yet",
             icon=":material/model_training:",
         )
 

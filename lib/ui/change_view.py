@@ -91,8 +91,9 @@ def nothing(found: Changed) -> None:
         )
     elif not found.compared:
         st.info(
-            f"{found.series:,} series have samples in these times, but too few of them are numbers: a comparison takes "
-            "3 readings in the window and 6 before it. Choose a longer range, or wait a moment.",
+            f"{found.series:,} series {'has' if found.series == 1 else 'have'} samples in these times, but too few of "
+            "them are numbers: a comparison takes 3 readings in the window and 6 before it. Choose a longer range, or "
+            "wait a moment.",
             title="Too little to compare",
             icon=":material/hourglass_empty:",
         )

@@ -89,7 +89,7 @@ if len(found):
     st.subheader(f"{len(found):,} found" if len(found) > 1 else "The only one found", anchor=False)
     anomaly_view.table(found, chosen, app.clock(), label if may_label else None)
 else:
-    anomaly_view.nothing(groups, window, running)
+    anomaly_view.nothing(groups, window, running, host=host, source_id=source_id)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(f"As of {stamp(app.clock(), seconds=True)}.")
     trained = int((groups["state"] == "trained").sum())

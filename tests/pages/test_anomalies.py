@@ -128,6 +128,14 @@ def test_nothing_collected_yet_names_the_next_step(open_page: Callable) -> None:
     assert "Nothing collected yet" in str([i.proto for i in page.info])
 
 
+def test_a_host_nobody_watches_is_not_called_usual(found: int, app: App, open_page: Callable) -> None:
+    ts = to_ms(app.clock()) - 300_000 * np.arange(9, 0, -1, dtype=np.int64)
+    app.samples.append(1, [Block("node_load1", {"instance": "new-01"}, ts, np.ones(9))])
+    page = open_page(PAGE, role=Role.VIEWER, query={"host": "new-01"})
+    assert not page.exception
+    assert [i.proto.title.replace("\\", "") for i in page.info] == ["No detector for new-01 yet"]
+
+
 def test_stranger_is_refused(found: int, open_page: Callable) -> None:
     page = open_page(PAGE, role=None)
     assert page.error
