@@ -271,12 +271,19 @@ def exports(app: App, actor: Actor, metric: str, ids: Sequence[int], shown: Show
                 help="The means that are drawn, over all of the range, as CSV.",
             )
         links.to("pages/observe/profile.py", "Profile", icon=":material/query_stats:", query={"metric": metric})
-        links.to("pages/observe/changes.py", "What changed?", icon=":material/difference:")
+        links.to("pages/observe/changes.py", "What changed?", icon=":material/difference:", query=_then(data.window))
     if gone:
         st.caption(
             f":material/info: Samples before {gone:%Y-%m-%d} UTC have expired: CSV and Parquet hold those after, Sums "
             "the means of all that is drawn."
         )
+
+
+def _then(window: Window) -> dict[str, str]:
+    """What makes the page of changes look at the same time, of the same host when one is chosen."""
+    chosen, host = st.session_state.get("range"), st.session_state.get("host")
+    when = {"range": str(chosen)} if chosen in controls.SPANS else links.changes_of(window.start, window.end)
+    return {**when, **({"host": str(host)} if host else {})}
 
 
 def downloads(name: str, file: Callable[[str], bytes], figure: Figure, too_many: bool, help_: str) -> None:

@@ -279,3 +279,16 @@ def test_every_value_of_a_label_gets_its_panel_though_the_chart_shows_the_first_
     panel = json.loads(page.get("plotly_chart")[1].proto.spec)
     assert [note["text"] for note in panel["layout"]["annotations"]][:2] == ["mode=idle", "mode=user"]
     assert any("at most 12 of up to 13 series a panel" in one.value for one in page.caption)
+
+
+def test_the_way_to_what_changed_takes_the_time_and_host_along(
+    app: App, open_page: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(app)
+    taken: dict[str, dict] = {}
+    monkeypatch.setattr("lib.ui.links.to", lambda page, label, *, query=None, **_: taken.update({label: query}))
+    custom = {"range": "custom", "range_from": "2026-03-14T10:00", "range_to": "2026-03-14T11:00"}
+    for chosen in ({"range": "6h"}, custom):
+        page = open_page(PAGE, Role.VIEWER, query={"metric": "node_load1", "host": "web-1", **chosen})
+        assert not page.exception
+        assert taken["What changed?"] == {**chosen, "host": "web-1"}
