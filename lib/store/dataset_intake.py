@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from lib.datasets.schema import ColumnType, unique
+from lib.disk import sha256
 from lib.errors import Invalid
 from lib.store import encodings
 from lib.store.engine import reason, spilling
@@ -123,7 +123,7 @@ def from_parquet(source: Path, target: Path, scratch: Path, caps: Caps, said: Sa
             )
         except duckdb.Error as error:
             raise Invalid(f"It cannot be read as Parquet: {reason(error, source)}. Export it again.") from None
-    return Taken(kept, rows, file_digest(source), notes=notes)
+    return Taken(kept, rows, sha256(source), notes=notes)
 
 
 def selected(
@@ -259,8 +259,3 @@ def rewrite(source: Path, target: Path, wanted: Sequence[Wanted], scratch: Path)
         except duckdb.Error as error:
             raise Invalid(f"The version cannot be made: {reason(error, source)}.") from None
     return notes
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
