@@ -33,11 +33,29 @@ class Alert:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What is exact of a range whose older samples have expired: from samples, and from sums of slot_s before.
+
+    window: what of the range whole slots fill. count, mean, low, high: of finite values; the last three are None for
+    counters. increase: how much counters grew from the last sample before the window, resets minded; None for gauges.
+    """
+
+    window: Window
+    slot_s: float
+    count: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    increase: float | None
+
+
+@dataclass(frozen=True)
 class SeriesProfile:
     """count: all samples, NaN and Inf included. values (distribution, trend, rhythm): rate per second for counters.
 
     interval_s: median time between samples. missing: samples the gaps would have held. age_s: from the last sample
-    to now. stale: older than three intervals and two minutes. resets: of a counter; 0 for gauges.
+    to now. stale: older than three intervals and two minutes. resets: of a counter; 0 for gauges. sums: of a range
+    whose older samples have expired; all else is of the samples that are left.
     """
 
     series: Series
@@ -61,6 +79,7 @@ class SeriesProfile:
     trend: shape.Trend | None = None
     rhythm: shape.Rhythm = field(default_factory=lambda: shape.rhythm(np.empty(0, np.int64), np.empty(0)))
     truncated: bool = False
+    sums: Sums | None = None
     alerts: tuple[Alert, ...] = ()
 
     @property
@@ -87,7 +106,7 @@ class LabelProfile:
 class MetricProfile:
     """All series of a metric together. labels: most values first, labels every series shares left out.
 
-    shared: labels that have one and the same value everywhere.
+    shared: labels that have one and the same value everywhere. sums: of a range whose older samples have expired.
     """
 
     metric: str
@@ -103,4 +122,5 @@ class MetricProfile:
     silent: tuple[Series, ...]
     constant: int
     non_finite: int
+    sums: Sums | None = None
     alerts: tuple[Alert, ...] = ()

@@ -18,6 +18,7 @@ from lib.profiling.profiles import Alert, LabelProfile, MetricProfile, SeriesPro
 from lib.profiling.relations import Relation
 from lib.profiling.story import Picture, Story, story
 from lib.profiling.tables import ColumnProfile, Kind, TableProfile
+from lib.profiling.units import unit_of
 from lib.profiling.words import amount, duration
 
 Profile = SeriesProfile | MetricProfile | HostProfile | TableProfile
@@ -170,7 +171,7 @@ def _metric_parts(profile: MetricProfile) -> list[str]:
         ("Constant", f"{profile.constant:,}"),
         ("The same everywhere", ", ".join(f"{name}={value}" for name, value in sorted(profile.shared.items()))),
     ]
-    return [_facts(facts), _labels(profile.labels)]
+    return [_facts(facts), _summed_part(profile), _labels(profile.labels)]
 
 
 def _series_parts(profile: SeriesProfile) -> list[str]:
@@ -192,10 +193,41 @@ def _series_parts(profile: SeriesProfile) -> list[str]:
     gaps = [[_moment(gap.start), _moment(gap.end), duration(gap.seconds)] for gap in profile.gaps[:200]]
     return [
         _facts(facts),
+        _summed_part(profile),
         f"<h2>Distribution</h2>{_bars(spread.counts.tolist())}" if spread.counts.size else "",
         _section("Quantiles", ("Share below", "Value"), quantiles),
         _section("Gaps", ("From", "To", "Lasted"), gaps),
     ]
+
+
+def summed(profile: SeriesProfile | MetricProfile) -> list[tuple[str, str, str]]:
+    """What is exact of a range whose older samples have expired: name, value, and what it means; empty for others."""
+    sums = profile.sums
+    if sums is None:
+        return []
+    count = ("Numbers", f"{sums.count:,}", "Finite values, of samples and in sums.")
+    if sums.increase is not None:
+        metric = profile.metric if isinstance(profile, MetricProfile) else profile.series.metric
+        words = "From the last sample before the range on, resets minded" + (
+            "; of all series." if isinstance(profile, MetricProfile) else "."
+        )
+        return [count, ("Growth", amount(sums.increase, unit_of(metric)), words)]
+    unit = profile.unit
+    return [
+        count,
+        ("Mean", amount(sums.mean, unit), "Of all these numbers."),
+        ("Least", amount(sums.low, unit), "Of all these numbers."),
+        ("Most", amount(sums.high, unit), "Of all these numbers."),
+    ]
+
+
+def _summed_part(profile: SeriesProfile | MetricProfile) -> str:
+    sums = profile.sums
+    if sums is None:
+        return ""
+    rows = [[_safe(name), _safe(value), _safe(words)] for name, value, words in summed(profile)]
+    span = f"{_moment(sums.window.start)} to {_moment(sums.window.end)}"
+    return _section(f"Whole range, {span}, exact from samples and sums", ("", "", ""), rows)
 
 
 # --- words and parts ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from lib.profiling import metric as metrics_
 from lib.profiling import series as series_
 from lib.profiling.gaps import GAP_FACTOR, break_lines
 from lib.profiling.hosts import HostProfile
-from lib.profiling.profiles import Alert, Level, MetricProfile, SeriesProfile
+from lib.profiling.profiles import Alert, Level, MetricProfile, SeriesProfile, Sums
 from lib.profiling.rates import rate
 from lib.profiling.statistics import at_hand
 from lib.profiling.times import unix_ms
@@ -30,6 +30,7 @@ from lib.settings import Settings
 from lib.store.readings import Readings
 from lib.store.samples import Samples
 from lib.store.summaries import Summaries, Summed, expired_until
+from lib.store.totals import Totals, totals
 
 P = TypeVar("P", SeriesProfile, MetricProfile, HostProfile)
 # More lines than this nobody can tell apart, and the browser would notice.
@@ -253,6 +254,13 @@ class Exploration:
         actor.require(Permission.VIEW)
         return expired_until(self.samples.store, window)
 
+    def totals(self, actor: Actor, series: Sequence[Series], window: Window) -> Totals | None:
+        """Numbers of a window whose older samples have expired, their sums taken in; None where none have expired, or
+        sums do not say it exactly."""
+        actor.require(Permission.VIEW)
+        kinds = _by_kind(series)
+        return totals(self.samples.store, kinds[False], kinds[True], window)
+
     # --- profiles ----------------------------------------------------------------------------
 
     def profile(self, actor: Actor, series_id: int, window: Window | None = None) -> SeriesProfile:
@@ -270,7 +278,8 @@ class Exploration:
             start = max(whole.start, last - timedelta(seconds=step_s * MAX_PROFILE_SAMPLES))
             reading = Window(start, whole.end)
         frame = self.samples.read([series_id], reading)
-        return self._honest(series_.profile(found[0], frame, reading, self.clock(), truncated=truncated), whole)
+        made = series_.profile(found[0], frame, reading, self.clock(), truncated=truncated)
+        return self._honest(replace(made, sums=self._sums(found, whole)), whole)
 
     def profile_metric(self, actor: Actor, metric: str, window: Window | None = None) -> MetricProfile:
         """What all series of a metric are like together. Raises NotFound."""
@@ -280,7 +289,8 @@ class Exploration:
             raise NotFound(f"No metric named {metric!r} is stored; choose one from the list on the Explore page.")
         ids = [one.id for one in found]
         whole = window or self._whole(ids)
-        return self._honest(metrics_.profile(metric, found, self.readings.extent(ids, whole), self.clock()), whole)
+        made = metrics_.profile(metric, found, self.readings.extent(ids, whole), self.clock())
+        return self._honest(replace(made, sums=self._sums(found, whole)), whole)
 
     def profile_host(self, actor: Actor, host: str, window: Window, source_id: int | None = None) -> HostProfile:
         """What all series of a host are like together. Raises NotFound."""
@@ -304,9 +314,27 @@ class Exploration:
             wide = long.assign(t=unix_ms(long["ts"])).pivot(index="t", columns="series_id", values="mean")
         return self._honest(hosts_.profile(host, found, table, wide, window, self.clock()), window)
 
+    def _sums(self, series: Sequence[Series], window: Window) -> Sums | None:
+        """Of the whole window what sums of expired days can say exactly; None where nothing has expired."""
+        kinds = _by_kind(series)
+        found = totals(self.samples.store, kinds[False], kinds[True], window)
+        if found is None:
+            return None
+        table, counters = found.table, series[0].kind == "counter"
+        count = int(table["count"].sum())
+        return Sums(
+            window=found.window,
+            slot_s=found.slot_ms / 1000,
+            count=count,
+            mean=None if counters else float(table["total"].sum() / count),
+            low=None if counters else float(table["min"].min()),
+            high=None if counters else float(table["max"].max()),
+            increase=float(table["increase"].sum()) if counters else None,
+        )
+
     def _honest(self, profile: P, window: Window) -> P:
         """The profile, and where it begins when samples of the window have expired: sums know no quantiles, gaps or
-        rhythms, so a profile is of what is left."""
+        rhythms, so these are of what is left."""
         until = expired_until(self.samples.store, window)
         if until is None:
             return profile
@@ -314,7 +342,8 @@ class Exploration:
             "expired",
             Level.INFO,
             f"The samples before {until:%Y-%m-%d} UTC have expired; this describes those after.",
-            "Explore shows the time before from sums. AUTOOPS_ARCHIVE_RAW_DAYS says how long samples are kept.",
+            ("Whole range has what their sums say exactly. " if getattr(profile, "sums", None) else "")
+            + "Explore shows the time before from sums. AUTOOPS_ARCHIVE_RAW_DAYS says how long samples are kept.",
         )
         return replace(profile, alerts=(*profile.alerts, alert))
 

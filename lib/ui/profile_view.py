@@ -88,6 +88,19 @@ def metric_facts(profile: MetricProfile, now: pd.Timestamp) -> None:
     )
 
 
+def sums(profile: SeriesProfile | MetricProfile) -> None:
+    """What is exact of the whole range though samples of it have expired; nothing where none have."""
+    if profile.sums is None:
+        return
+    facts = report.summed(profile)
+    st.subheader("Whole range", anchor=False)
+    st.caption(
+        f"From {stamp(profile.sums.window.start)} to {stamp(profile.sums.window.end)}, from samples and, before they "
+        f"expired, their sums of {duration(profile.sums.slot_s)}: exact. All else here is of the samples that are left."
+    )
+    tiles(facts)
+
+
 def series_charts_of(profile: SeriesProfile) -> None:
     """Histogram and the usual day, beside each other where there is room."""
     with st.grid(2, min_column_width=340):

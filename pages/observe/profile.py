@@ -24,6 +24,7 @@ def metric_part(metrics: dict[str, str]) -> None:
         st.subheader(plain(metric), anchor=False)
         profile_view.alerts(whole.alerts)
         profile_view.metric_facts(whole, now)
+        profile_view.sums(whole)
         profile_view.label_table(whole, whole.series)
         shown, name = whole, metric
     else:
@@ -32,6 +33,8 @@ def metric_part(metrics: dict[str, str]) -> None:
         profile_view.alerts(one.alerts)
         if one.count:
             profile_view.series_facts(one)
+        profile_view.sums(one)
+        if one.count:
             profile_view.series_charts_of(one)
         shown, name = one, one.series.title
     with st.container(horizontal=True, vertical_alignment="center"):
