@@ -51,7 +51,7 @@ def test_metric_shows_values_series_and_what_moves_together(app: App, open_page:
     fill(app)
     page = open_page(PAGE, Role.VIEWER)
     tiles = {one.label: one.value for one in page.metric}
-    assert (tiles["Mean"], tiles["Missing"], tiles["Constant"]) == ("3", "0.0%", "0")
+    assert (tiles["Mean"], tiles["Missing"]) == ("3", "0.0%")
     tables = [one.value for one in page.dataframe]
     assert tables[0]["share"].tolist() == ["0%", "1%", "5%", "25%", "50%", "75%", "95%", "99%", "100%"]
     (series,) = [table for table in tables if "daily" in table]

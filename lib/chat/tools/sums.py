@@ -28,7 +28,7 @@ def said(summed: Summed, window: Window, growth: bool = False) -> str:
     """What a reader has to know of numbers that come from sums."""
     words = f"Samples before {summed.until:%Y-%m-%d %H:%M} UTC have expired; this is exact, from their sums"
     if summed.window != window:
-        words += f" from {summed.window.start:%Y-%m-%d %H:%M} to {summed.window.end:%Y-%m-%d %H:%M} UTC"
+        words += f", of {summed.window.start:%Y-%m-%d %H:%M} to {summed.window.end:%Y-%m-%d %H:%M} UTC"
     if growth:
         return f"{words}: growth since the last sample before."
     return f"{words}. Of an extreme in them the moment given is where its {duration(summed.slot_s)} begin."
