@@ -124,9 +124,9 @@ class _Answering:
         return Text(words if first else f"\n\n{words}")
 
     def _limits(self, result: Result) -> Iterator[Event]:
-        """What a good result says of what it does not cover."""
+        """What a good result says of what it covers."""
         if result.outcome is Outcome.OK and result.message:
-            yield self._say(phrasing.missing(result, self._number), False)
+            yield self._say(phrasing.cited(phrasing.failed(result), self._number), False)
 
     @property
     def _number(self) -> int:

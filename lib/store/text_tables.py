@@ -25,6 +25,7 @@ ORDERED_BYTES, LARGE_MEMORY_MB = 64 << 20, 100
 SAMPLE_ROWS, SNIFF_BYTES = 20_480, 4_000_000
 # A column of numbers with a few words in it is one with errors; with more it is a column of words.
 CLEAN_SHARE, LEAST_CLEAN = 0.95, 20
+TAKEN = "CSV, TSV or JSON lines in UTF-8, Excel or Parquet"
 NOTHING = ("", "NA", "N/A", "#N/A", "NULL", "null", "None")
 HEADER_LINES = 60
 MOST_COLUMNS = 10_000
@@ -90,6 +91,7 @@ def lines_of(source: Path, target: Path, delimiter: str | None, scratch: Path) -
         None,
         scratch,
         lambda path: _delimited(path, target, delimiter, scratch, any_size, lambda _share, _what: None, ordered=True),
+        "CSV or TSV in UTF-8, or Parquet",
     )
 
 
@@ -98,14 +100,15 @@ def from_json_lines(source: Path, target: Path, encoding: str | None, scratch: P
     return _in_utf8(source, encoding, scratch, lambda path: _json_lines(path, target, scratch, caps, said))
 
 
-def _in_utf8(source: Path, encoding: str | None, scratch: Path, convert: Any) -> Taken:
+def _in_utf8(source: Path, encoding: str | None, scratch: Path, convert: Any, takes: str = TAKEN) -> Taken:
     """Convert while a second thread sees whether the file is UTF-8 at all; if it is not, recode it and start again."""
-    encodings.refuse_binary(source)
+    head = encodings.beginning(source)
+    encodings.refuse_binary(head, takes)
     plain = scratch / "utf-8"
     if encoding and encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
         encodings.recode(source, plain, encoding)
         return _noted(convert(plain), encodings.look(plain).digest, f"Read as {encoding}.")
-    wide = encodings.wide(source)
+    wide = encodings.wide(head)
     if wide and not encoding:
         encodings.recode(source, plain, wide)
         return _noted(convert(plain), encodings.look(plain).digest, f"Read as {wide}.")
