@@ -30,6 +30,7 @@ from lib.api import (
     models,
     pipelines,
     prediction,
+    suggestions,
     trainings,
 )
 from lib.api.limits import BodyLimit, RateLimit, problem
@@ -243,6 +244,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     imports.add_routes(router, get_app, caller)
     forecasts.add_routes(router, get_app, caller)
     datasets.add_routes(router, get_app, caller)
+    suggestions.add_routes(router, get_app, caller)
     trainings.add_routes(router, get_app, caller)
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
