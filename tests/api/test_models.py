@@ -47,6 +47,9 @@ def test_from_an_upload_to_a_prediction_and_its_outcome(app: App, ask: Callable)
     assert len(one["why"]) == 4
     told = ask("POST", "/outcomes", Role.ANALYST, json={"id": one["id"], "actual": "z"})
     assert (told.status_code, told.json()["actual"]) == (201, "z")
+    refused = ask("POST", "/outcomes", Role.ANALYST, json={"id": one["id"], "actual": True})
+    assert refused.status_code == 422
+    assert "'True'; version 1 of net knows the classes x, y, z" in refused.json()["error"]["message"]
     assert ask("GET", "/models", Role.VIEWER).json()["items"][0]["champion"] == 1
     files = ask("GET", "/models/net/versions/1/files", Role.VIEWER)
     assert files.content[:2] == b"PK"
