@@ -222,7 +222,7 @@ def build(
         models=models,
         model_uploads=ModelUploads(models, audit),
         prediction=prediction,
-        prediction_files=PredictionFiles(models, runner, audit, clock),
+        prediction_files=PredictionFiles(models, datasets, runner, audit, clock),
         experiments=experiments,
         drifting=Drifting(models, predicted, runner, audit, clock),
         deployments=Deployments(models, clock),
