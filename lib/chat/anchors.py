@@ -41,7 +41,9 @@ _EFFECT = re.compile(
     r"|(?:did|has|have) .*(?:ris|rose|increas|grow|grew|drop"
     r"|fall|f[ae]ll|jump|improv|worse|better|slow|fast))"
 )
-_GOES_ON = re.compile(r"^(?:and|what about|how about|same for|also)\b")
+_GOES_ON = re.compile(
+    r"^(?:and|what about|how about|same for|also|same)\b|^(?:on |in )?(?:the )?(?:\w+ before|previous \w+)\W*$"
+)
 _AND_BEFORE = re.compile(r"\band the (?:week|day|hour) before\b(?! yesterday)")
 _SHIFTS = {"day": timedelta(days=1), "week": timedelta(days=7), "hour": timedelta(hours=1)}
 _SUNDAY = timedelta(days=7)

@@ -63,7 +63,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             r"(?:disks?|disc) (?:io|i/o)(?: time)?|(?:disks?|disc) (?:busy|utili[sz]ation|activity|business)",
             "disk_busy",
         ),
-        (r"busy (?:are |is |was |were )?(?:the |its )?disks?", "disk_busy"),
+        (r"(?:busy|utili[sz]ed) (?:are |is |was |were )?(?:the |its )?disks?|disks? utili[sz]ed", "disk_busy"),
         (rf"(?:disks?|disc) (?:reads?|reading){_AMOUNT}|(?:bytes |data )?(?:read )?from (?:the )?disks?", "disk_read"),
         (
             rf"(?:disks?|disc) (?:writes?|writing|written){_AMOUNT}|(?:bytes |data )?(?:written |"
@@ -213,6 +213,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.OPEN,
         ),
         (_ANOMALY, Sign.ANOMALY),
+        (r"(?:anomaly )?scor(?:e|es|ed|ing)", Sign.ANOMALY),
         (r"on average|averages?|avg|mean|typical|typically|averaged", Sign.MEAN),
         (r"most", (Sign.MAX, Sign.MOST)),
         (r"least", (Sign.MIN, Sign.MOST)),

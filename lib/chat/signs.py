@@ -67,12 +67,38 @@ class Sign(StrEnum):
     BY_HOW_MUCH = "by how much"
     HAVING = "having"
     KIND = "kind"
+    WITHOUT = "without"
+    GROWING = "growing"
+    STATUS = "status"
 
 
 _H = r"(?:hosts?|machines?|servers?|nodes?|instances?|boxe?s?|ones?|systems?)"
 
 # Tried before all others; longer phrases first.
 CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
+    (
+        r"(?:no|zero|not any|without(?: any)?|free (?:of|from)(?: any)?"
+        r"|(?:(?:did|do|does|have|has|had) not|(?:did|do|does|have|has|had)n't|never)"
+        r"(?: (?:have|had|see|seen|show|shown))?(?: any| a single| an?)?)"
+        r" (?:anomal(?:y|ies)|incidents?|problems?|issues?|troubles?)"
+        r"|(?:anomaly|trouble|incident|problem)[- ]free",
+        (Sign.ANOMALY, Sign.WITHOUT),
+    ),
+    (
+        r"(?:is |are |was |were |been |has |have |had |keeps? |kept |on the )*(?:growing|climbing|rising|increasing"
+        r"|creeping(?: up)?|trending (?:up|down)|going (?:up|down)|ramping(?: up)?|shrinking|decreasing|dropping"
+        r"|falling"
+        r"|declining|leaking|getting (?:higher|lower|bigger|smaller|worse|better|slower|faster|busier|fuller)|sinking"
+        r"|on the rise)",
+        Sign.GROWING,
+    ),
+    (
+        r"(?:the )?(?:current |overall |general |health )?(?:status|state|condition|rundown)"
+        r"(?: (?:report|summary|check))?"
+        r"(?= (?:of|on|for)|[ ?]*$)|health ?(?:check|report|status)(?= (?:of|on|for)|[ ?]*$)"
+        r"|(?:how(?:'s| is| are| was| has been)) (?=.*\b(?:doing|feeling|holding up|going|getting on|getting along)\b)",
+        Sign.STATUS,
+    ),
     (r"(?:longest|greatest|largest) (?:duration|lasting)|longest[- ]running", Sign.LONGEST),
     (r"affect(?:ed|s)?|impact(?:ed|s)?|(?:have|had) an? (?:effect|impact)(?: on)?|effect", Sign.COMPARE),
     (r"(?:the )?(?:difference|change) (?:in|of|between)", (Sign.BY_HOW_MUCH, Sign.COMPARE)),

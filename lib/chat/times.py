@@ -79,7 +79,7 @@ DAY = (
 )
 _PART = r"(?:morning|afternoon|evening|night)"
 _PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
-_TO = r"\s*(?:to|and|until|till|-|–|—|through)\s*"
+_TO = r"\s*(?:to|and|until|till|-|–|—|through|\.\.+)\s*"
 _OVER = r"(?:(?:in|over|during|within|for|across|throughout) )?"
 
 _Handler = Callable[[re.Match[str], datetime], "tuple[TimeKind, Window | None]"]
@@ -270,6 +270,8 @@ def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
 
 def _hour_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     day, first, last = day_named(match["d1"] or match["d2"], now), int(match["a"]), int(match["b"])
+    if last <= first <= 12 and last < 12:
+        last += 12  # "from 9 to 5" ends in the afternoon
     if not first < last <= 24:
         raise ValueError(match[0])
     return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from lib.chat.carriers import CARRIERS
+
 # Between these a word stands alone: never inside a name, a path, a selector or a label.
 _BEFORE, _AFTER = r"(?<![\w./:=*{\"'-])", r"(?![\w/:=*-]|\.\w)"
 
@@ -90,9 +92,98 @@ _WORDS = {
     "info": "details",
     "stddev": "standard deviation",
     "corr": "correlation",
+    "atm": "at the moment",
+    "rn": "right now",
+    "ystdy": "yesterday",
+    "ystday": "yesterday",
+    "yesty": "yesterday",
+    "2moz": "tomorrow",
+    "tonite": "tonight",
+    "2nite": "tonight",
+    "avrg": "average",
+    "mx": "max",
+    "mn": "min",
+    "pct": "percent",
+    "pctile": "percentile",
+    "bw": "bandwidth",
+    "tput": "throughput",
+    "errs": "errors",
+    "dbs": "databases",
+    "dups": "duplicates",
+    "dupes": "duplicates",
+    "dupe": "duplicate",
+    "thru": "through",
+    "btwn": "between",
+    "usg": "usage",
+    "cos": "because",
+    "cuz": "because",
+    "gb's": "GB",
+    "gbs": "GB",
+    "gigs": "GB",
+    "gig": "GB",
+    "megs": "MB",
+    "megabytes": "MB",
+    "gigabytes": "GB",
+    "gibibytes": "GiB",
+    "terabytes": "TB",
+    "preds": "predictions",
+    "vals": "values",
+    "val": "value",
+    "msrmnts": "measurements",
 }
 # Longest first: a phrase is put right before its words are.
 _PHRASES: tuple[tuple[str, str], ...] = (
+    (r"([a-z]{3,})/(?:s|sec|secs|second)", r"\1 per second"),
+    (r"(what|which) ?% of", r"\1 percent of"),
+    (r"% of (?=(?:the |all |its )*(?:time|requests|readings|samples|yesterday|today))", "percent of "),
+    (r"(?:right )?(?:at )?this (?:very )?(?:minute|second|moment|instant)", "right now"),
+    (r"as of (?:right )?now", "right now"),
+    (
+        r"(?:fleet|cluster|site|estate|company|farm)[- ]?wide|(?:across|over|in|on) the (?:whole |entire )?(?:fleet"
+        r"|board|estate|cluster|farm|park)|all over the place",
+        "on all hosts",
+    ),
+    (r"(top|bottom)-?(\d{1,2})", r"\1 \2"),
+    (r"(?:tp|pct|p-|p_|perc)(50|75|90|95|99)", r"p\1"),
+    (r"(\d{2}(?:\.\d+)?)(?:th)? ?(?:%ile|%tile|pctl|pctile|ptile|centile|%-ile)", r"\1th percentile"),
+    (r"(50|75|90|95|99)(?:th)? (?:pct|perc|percent)(?= (?:of )?(?:cpu|load|mem|lat|resp|queue|quer|disk))", r"p\1"),
+    (
+        r"(?:how many )?(?:[KMGT]i?B|bytes|(?:kilo|mega|giga|tera)bytes)(?= (?:(?:were|was|got|of data) )?"
+        r"(?:read|written|sent|received|downloaded|uploaded|transferred|transmitted))",
+        "how many bytes",
+    ),
+    (
+        r"(?:the )?(biggest |largest |heaviest |worst |main )?(memory|ram|mem|cpu|disk|network|bandwidth) "
+        r"(?:hogs?|eaters?|consumers?|users?|guzzlers?)",
+        r"hosts with the most \2 usage",
+    ),
+    (
+        r"(?:wrote|writes?|writing) (?:the )?(most|least)(?: data| bytes)? (?:to|on) (?:the )?(?:disks?|storage)",
+        r"had the \1 disk writes",
+    ),
+    (
+        r"(?:reads?|reading) (?:the )?(most|least)(?: data| bytes)? (?:from|off) (?:the )?(?:disks?|storage)",
+        r"had the \1 disk reads",
+    ),
+    (r"(?:wrote|writing)(?= .{0,30}\b(?:disk|storage)\b)", "written"),
+    (
+        r"(?:miss(?:ed|es|ing)?|skip(?:ped|s)?|drop(?:ped|s)?) (?:(?:any|some|a|the|its|many) )*"
+        r"(?:scrapes?|samples?|data|data ?points?|points?|polls?|readings?)",
+        "have gaps in the data",
+    ),
+    (r"(the|an?|one) (hour|day|week|minute) (before and after|either side of)", r"1 \2 before and after"),
+    (r"(?:either side|both sides) of", "before and after"),
+    (r"(?:for |over |during |in |across )?the (?:whole|entire|full|complete) (week|month)", r"this \1"),
+    (r"all (?:this )?(week|month)(?: long)?", r"this \1"),
+    (r"(?:the )?(?:whole|entirety) of (yesterday|today|last week|this week|last month|this month)", r"\1"),
+    (r"(?:the )?(?:whole|entire|full) (?:of )?day (?:yesterday|before)", "yesterday"),
+    (r"(?:what|how) about (?:the )?day before\??", "and the day before"),
+    (r"(?:is|are) there (?:an?y?|some) (metrics?|series|data) (?:for|on|about)", r"which \1 are there about"),
+    (
+        r"how long (?:did|has) (?:it|that|this|that one|this one)(?: been)? (?:last(?:ed)?"
+        r"|going(?: on)?|go on|take|run)|how long was (?:it|that|this)",
+        "tell me more about that one",
+    ),
     (r"(?<!.)instead of (?:the )?[\w -]{2,30}?,", "and"),
     (r"(?<!.)(.{3,80}) instead of (?:the )?[\w-]{2,30}", r"and \1"),
     (r"root (?:disk|partition|file ?system|fs|volume|mount ?point|drive)", "root disk space"),
@@ -107,9 +198,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"error rate\1",
     ),
     (
-        r"(?:highest|top)[- ]scor(?:ing|ed)|scored (?:the )?(?:highest|most|top)"
-        r"|(?:with |had )?the (?:highest|top) score",
-        "worst",
+        r"scored (?:the )?(?:highest|most|top)|(?:with |had |has |have )?the (?:highest|top|largest) score",
+        "highest scoring",
     ),
     (
         r"how (?:big|large) (?:is|are|was) (?:the )?(root )?(?:disk(?: space)?|file ?system|partition|volume)",
@@ -174,28 +264,6 @@ _RULES = [
         *((re.escape(word), told) for word, told in sorted(_WORDS.items(), key=lambda one: -len(one[0]))),
     )
 ]
-
-# Words that only carry a question along. An adverb in -ly is one without being listed.
-CARRIERS = frozenset(
-    """
-    ran executed processed issued responded return returned returns emitted clocked logged registered tracked
-    able according account actual ago ah aha already alright always anyhow anyway arrive arrived assume aware away
-    based basically believe bit bother bothering bunch call called calling carried carries carry clue come comes
-    coming concern consist contain contained contains could've cover covered covers dear easy end ended ends enough
-    er ever everybody evidently exhibit exhibited exhibiting exhibits expose face faced facing folks followed fyi
-    gathered general getting gotten guess guys had happens hear heard hello hm hmm hmmm hold holds hopefully hour's
-    hover hovered hovering how'd how's idea imo incl include included includes including inform inspect inspected
-    it'd just keen keep keeping keeps kept kinda kindly known knows later learn literally looked lot lots man mate
-    matter meant meanwhile mention mentioned minute morning's needed needs nope note now's obviously occurring
-    offhand oh ok'd one's onto otherwise outta pal particular per perform performing performs pointer pulled quickly
-    quote reach reality reason relate remain remind report reports require required rn sec seeing seemed sense she's
-    short showing side sir sit sits sitting situation sorry sort spend stand standing stands stayed stuff suffer
-    suffered suffering suppose team tells thank that'd that'll there'd they're thought till tried trying tune turn
-    uh um use via wait wanting way we'd we're we've what'd what're what've where's wonder word worth yeah yep yes
-    you'd you're you've yup
-    """.split()  # noqa: SIM905
-)
-
 
 # What people say before they ask; where nothing follows, it is all they say.
 _LEAD = re.compile(
