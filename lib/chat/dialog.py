@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from lib.chat import kinds
 from lib.chat.escape import code
 from lib.chat.measures import MEASURES
-from lib.chat.question import Parsed, Vocabulary, name_words
+from lib.chat.names import name_words
+from lib.chat.question import Parsed, Vocabulary
 from lib.chat.request import Context, Intent, Reply, Request
 from lib.chat.signs import Sign
 from lib.chat.times import TimeKind
@@ -39,6 +40,14 @@ _BY_SCORE = re.compile(
     r"|\bscor(?:ed|es|ing) (?:the )?(?:highest|most|top)"
     r"|\b(?:by|highest) (?:its |their |the )?(?:anomaly )?score\b"
 )
+_BY = (
+    (_BY_SCORE, "score"),
+    (
+        re.compile(r"\b(?:most|highest|top|greatest) (?:confiden(?:t|ce)|certain(?:ty)?|sure)\b|\bsurest\b"),
+        "confidence",
+    ),
+    (re.compile(r"\b(?:shortest|briefest)\b"), "shortest"),
+)
 _ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|problem)")
 # "Average per day" asks for as many numbers as there are days.
 _BROKEN_DOWN = re.compile(
@@ -46,6 +55,7 @@ _BROKEN_DOWN = re.compile(
     r"|\b(?:daily|hourly|weekly)\b|\b(?:day by day|hour by hour|day to day)\b"
     r"|\b(?:which|what) (?:hour|day|weekday)\b.*\b(?:most|average|avg|mean|total|least)\b"
 )
+_WENT_UP = re.compile(r"\b(?:by )?how (?:much|many)\b.*\b(?:go|went|gone) up\b")
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
@@ -82,7 +92,7 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     if Sign.METRICS in parsed.signs and parsed.rest and not parsed.cannot and not parsed.things:
         # "is there a metric about temperature?" is a search, and finding nothing is its answer.
         parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
-    parsed = kinds.against_now(kinds.rebased(parsed, context), now)
+    parsed = kinds.against_now(kinds.rebased(parsed, context, now), now)
     if len(parsed.things) > 1 and _NESTED.search(parsed.text.lower()):
         return Reply(
             "That is two questions in one. Ask *which host* first; then go on with *and its …?*.".replace("*", "")
@@ -124,6 +134,8 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
             return Reply(told + "Mark deploys on the Anomalies page, or name a time.")
         if found.kind is TimeKind.UNCLEAR:
             said = code(found.text)
+            if found.text.startswith("in "):
+                return Reply(f"Does {said} mean the time just past or the time ahead? Say *the last …* or *from now*.")
             return Reply(
                 f"I do not understand the time {said}; write dates like 2026-03-01 and times like 14:00 (UTC)."
             )
@@ -320,7 +332,9 @@ def _without_thing(request: Request, parsed: Parsed, context: Context) -> Reques
 
 
 def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
-    everyone = bool(parsed.signs & {Sign.EACH_HOST, Sign.WHICH_HOST, Sign.WHO})
+    # "Per host, please" stays with the hosts that were asked about, where there were several.
+    several = len(last.hosts) > 1 and Sign.EACH_HOST in parsed.signs
+    everyone = bool(parsed.signs & {Sign.EACH_HOST, Sign.WHICH_HOST, Sign.WHO}) and not several
     return replace(
         request,
         things=request.things or last.things,
@@ -349,12 +363,16 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic = "median"
     elif Sign.STDDEV in signs:
         statistic = "stddev"
-    elif Sign.INCREASE in signs or (
-        signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
-        and flow
-        and request.time_given
-        and not moment
-        and not signs & {Sign.MEAN, Sign.SAMPLES}
+    elif (
+        Sign.INCREASE in signs
+        or (flow and _WENT_UP.search(parsed.text.lower()))
+        or (
+            signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
+            and flow
+            and request.time_given
+            and not moment
+            and not signs & {Sign.MEAN, Sign.SAMPLES}
+        )
     ):
         # How much came through, not how fast.
         statistic = "increase"
@@ -426,8 +444,9 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
     for sign, name in ((Sign.LONGEST, "longest"), (Sign.NEWEST, "newest"), (Sign.OLDEST, "oldest")):
         if sign in signs:
             order, one = name, True
-    if _BY_SCORE.search(parsed.text.lower()):
-        order, one = "score", True
+    said = next((name for pattern, name in _BY if pattern.search(parsed.text.lower())), "")
+    if said:
+        order, one = said, True
     elif signs & {Sign.WORST, Sign.MAX}:
         order, one = (order if Sign.LONGEST in signs and Sign.WORST not in signs else "worst"), True
     if parsed.pick is not None:

@@ -13,7 +13,7 @@ from lib.chat.measures import MEASURES
 from lib.chat.question import Parsed, Vocabulary
 from lib.chat.request import Context, Intent, Reply, Request
 from lib.chat.signs import Sign
-from lib.chat.times import TimeKind, midnight
+from lib.chat.times import CLOCK, TimeKind, find_all, midnight
 from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
@@ -58,6 +58,13 @@ _SUMMED = re.compile(r"\b(?:totals?|sum|altogether|added up|accumulated?)\b")
 FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 _YES_OR_NO = re.compile(r"(?:did|has|have|is|was|are|were|does)\b")
 _HOSTS = r"(?:of the )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
+# A time of day without its day.
+_OF_DAY = re.compile(r"^(?:in|during) the |^this ")
+_DAYLESS = re.compile(
+    rf"(?:(?:in|during) the (?:morning|afternoon|evening|night)|"
+    rf"(?:(?:at|around|about|between|from|after|since) )?{CLOCK}(?: ?(?:to|and|until|till|-) ?{CLOCK})?"
+    rf"|(?:between|from) \d{{1,2}} (?:and|to) \d{{1,2}})$"
+)
 _HELD_AGAINST = re.compile(r"\b(?:than|vs\.?|versus|compared? (?:to|with)|against|relative to)\W*$")
 # "Does web-02 have queue_depth?" asks whether there is such a series, not for its value.
 _EXISTS = re.compile(
@@ -124,7 +131,7 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     if parsed.limit is not None:
         return _beyond(request, parsed, context)
     if Sign.OFTEN in signs and things:
-        return Reply("How often what? Name a limit, like: how often was cpu above 80 % yesterday?")
+        return Reply("How often what? Name a limit, like: `how often was cpu above 80 % yesterday?`")
     return None
 
 
@@ -326,8 +333,16 @@ def _pair(request: Request, parsed: Parsed) -> Request | Reply:
     return replace(request, intent=intent, things=parsed.things[:2])
 
 
-def rebased(parsed: Parsed, context: Context) -> Parsed:
+def rebased(parsed: Parsed, context: Context, now: datetime) -> Parsed:
     """ "The day before" is before what was asked about last; today stands in for it where nothing was."""
+    last_window = context.request.windows[-1] if context.request is not None and context.request.windows else None
+    if last_window is not None and len(parsed.times) == 1 and _DAYLESS.match(parsed.times[0].text.lower()):
+        start = last_window.start
+        if last_window.span == DAY and start == midnight(start) and start != midnight(now):
+            # "And in the afternoon?" is that of the day spoken of.
+            found = find_all(f"{start:%Y-%m-%d} {_OF_DAY.sub('', parsed.times[0].text.lower())}", now)
+            if len(found) == 1 and found[0].window is not None:
+                return replace(parsed, times=tuple(found))
     stands = next((found for found in parsed.times if found.begin == found.end and found.window is not None), None)
     if stands is None or stands.window is None:
         return parsed
@@ -338,6 +353,9 @@ def rebased(parsed: Parsed, context: Context) -> Parsed:
         shift = base.start - earlier.start
         base = last.windows[-1]
         earlier = Window(base.start - shift, base.end - shift)
+    if earlier.start >= now:
+        return replace(parsed, times=(replace(other, kind=TimeKind.FUTURE, window=None),))
+    earlier = Window(earlier.start, min(earlier.end, now))
     kept = (replace(stands, window=base),) if Sign.COMPARE in parsed.signs else ()
     return replace(parsed, times=(*kept, replace(other, window=earlier)))
 

@@ -15,7 +15,8 @@ _GROUP = re.compile(
 )
 _ASKED = re.compile(
     r"\b(?:(?:which|what|on which|on what)(?: of the| one of the)?"
-    r"|(?:how many|number of|count(?: of)?|list|show(?: me)?|name|are there|rank)(?: (?:the|all|our|any))*) ?$"
+    r"|(?:how many|number of|count(?: of)?|list|show(?: me)?|names?(?: of)?|are there|rank)(?: (?:the|all|our"
+    r"|any))*) ?$"
 )
 # Not what something is held against: "unlike the others".
 _OTHERS = re.compile(

@@ -51,7 +51,7 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
             r"|detect)\b)(?P<rest>.*)$"
         ),
     ),
-    ("detect", re.compile(rf"^{_PLEASE}detect\b(?P<rest>.*)$")),
+    ("detect", re.compile(rf"^{_PLEASE}(?:detect|(?:re-?)?train)\b(?P<rest>.*)$")),
     (
         "collect",
         re.compile(

@@ -329,19 +329,23 @@ def anomalies(request: Request, result: Result, n: int) -> str:
     span_ = result.window or request.windows[0]
     count = result.values["count"]
     if request.one:
-        which = {"worst": "worst", "longest": "longest", "newest": "newest", "oldest": "first"}.get(
-            request.anomaly_order, "highest scoring"
+        which = {"oldest": "first", "score": "highest scoring", "confidence": "surest"}.get(
+            request.anomaly_order, request.anomaly_order
         )
         row = result.rows[0]
         of = f" of {count} [{n}]" if count > 1 else ", the only one,"
-        lasted = f" It lasted {duration(row['duration_s'])} [{n}]." if request.anomaly_order == "longest" else ""
+        lasted = (
+            f" It lasted {duration(row['duration_s'])} [{n}]."
+            if request.anomaly_order in ("longest", "shortest")
+            else ""
+        )
         how = f" (Worst: {WORST}.)" if which == "worst" and count > 1 else ""
         return f"The {which} anomaly{_picked(request, n)}{of} {window(span_)} was {anomaly_line(row, n)}{lasted}{how}"
     head = f"{_counted(count, 'anomaly', n).replace('anomalys', 'anomalies')}{_picked(request, n)} {window(span_)}"
     shown = result.rows[: request.top or _MOST_LINES]
     lines = "\n".join(f"- {anomaly_line(row, n)}" for row in shown)
     more = f"\n- … and more: {count} [{n}] in all" if count > len(shown) else ""
-    order = "highest score" if request.anomaly_order == "score" else request.anomaly_order
+    order = {"score": "highest score", "confidence": "surest"}.get(request.anomaly_order, request.anomaly_order)
     return f"{head}, the {order} first:\n\n{lines}{more}"
 
 

@@ -15,13 +15,14 @@ from lib.chat.escape import UNSEEN
 from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
 from lib.chat.masked import Masked
 from lib.chat.measures import MEASURES
+from lib.chat.names import by_words, name_words
 from lib.chat.naming import named_hosts, other_hosts, unknown_host_in
 from lib.chat.orders import Order
 from lib.chat.picks import Pick
 from lib.chat.signs import AHEAD, AHEAD_WORDS, Sign
 from lib.chat.spelling import corrected
 from lib.chat.times import Found, TimeKind
-from lib.chat.wording import carries_nothing, plain
+from lib.chat.wording import carries_nothing, plain, preamble
 from lib.frames import Series
 
 MAX_CHARACTERS = 2000
@@ -55,7 +56,10 @@ _TOP = re.compile(
     r"(?= (?:with|by|that|had|have|having|which|used?)\b)"
     r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
 )
-_ANOMALY_ID = re.compile(r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b")
+_ANOMALY_ID = re.compile(
+    r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b"
+    r"|\b(?:details? (?:of|on|about|for)|explain|about|show(?: me)?|describe) (?:number|no\.?|nr\.?|id) ?(\d{1,12})\b"
+)
 _LABELS = (
     (r"\b(?:mount ?points?|file ?systems?|partitions?)\b", "mountpoint"),
     (r"\b(?:devices?|interfaces?|nics?|network cards?|disks)\b", "device"),
@@ -153,12 +157,15 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     clean = plain(clean)
     masked = Masked(_NOW_FOR.sub("and", clean.lower()))
     order = orders.find(masked.text)
+    told = preamble(masked.text)
+    if any(pattern.search(masked.text[:told]) for pattern, _ in THINGS):
+        told = 0
     labels = _labels(masked)
     exact, unknown_metric = _names(masked, known)
     others = other_hosts(masked, known.hosts)
     hosts = named_hosts(masked, known.hosts)
     quantile = _quantile(masked)
-    anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
+    anomaly_id = next((int(m[1] or m[2] or m[3]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
     top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3]) else None
     _correct(masked, known)
@@ -187,7 +194,11 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         signs.add(Sign.MIN if ranked[0].startswith(("lowest", "bottom")) else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
-    rest = [word for word, _, _ in masked.tokens() if word not in STOP and not carries_nothing(word)]
+    rest = [word for word, _, end in masked.tokens() if end > told and word not in STOP and not carries_nothing(word)]
+    if limit is not None or signs & {Sign.ANOMALY, Sign.WHEN}:
+        rest = [word for word in rest if word not in _PLACES]
+    if Sign.ANOMALY in signs:
+        rest = [word for word in rest if word not in _OF_ANOMALY]
     named = _LABEL_NAMED.search(clean.lower())
     of_label = next((name for words, name in _LABELS if re.search(words, clean.lower())), "")
     if named and Sign.LABELS in signs:
@@ -312,6 +323,9 @@ def _things(masked: Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]
 
 def _spare(masked: Masked, spoken: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """What is left of a thing where the words for it stand apart: "the memory web-01 had available"."""
+    if any(thing in _SPARE_OF.values() for _, thing in spoken):
+        masked.take(_LEFT)
+        return spoken
     if not any(thing in _SPARE_OF for _, thing in spoken) or not masked.take(_LEFT):
         return spoken
     return [(at, _SPARE_OF.get(thing, thing)) for at, thing in spoken]
@@ -368,39 +382,6 @@ def _signs(masked: Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
 # --- names by their words -----------------------------------------------------------------------
 
 
-def name_words(name: str) -> list[str]:
-    """`node_memory_MemAvailable_bytes` -> node, memory, mem, available, bytes."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[_:]+", split.lower()) if word]
-
-
-def _says(word: str, part: str) -> bool:
-    """Whether a word of a question means a word of a name: plural, stem or synonym."""
-    for spoken in {word, SYNONYMS.get(word, word)}:
-        stem = re.sub(r"(?:es|s|ing|ed)$", "", spoken)
-        if spoken == part or (len(stem) >= 3 and stem == re.sub(r"(?:es|s|ing|ed)$", "", part)):
-            return True
-        if len(spoken) >= 4 and (part.startswith(spoken) or (len(part) >= 4 and spoken.startswith(part))):
-            return True
-    return False
-
-
-def by_words(words: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Names whose words cover all of `words`; the tightest of them, all that are equally tight."""
-    if {"drop", "dropped", "drops", "errors", "errs"} & set(words):
-        # What is dropped on a network are packets; exporters leave that out of the name.
-        words = [word for word in words if word not in ("packet", "packets")]
-    scored = []
-    for name in names:
-        parts = name_words(name)
-        if all(any(_says(word, part) for part in parts) for word in words):
-            scored.append((len(parts), name))
-    if not scored:
-        return []
-    least = min(size for size, _ in scored)
-    return sorted(name for size, name in scored if size == least)
-
-
 def _matched(
     parsed: Parsed,
     loose: list[tuple[str, ...]],
@@ -453,7 +434,13 @@ def _matched(
     return replace(parsed, options=() if parsed.things and not loose else options, rest=tuple(content))
 
 
-_OF_ANOMALY = frozenset("bad severe severity serious score confidence size big strong".split())  # noqa: SIM905
+# "When did it first go above 80 %" is when it went above 80 %.
+_PLACES = frozenset(("first", "last", "finally", "initially"))
+_OF_ANOMALY = frozenset(
+    """
+    bad severe severity severities serious shortest briefest confident score confidence size big strong
+    """.split()  # noqa: SIM905
+)
 
 
 def _metrics_of(thing: str) -> tuple[str, ...]:
@@ -494,6 +481,8 @@ def _cannot(parsed: Parsed) -> Parsed:
             return replace(parsed, cannot=told)
     # Phrases of plain words ("more than") leave no rest; they are looked for in the whole text.
     found = CANNOT[1][0].search(parsed.text.lower())
+    if Sign.COMPARE in parsed.signs and parsed.times and not re.search(r"\d", re.sub(r"[a-z]+-?\d+", "", parsed.text)):
+        return parsed  # "more than yesterday" has a time where a limit has a number
     if (
         found
         and " " in found[0]

@@ -108,6 +108,21 @@ _WORDS = {
     "bw": "bandwidth",
     "tput": "throughput",
     "errs": "errors",
+    "err": "error",
+    "teh": "the",
+    "hte": "the",
+    "waht": "what",
+    "whta": "what",
+    "wht": "what",
+    "hwo": "how",
+    "mny": "many",
+    "mcuh": "much",
+    "adn": "and",
+    "taht": "that",
+    "wnat": "want",
+    "hav": "have",
+    "abt": "about",
+    "rigth": "right",
     "dbs": "databases",
     "dups": "duplicates",
     "dupes": "duplicates",
@@ -146,7 +161,12 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"(top|bottom)-?(\d{1,2})", r"\1 \2"),
     (r"(?:tp|pct|p-|p_|perc)(50|75|90|95|99)", r"p\1"),
     (r"(\d{2}(?:\.\d+)?)(?:th)? ?(?:%ile|%tile|pctl|pctile|ptile|centile|%-ile)", r"\1th percentile"),
-    (r"(50|75|90|95|99)(?:th)? (?:pct|perc|percent)(?= (?:of )?(?:cpu|load|mem|lat|resp|queue|quer|disk))", r"p\1"),
+    (
+        r"(?<!above )(?<!over )(?<!than )(?<!below )(?<!under )(?<!exceed )(?<!exceeds )(?<!exceeded )(?<!least )"
+        r"(?<!past )(?<!at )(?<!beyond )(50|75|90|95|99)(?:th)? (?:pct|perc|percent)"
+        r"(?= (?:of )?(?:cpu|load|mem|lat|resp|queue|quer|disk))",
+        r"p\1",
+    ),
     (
         r"(?:how many )?(?:[KMGT]i?B|bytes|(?:kilo|mega|giga|tera)bytes)(?= (?:(?:were|was|got|of data) )?"
         r"(?:read|written|sent|received|downloaded|uploaded|transferred|transmitted))",
@@ -207,10 +227,35 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"(which|who)( .{0,60}?)? more", r"\1\2 most"),
     (
-        r"(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
+        r"(?:queued|waiting|pending|enqueued) (?:jobs|items|tasks|messages|entries)"
+        r"|(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
         r"(?:waiting|pending|queued)(?: in (?:the |a )?queue)?",
         "queue depth",
     ),
+    (
+        r"(?:share|percent|percentage|fraction|proportion|part|ratio) of (?:all |the )*cache "
+        r"(?:lookups|requests|accesses|queries|reads|calls) (?:(?:that|which|were|was|are|have|had"
+        r"|been) )*(?:a )?hits?",
+        "cache hit share",
+    ),
+    (
+        r"(?:who|which (?:hosts?|servers?|machines?|boxes|nodes)) (?:was|were|is|are|got|has been|have been) "
+        r"(?:affected|impacted|hit|involved|in trouble|concerned|suffering)",
+        "which hosts had anomalies",
+    ),
+    (
+        r"(which|what|how many) (hosts?|servers?|machines?|boxes|nodes) (?:stayed|remained|were|are|kept|was|is"
+        r"|have been"
+        r"|has been|ran) (?:completely |all |totally |still )?"
+        r"(?:clean|quiet|calm|healthy|fine|ok|okay|normal|normally|unaffected|spared|inconspicuous|smoothly)",
+        r"\1 \2 had no anomalies",
+    ),
+    (
+        r"(up|down|grown|changed|increased|risen|fallen|dropped|decreased|better|worse|higher|lower) since "
+        r"(last week|yesterday|last month)",
+        r"\1 compared with \2",
+    ),
+    (r"network (?:usage )?(?:for |in |by )?(sending|receiving)(?: data)?", r"network \1"),
     (r"before ?(?:vs\.?|versus|/|or|compared (?:to|with)) ?after", "before and after"),
     (
         r"(?:the )?([a-z][\w-]* v?\d+(?:\.\d+)+) (deploy(?:ment)?|release|roll-?out|upgrade)",
@@ -222,6 +267,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"\1 the deploy of \2",
     ),
     (r"(?:no\.?|#) of", "number of"),
+    (r"(?:slower|slowest) (?:(?:db|database|sql) )?quer(?:y|ies)", "highest query latency"),
+    (r"(?:slower|slowest) (?:http )?(?:requests?|responses?|answers?)", "highest latency"),
     (r"slowest", "highest latency"),
     (r"fastest", "lowest latency"),
     (r"emptiest", "lowest"),
@@ -254,6 +301,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"eighty", "80"),
     (r"fifty", "50"),
     (r"(?:disk|hard) ?drives?", "disk"),
+    (r"(?:which|what) database(?! (?:server|host|machine|node|quer|metric|latenc|is used))", "which database server"),
+    (r"(?:databases|dbs)(?! (?:server|host|machine|node|box))", "database servers"),
     (r"databases (?=(?:servers?|hosts?|machines?|nodes?|boxes))", "database "),
     (r"(?:in total )?(?:all together|altogether|combined|all in all)", "in total"),
 )
@@ -265,6 +314,19 @@ _RULES = [
     )
 ]
 
+# A sentence about why somebody asks, ahead of what is asked. It says nothing of what to leave out, or when.
+_PREAMBLE = re.compile(
+    r"^(?:i|i'm|i've|we|we've|we're|my|our|the|a|some|users?|customers?|people|someone|somebody|they|management|there"
+    r"|colleagues?|it)\b(?!.*\b(?:only|except|exclud\w*|without|ignor\w*|besides|when|while|if|not|never|no)\b.*[.,;!])"
+    r"[^?]{3,120}?(?:[.;!]|, ?(?=(?:so |and |but )?(?:what|which|how|when|who|where|why|is|was|did|can|could|show|give"
+    r"|tell|compare)\b)) ?",
+    re.IGNORECASE,
+)
+_ON_BEHALF = re.compile(
+    r"^(?:(?:my|our|the) (?:\w+ )?|some)\w+ (?:wants?|needs?|asked|asks|would like|is asking|are asking)(?: me| us)?"
+    r"(?: to (?:know|see|get|have|find out)| for| about)? (?=\w+ \w+)",
+    re.IGNORECASE,
+)
 # What people say before they ask; where nothing follows, it is all they say.
 _LEAD = re.compile(
     r"^(?:(?:ok|okay|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
@@ -279,7 +341,13 @@ def plain(text: str) -> str:
     """A question in the words the grammar knows. text: one line; names, quoted text and selectors stay as they are."""
     for pattern, told in _RULES:
         text = pattern.sub(told, text)
-    return " ".join(_LEAD.sub("", text).split())
+    return " ".join(_ON_BEHALF.sub("", _LEAD.sub("", text)).split())
+
+
+def preamble(text: str) -> int:
+    """How many letters of a text only tell why somebody asks; 0 where it comes to the point at once."""
+    match = _PREAMBLE.match(text)
+    return match.end() if match else 0
 
 
 def carries_nothing(word: str) -> bool:

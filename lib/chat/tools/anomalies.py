@@ -26,7 +26,7 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    order: Literal["worst", "newest", "oldest", "longest", "score"] = Field(
+    order: Literal["worst", "newest", "oldest", "longest", "shortest", "score", "confidence"] = Field(
         "worst", description="Which rows come first."
     )
     period: str = Field(
@@ -182,6 +182,10 @@ def _sorted(rows: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
         return sorted(rows, key=lambda row: row["start_at"])
     if order == "score":
         return sorted(rows, key=lambda row: (-row["score"], row["start_at"]))
+    if order == "confidence":
+        return sorted(rows, key=lambda row: (-row["confidence"], row["start_at"]))
+    if order == "shortest":
+        return sorted(rows, key=lambda row: (row["duration_s"], row["start_at"]))
     if order == "longest":
         return sorted(rows, key=lambda row: row["duration_s"], reverse=True)
     return sorted(rows, key=lambda row: (_rank(row["severity"]), -row["confidence"], -row["score"], row["start_at"]))
