@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from lib.chat.escape import Inert, as_written, delimited
-from lib.chat.events import Event, Text, ToolCall
+from lib.chat.events import Event, Text, ToolCall, Waiting
 from lib.chat.grounding import unsupported
 from lib.chat.ledger import Ledger
 from lib.chat.pseudonyms import Pseudonyms, Revealing
+from lib.chat.tools.data import Outcome
 from lib.chat.tools.toolbox import TOOLS
 from lib.errors import ProviderError
 from lib.llm import provider as llm
@@ -104,7 +106,12 @@ class ModelAnswer:
             said = ""
             inert, revealing = Inert(), Revealing(self.cover or Pseudonyms((), b""))
             heard = ""
-            for name, chunk in self.fallback.stream(self.names, messages, tools, self.deadline, self.insist):
+            # Once its words are out, nobody else may go on with them.
+            names = [self.provider] if self.text.strip() else self.names
+            for name, chunk in self.fallback.stream(names, messages, tools, self.deadline, self.insist):
+                if isinstance(chunk, llm.Waiting):
+                    yield Waiting()
+                    continue
                 self.provider = name
                 if isinstance(chunk, llm.Text):
                     heard += chunk.text
@@ -113,7 +120,7 @@ class ModelAnswer:
                     yield from self._say(inert.feed(words))
                 elif isinstance(chunk, llm.ToolCall):
                     calls.append(chunk)
-                else:
+                elif isinstance(chunk, llm.Done):
                     self._tokens += chunk.tokens_in + chunk.tokens_out
             last = revealing.end()
             said += last
@@ -131,7 +138,8 @@ class ModelAnswer:
             )
             for call in calls:
                 yield from self._run(call, messages)
-        given = [result.to_json() for result in self.ledger.results]
+        # What an error says may be the model's own words, from the call it made up.
+        given = [result.to_json() for result in self.ledger.results if result.outcome is not Outcome.ERROR]
         self.unsupported = unsupported(self._raw, given, question)
 
     def _covered(self, call: llm.ToolCall) -> llm.ToolCall:
@@ -150,6 +158,8 @@ class ModelAnswer:
         same = json.dumps([call.name, dict(arguments or {})], sort_keys=True, default=str)
         if same in self._asked:
             result = {"outcome": "error", "message": "You asked exactly this before; use the result you have."}
+        elif time.monotonic() >= self.deadline:
+            result = {"outcome": "error", "message": "No time is left for calls."}
         elif self._calls >= MAX_CALLS:
             result = {"outcome": "error", "message": "No more calls; answer from the results you have."}
         else:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
 from lib.chat.escape import Inert, for_prompt
-from lib.chat.events import Done, Error, Event, Text
+from lib.chat.events import Done, Error, Event, Text, Waiting
 from lib.chat.pseudonyms import Pseudonyms, Revealing
 from lib.errors import Invalid, ProviderError, Unavailable
 from lib.llm import provider as llm
@@ -118,7 +118,9 @@ class Texts:
         try:
             for name, chunk in self.fallback.stream(names, messages, (), self._deadline(), self._insist()):
                 engine = name
-                if isinstance(chunk, llm.Text) and (words := inert.feed(revealing.feed(chunk.text))):
+                if isinstance(chunk, llm.Waiting):
+                    yield Waiting()
+                elif isinstance(chunk, llm.Text) and (words := inert.feed(revealing.feed(chunk.text))):
                     yield Text(words)
         except (ProviderError, Unavailable) as error:
             yield Error(error.message, error.code)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 import streamlit as st
 
-from lib.chat.events import Done, Error, Event, Text
+from lib.chat.events import Done, Error, Event, Text, Waiting
 from lib.services.assistant_privacy import Preview
 from lib.text.analysis import OFFLINE, Analysis, LogStory, Point, Wanted
 from lib.text.logs import looks_like_log
@@ -202,10 +202,16 @@ def _log(log: LogStory) -> None:
 
 def stream(events: Iterator[Event], into: list[Event]) -> Iterator[str]:
     """Words for st.write_stream; everything is kept in `into` as well."""
+    busy = st.empty()
     for event in events:
+        if isinstance(event, Waiting):
+            busy.caption(":shimmer[Waiting for the language model]")
+            continue
         into.append(event)
         if isinstance(event, Text):
+            busy.empty()
             yield event.text
+    busy.empty()
 
 
 def ended(events: Sequence[Event]) -> None:
