@@ -214,7 +214,7 @@ def build(
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,
-        texts=Texts(settings, assistant.fallback, audit),
+        texts=Texts(settings, assistant.fallback, audit, assistant.cover),
         archiving=Archiving(settings, samples, runner, audit, clock),
         backups=Backups(settings, store, database, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
