@@ -46,7 +46,7 @@ _ASKED_FOR = re.compile(
 )
 _KILO_TO_TERA = tuple(base**power for base in (1000, 1024) for power in (1, 2, 3, 4))
 _MINUTE_TO_WEEK = (60, 3600, 86400, 604800)
-# Of a call, not of what it found.
+# Of a call, not of what it found: a limit in other units is still the limit that was asked for.
 _ARGUMENTS = ("formula", "quantile", "limit")
 
 
@@ -55,8 +55,8 @@ def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[
 
     results: tool results, any nesting. Whole numbers up to the length of a result's rows count as given (how many).
     """
-    known = _given(results)
-    asked = {_value(match) for match in _NUMBER.finditer(question)}
+    known, arguments = _given(results)
+    asked = {abs(_value(match)) for match in _NUMBER.finditer(question)}
     found: dict[str, None] = {}
     bare = _NOT_QUANTITIES.sub(lambda m: " " * len(m[0]), text)
     for match in _NUMBER.finditer(bare):
@@ -64,7 +64,7 @@ def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[
         if match["words"] and value in _SAID_ANYWAY:
             continue
         repeats = _LASTING.match(after) or _ASKED_FOR.search(bare[max(0, match.start() - 40) : match.start()])
-        if repeats and any(abs(value) == abs(one) for one in asked):
+        if repeats and (abs(value) in asked or any(_close(value, one, match, after) for one in arguments)):
             continue
         if not any(_close(value, given, match, after) for given in known):
             found[match[0].strip()] = None
@@ -103,7 +103,7 @@ def _readings(given: float, after: str) -> list[float]:
     """
     size = abs(given)
     readings = [given]
-    if 0 < size < 1 and _SHARE.match(after):
+    if 0 < size <= 1 and _SHARE.match(after):
         readings.append(given * 100)
     if _SHORT.match(after):
         readings.append(given * 1000)
@@ -111,8 +111,10 @@ def _readings(given: float, after: str) -> list[float]:
     return readings + [given / divisor for divisor in divisors if size / divisor >= 0.5]
 
 
-def _given(results: Iterable[Any]) -> set[float]:
+def _given(results: Iterable[Any]) -> tuple[set[float], set[float]]:
+    """The numbers of results, and of what was asked for in the calls."""
     known: set[float] = set()
+    arguments: set[float] = set()
 
     def walk(value: Any) -> None:
         if isinstance(value, bool) or value is None:
@@ -126,6 +128,8 @@ def _given(results: Iterable[Any]) -> set[float]:
             for key, inner in value.items():
                 if key not in _ARGUMENTS:
                     walk(inner)
+                elif isinstance(inner, int | float):
+                    arguments.add(float(inner))
         elif isinstance(value, list | tuple):
             known.add(float(len(value)))
             for inner in value:
@@ -133,7 +137,7 @@ def _given(results: Iterable[Any]) -> set[float]:
 
     for result in results:
         walk(result)
-    return known
+    return known, arguments
 
 
 def _length(window: Mapping[str, Any]) -> tuple[float, ...]:
