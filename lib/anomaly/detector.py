@@ -18,6 +18,7 @@ from lib.anomaly.autoregression import LAGS, RidgeAR
 from lib.anomaly.forest import FlatForest
 from lib.anomaly.options import Options
 from lib.anomaly.pattern import STEPS, Pattern
+from lib.anomaly.presence import ECHO, FADING, by_itself
 from lib.anomaly.relations import WINDOW, Relations
 from lib.anomaly.state import State, newest
 from lib.anomaly.tails import Tail
@@ -30,6 +31,8 @@ from lib.features.kernels import missing_share, move, unchanged
 
 VERSION = "9"  # raised when the same data would give another detector
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
+# What says how strange a moment is by itself.
+OWN = ("strongest", "pattern", "relations")
 # The forest is the centre; the other parts share what its own weight leaves in this proportion.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
 AT_ONCE = 25_600  # moments scored in one go: few enough for memory, enough for what each go costs
@@ -46,7 +49,8 @@ class Scored:
     """One row a moment. evidence: -log10 of the fused probability, higher is stranger; NaN where nothing was seen.
 
     shares: shape (c, n), each channel's part in the evidence, summing to 1. actual, expected, low, high: shape (c, n),
-    in the channel's unit. parts: shape (6, n), each part's probability in the order of PARTS.
+    in the channel's unit. parts: shape (6, n), each part's probability in the order of PARTS. alone: shape (n,), how
+    strange a moment is by itself, without what rolling features remember.
     """
 
     ts_ms: np.ndarray
@@ -58,6 +62,7 @@ class Scored:
     expected: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    alone: np.ndarray
 
     def copy(self) -> Scored:
         """With arrays of its own, so that a few rows do not keep the history they came from."""
@@ -103,7 +108,7 @@ class Detector:
     def lookback(self) -> int:
         """Steps of history the score of one moment rests on: those of its features, of what averages them, and of the
         relations between channels."""
-        return self.spec.lookback + self.options.smooth + max(WINDOW, STEPS) + self.memory[0]
+        return self.spec.lookback + self.options.smooth + max(WINDOW, STEPS) + max(self.memory[0], ECHO + FADING)
 
     def score(self, channels: Channels, since: int = 0) -> Scored:
         """Score channels assembled by this detector's plan, from row `since` on; what is said of rows before it means
@@ -123,7 +128,7 @@ class Detector:
         """Score moments that follow those the state knows, and what to go on from after them: a history in pieces
         gives what it gives as a whole. since: as in `score`."""
         n = channels.ts_ms.size
-        first = min(max(0, since - self.options.smooth - self.memory[0]), n)
+        first = min(max(0, since - self.options.smooth - max(self.memory[0], ECHO + FADING)), n)
         edges = [*range(0, first, AT_ONCE), *range(first, n, AT_ONCE), n] if n else [0, 0]
         parts = []
         with one_core():
@@ -168,6 +173,8 @@ class Detector:
         lasting = max(self.options.smooth, 3)
         counts = move("max", counted, lasting, last=now.size) > 0
         evidence = np.where(counts, -np.log10(fused), 0.0)
+        strong, picture, together = -np.log10(probability[[PARTS.index(name) for name in OWN]])
+        alone, echo = by_itself(strong, picture, together, state.echo, single=len(channels.values) == 1)
         scored = Scored(
             channels.ts_ms,
             np.where(seen, evidence, np.nan),
@@ -178,8 +185,13 @@ class Detector:
             features.expected,
             low,
             high,
+            alone,
         )
-        return scored, {"fused": newest(known, self.memory[0] - 1), "counted": newest(counted, lasting - 1)}
+        return scored, {
+            "fused": newest(known, self.memory[0] - 1),
+            "counted": newest(counted, lasting - 1),
+            "echo": echo,
+        }
 
     def fused(self, probability: np.ndarray, hindsight: bool = False) -> np.ndarray:
         """The weighted sum of the parts' evidence, and what is remembered of it, shape (n,), higher is stranger."""

@@ -7,13 +7,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from lib.anomaly.detector import PARTS, Scored
+from lib.anomaly.detector import Scored
+from lib.anomaly.presence import ALONE, TO_OPEN
 from lib.features.kernels import move
 
-# Rolling features remember an incident for as long as their window. A moment takes part in it itself while its own
-# values, or the picture of the last ten steps, are as strange as one in twenty, or the relations between channels
-# (averaged over a few steps) as one in 1,000; to open an event takes one in a hundred.
-_ALONE, _ALONE_TO_OPEN, _TOGETHER, _FAR = 1.3, 2.0, 3.0, 9.0
 # Evidence of normal moments as calibration has it: a fifth of them lie below the first, half below the second, four of
 # five below the third.
 _LOW, _MIDDLE, _HIGH = -np.log10(1 - 0.2), -np.log10(0.5), -np.log10(1 - 0.8)
@@ -146,11 +143,7 @@ class Trace:
 
 
 def trace(scored: Scored) -> Trace:
-    evidence = -np.log10(scored.parts)
-    strongest, picture, together = (evidence[PARTS.index(name)] for name in ("strongest", "pattern", "relations"))
-    alone = np.nan_to_num(np.maximum(strongest, picture))
-    with np.errstate(invalid="ignore"):
-        return Trace(scored.ts_ms, scored.evidence, np.where(together >= _TOGETHER, np.maximum(alone, _FAR), alone))
+    return Trace(scored.ts_ms, scored.evidence, scored.alone)
 
 
 def spans(
@@ -165,7 +158,7 @@ def spans(
     with np.errstate(invalid="ignore"):
         high = np.nan_to_num(evidence, nan=-1.0) >= threshold
         low = np.nan_to_num(evidence, nan=-1.0) >= keep
-    present, enough = given.alone >= _ALONE, given.alone >= _ALONE_TO_OPEN
+    present, enough = given.alone >= ALONE, given.alone >= TO_OPEN
     low &= move("max", present.astype(float), rule.merge + 1) == 1.0
     opens = (move("min", high.astype(float), rule.open_for, rule.open_for) == 1.0) & (
         move("max", enough.astype(float), rule.open_for) == 1.0

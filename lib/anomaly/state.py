@@ -15,8 +15,8 @@ class State:
 
     features: for theirs. residual: shape (c, m), residuals that count. scores: shape (6 + c, m), raw scores and below
     them the channels' weights, not yet smoothed. fused, counted: shape (m,), the fused evidence before it is
-    remembered, and whether anything counted. same: shape (c,), for how many steps each has been the same. seen:
-    shape (c,), whether each ever was.
+    remembered, and whether anything counted. echo: shape (2, m), how strange moments were by themselves. same:
+    shape (c,), for how many steps each has been the same. seen: shape (c,), whether each ever was.
     """
 
     features: Past
@@ -24,6 +24,7 @@ class State:
     scores: np.ndarray
     fused: np.ndarray
     counted: np.ndarray
+    echo: np.ndarray
     same: np.ndarray
     seen: np.ndarray
 
@@ -32,7 +33,9 @@ class State:
         """Before the first moment."""
         none, same = np.empty(0), np.zeros(channels, dtype=np.int64)
         wide = np.empty((parts + channels, 0))
-        return cls(features, np.empty((channels, 0)), wide, none, none, same, np.zeros(channels, dtype=bool))
+        return cls(
+            features, np.empty((channels, 0)), wide, none, none, np.empty((2, 0)), same, np.zeros(channels, dtype=bool)
+        )
 
 
 def newest(rows: np.ndarray, count: int) -> np.ndarray:

@@ -50,6 +50,8 @@ class Measure:
     across: str = ""  # 'sum': series of one host become one; '': each on its own
     # The first part is some of the series of the second: hosts that have only those tell nothing of a share.
     share: bool = False
+    # Its values are those that are stored.
+    stored: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -172,7 +174,8 @@ def plain(metric: str, kind: str) -> Measure:
     """A stored metric as it is: a gauge's values, a counter's increase a second."""
     counter = kind == "counter"
     formula = f"rate({metric})" if counter else metric
-    return Measure(metric, metric, unit_of(metric, kind), formula, (Part(metric, rated=counter),), lambda value: value)
+    part = Part(metric, rated=counter)
+    return Measure(metric, metric, unit_of(metric, kind), formula, (part,), lambda value: value, stored=not counter)
 
 
 def values(measure: Measure, series: Sequence[Series], samples: pd.DataFrame) -> pd.DataFrame:
@@ -203,7 +206,7 @@ def _with_a_whole(measure: Measure, series: Sequence[Series]) -> list[Series]:
 
 def _aligned(part: Part, series: Sequence[Series], samples: pd.DataFrame, across: str) -> pd.DataFrame:
     wanted = [s for s in series if part.fits(s)]
-    names = _parts(wanted)
+    names = told_apart(wanted)
     pieces = []
     groups = dict(tuple(samples.groupby("series_id", sort=False))) if len(samples) else {}
     for one in wanted:
@@ -231,7 +234,7 @@ def _aligned(part: Part, series: Sequence[Series], samples: pd.DataFrame, across
     return frame
 
 
-def _parts(series: Sequence[Series]) -> dict[int, str]:
+def told_apart(series: Sequence[Series]) -> dict[int, str]:
     """What tells each series from the others of its metric and host: `device="sda"`; '' when it is alone."""
     by_host: dict[str, list[Series]] = {}
     for one in series:

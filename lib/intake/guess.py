@@ -21,7 +21,8 @@ _VALUE_NAMES = re.compile(r"^(value|val|_value|wert|reading|sample|measure)s?$",
 _LABELS_NAMES = re.compile(r"^(labels?|tags?|dimensions)$", re.I)
 _IDS = re.compile(r"^(id|series_?id|row|index|nr|no|#|unnamed: 0|)$", re.I)
 _SAMPLE = re.compile(r"[a-zA-Z_:][\w:.]*(\{.*\})?\s+[+-]?[0-9.infa]\S*(\s+-?[0-9.]+)?(\s+#.*)?", re.I)
-_SECONDS = re.compile(r"\s-?\d{1,11}(\.\d*)?\s*$")
+_TIMED = re.compile(r"[a-zA-Z_:][\w:.]*\s*(?>\{.*\})?\s*[^\s{]\S*\s+(-?\d+(?:\.\d*)?)")
+_SECONDS = re.compile(r"-?\d{1,11}(\.\d*)?")
 # Of the first rows, so many must agree.
 _MOST = 0.8
 _LEAST = 0.05
@@ -40,10 +41,21 @@ def is_exposition(lines: Sequence[str]) -> bool:
 
 def lines_mapping(lines: Sequence[str], openmetrics: bool) -> Mapping:
     """For the text format: whether its times are seconds or milliseconds."""
-    samples = [line for line in lines if line.strip() and not line.startswith("#")]
-    short = sum(bool(_SECONDS.search(line.split(" # ")[0])) for line in samples)
-    seconds = openmetrics or (bool(samples) and short > len(samples) / 2)
+    times = [found[1] for line in lines if (found := _timed(line))]
+    short = sum(bool(_SECONDS.fullmatch(one)) for one in times)
+    seconds = openmetrics or (bool(times) and short > len(times) / 2)
     return Mapping(time_format=TimeFormat.SECONDS if seconds else TimeFormat.MILLISECONDS)
+
+
+def without_times(lines: Sequence[str]) -> bool:
+    """Whether samples of the text format have no times, as on the page of an exporter."""
+    samples = [line for line in lines if line.strip() and not line.startswith("#")]
+    return bool(samples) and not any(_timed(line) for line in samples)
+
+
+def _timed(line: str) -> re.Match[str] | None:
+    """A sample with its time; None for one without, a comment, or what is neither."""
+    return None if line.startswith("#") else _TIMED.fullmatch(line.split(" # ")[0].strip())
 
 
 def delimiter_of(lines: Sequence[str]) -> str:

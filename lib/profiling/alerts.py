@@ -189,6 +189,45 @@ def of_metric(profile: MetricProfile) -> tuple[Alert, ...]:
                 "Collect an expression that sums over that label instead, such as sum without (label) (metric).",
             )
         )
+    if profile.missing_share >= SOME_MISSING:
+        found.append(
+            Alert(
+                "gaps",
+                Level.WARNING if profile.missing_share >= MUCH_MISSING else Level.INFO,
+                f"{profile.missing_share:.1%} of the samples there should be are missing or no number.",
+                "Charts break there and learning skips them. Backfill on the Sources page while the source has them.",
+            )
+        )
+    if profile.resets:
+        found.append(
+            Alert(
+                "resets",
+                Level.INFO,
+                f"Its counters started again {_times(profile.resets, 'time')}.",
+                "Rates account for it. Many resets mean the process restarts often: look for crashes.",
+            )
+        )
+    if profile.same:
+        repeats = sum(len(group) - 1 for group in profile.same)
+        found.append(
+            Alert(
+                "same",
+                Level.INFO,
+                f"{repeats:,} series {'repeats' if repeats == 1 else 'repeat'} another one, such as "
+                f"{', '.join(profile.same[0][:3])}.",
+                "Collect one of each group; detectors watch one anyway.",
+            )
+        )
+    if profile.described is not None:
+        found.append(
+            Alert(
+                "truncated",
+                Level.INFO,
+                f"Values, gaps and rhythms are of the samples since {profile.described.start:%Y-%m-%d %H:%M} UTC: the "
+                f"range holds {profile.samples:,}.",
+                "Choose a shorter range, or one host, to look at an earlier time.",
+            )
+        )
     if profile.non_finite:
         found.append(
             Alert(

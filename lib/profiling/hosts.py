@@ -12,7 +12,7 @@ import pandas as pd
 from lib.frames import Series, Window
 from lib.profiling import relations, shape
 from lib.profiling.metric import label_profiles
-from lib.profiling.profiles import Alert, LabelProfile, Level
+from lib.profiling.profiles import Alert, LabelProfile, Level, SeriesRow
 from lib.profiling.relations import Relation
 from lib.profiling.series import is_stale
 from lib.profiling.titles import short_titles
@@ -25,31 +25,6 @@ MANY_SERIES = 2000
 # Correlated as closely as this, two series are one with another name.
 SAME = 0.9999
 SOME_MISSING, MUCH_MISSING = 0.01, 0.2
-
-
-@dataclass(frozen=True)
-class SeriesRow:
-    """One series in the table of a host. missing: samples its gaps would have held, and what is no number.
-
-    missing_share, daily, weekly, trend: 0..1; None where history is too short to say.
-    """
-
-    series_id: int
-    title: str
-    metric: str
-    kind: str
-    unit: str
-    count: int
-    missing: int
-    missing_share: float
-    interval_s: float | None
-    age_s: float | None
-    silent: bool
-    constant: bool
-    non_finite: int
-    daily: float | None = None
-    weekly: float | None = None
-    trend: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +70,8 @@ class HostProfile:
 
 def to_relate(series: Sequence[Series], table: pd.DataFrame) -> list[int]:
     """Ids of the series whose relations are looked for: those that move, spread evenly when there are too many."""
-    moving = table.loc[(table["min"] < table["max"]) & (table["count"] >= relations.LEAST_ROWS), "series_id"]
-    ids = [one.id for one in series if one.id in set(moving)]
+    moving = set(table.loc[(table["min"] < table["max"]) & (table["count"] >= relations.LEAST_ROWS), "series_id"])
+    ids = [one.id for one in series if one.id in moving]
     return ids[:: max(1, -(-len(ids) // MOST_RELATED))]
 
 

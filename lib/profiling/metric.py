@@ -6,14 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from lib.frames import Series
+from lib.frames import Series, Window
+from lib.profiling import shape
 from lib.profiling.alerts import of_metric
 from lib.profiling.profiles import LabelProfile, MetricProfile
 from lib.profiling.series import is_stale
 from lib.profiling.units import unit_of
+
+if TYPE_CHECKING:
+    from lib.profiling.hosts import HostProfile
 
 TOP_VALUES = 10
 
@@ -37,11 +43,23 @@ def label_profiles(series: Sequence[Series]) -> tuple[tuple[LabelProfile, ...], 
     return tuple(sorted(varying, key=lambda found: (-found.distinct, found.label))), shared
 
 
-def profile(metric: str, series: Sequence[Series], table: pd.DataFrame, now: datetime) -> MetricProfile:
+def profile(
+    metric: str,
+    series: Sequence[Series],
+    table: pd.DataFrame,
+    now: datetime,
+    *,
+    together: HostProfile | None = None,
+    distribution: shape.Distribution | None = None,
+    resets: int = 0,
+    duplicates: int = 0,
+    described: Window | None = None,
+) -> MetricProfile:
     """Everything there is to say about a metric.
 
     table: one row a series that has samples: series_id, count, first, last (UTC), min, max (finite values),
-    non_finite, interval_s.
+    non_finite, interval_s. together: its series held against each other; with distribution (of all readings), resets
+    and duplicates it may be of a part of the range, `described`.
     """
     kind = series[0].kind if series else "gauge"
     labels, shared = label_profiles(series)
@@ -66,5 +84,19 @@ def profile(metric: str, series: Sequence[Series], table: pd.DataFrame, now: dat
         silent=silent,
         constant=int(((table["min"] == table["max"]) & (table["count"] > 1)).sum()),
         non_finite=int(table["non_finite"].sum()),
+        distribution=distribution or shape.distribution(np.empty(0)),
+        resets=resets,
+        duplicates=duplicates,
+        described=described,
     )
+    if together is not None:
+        found = replace(
+            found,
+            missing=sum(row.missing for row in together.rows),
+            missing_share=together.missing_share,
+            rows=together.rows,
+            relations=together.relations,
+            same=together.same,
+            related=together.related,
+        )
     return replace(found, alerts=of_metric(found))

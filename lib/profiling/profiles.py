@@ -12,6 +12,7 @@ import numpy as np
 from lib.frames import Series, Window
 from lib.profiling import shape
 from lib.profiling.gaps import Gap
+from lib.profiling.relations import Relation
 
 
 class Level(StrEnum):
@@ -33,11 +34,29 @@ class Alert:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What is exact of a range whose older samples have expired: from samples, and from sums of slot_s before.
+
+    window: what of the range whole slots fill. count, mean, low, high: of finite values; the last three are None for
+    counters. increase: how much counters grew from the last sample before the window, resets minded; None for gauges.
+    """
+
+    window: Window
+    slot_s: float
+    count: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    increase: float | None
+
+
+@dataclass(frozen=True)
 class SeriesProfile:
     """count: all samples, NaN and Inf included. values (distribution, trend, rhythm): rate per second for counters.
 
     interval_s: median time between samples. missing: samples the gaps would have held. age_s: from the last sample
-    to now. stale: older than three intervals and two minutes. resets: of a counter; 0 for gauges.
+    to now. stale: older than three intervals and two minutes. resets: of a counter; 0 for gauges. sums: of a range
+    whose older samples have expired; all else is of the samples that are left.
     """
 
     series: Series
@@ -61,6 +80,7 @@ class SeriesProfile:
     trend: shape.Trend | None = None
     rhythm: shape.Rhythm = field(default_factory=lambda: shape.rhythm(np.empty(0, np.int64), np.empty(0)))
     truncated: bool = False
+    sums: Sums | None = None
     alerts: tuple[Alert, ...] = ()
 
     @property
@@ -84,10 +104,39 @@ class LabelProfile:
 
 
 @dataclass(frozen=True)
+class SeriesRow:
+    """One series in the table of a host or a metric. missing: samples its gaps would have held, and what is no number.
+
+    missing_share, daily, weekly, trend: 0..1; None where history is too short to say.
+    """
+
+    series_id: int
+    title: str
+    metric: str
+    kind: str
+    unit: str
+    count: int
+    missing: int
+    missing_share: float
+    interval_s: float | None
+    age_s: float | None
+    silent: bool
+    constant: bool
+    non_finite: int
+    daily: float | None = None
+    weekly: float | None = None
+    trend: float | None = None
+
+
+@dataclass(frozen=True)
 class MetricProfile:
     """All series of a metric together. labels: most values first, labels every series shares left out.
 
-    shared: labels that have one and the same value everywhere.
+    shared: labels that have one and the same value everywhere. sums: of a range whose older samples have expired.
+    distribution: of all readings together, counters as rate per second. missing: samples the gaps would have held, and
+    what is no number. rows: one a series, those with trouble first. relations: what moves together, among the `related`
+    series that move; same: groups of series that say the same thing. described: the newest part, where distribution,
+    missing, rows and all that follows are of no more than that; None: of the whole range.
     """
 
     metric: str
@@ -103,4 +152,15 @@ class MetricProfile:
     silent: tuple[Series, ...]
     constant: int
     non_finite: int
+    distribution: shape.Distribution = field(default_factory=lambda: shape.distribution(np.empty(0)))
+    missing: int = 0
+    missing_share: float = 0.0
+    resets: int = 0
+    duplicates: int = 0
+    rows: tuple[SeriesRow, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    same: tuple[tuple[str, ...], ...] = ()
+    related: int = 0
+    described: Window | None = None
+    sums: Sums | None = None
     alerts: tuple[Alert, ...] = ()

@@ -16,8 +16,10 @@ import numpy as np
 from lib.profiling.hosts import HostProfile
 from lib.profiling.profiles import Alert, LabelProfile, MetricProfile, SeriesProfile
 from lib.profiling.relations import Relation
+from lib.profiling.shape import Distribution
 from lib.profiling.story import Picture, Story, story
 from lib.profiling.tables import ColumnProfile, Kind, TableProfile
+from lib.profiling.units import unit_of
 from lib.profiling.words import amount, duration
 
 Profile = SeriesProfile | MetricProfile | HostProfile | TableProfile
@@ -140,37 +142,34 @@ def _host_parts(profile: HostProfile) -> list[str]:
     ]
     if profile.target:
         facts.append(("Most worth predicting", f"{profile.target.title}: {'; '.join(profile.target.reasons)}"))
-    header = ("Series", "Unit", "Samples", "Missing", "Interval", "State", "Daily", "Weekly", "Trend")
-    rows = [
-        [
-            _safe(row.title),
-            _safe(row.unit),
-            f"{row.count:,}",
-            f"{row.missing_share:.1%}",
-            duration(row.interval_s),
-            state(row.silent, row.constant, row.count),
-            share(row.daily),
-            share(row.weekly),
-            share(row.trend),
-        ]
-        for row in profile.rows
-    ]
-    return [_facts(facts), _section("Series", header, rows), _labels(profile.labels), _related(profile.relations)]
+    return [_facts(facts), _series_table(profile), _labels(profile.labels), _related(profile.relations)]
 
 
 def _metric_parts(profile: MetricProfile) -> list[str]:
+    spread, unit = profile.distribution, profile.unit
     facts = [
         ("Series", f"{profile.series:,}"),
         ("Hosts", f"{profile.hosts:,}"),
         ("Samples", f"{profile.samples:,}"),
         ("Kind", profile.kind),
-        ("Unit", profile.unit or "not told by the name"),
+        ("Unit", unit or "not told by the name"),
         ("From, to", f"{_moment(profile.first)} to {_moment(profile.last)}"),
         ("Silent", f"{len(profile.silent):,}"),
         ("Constant", f"{profile.constant:,}"),
+        ("Missing", f"{profile.missing_share:.1%}"),
+        ("Twice", f"{profile.duplicates:,}"),
+        ("Resets", f"{profile.resets:,}"),
+        ("Mean, deviation", f"{amount(spread.mean, unit)}, {amount(spread.std, unit)}"),
         ("The same everywhere", ", ".join(f"{name}={value}" for name, value in sorted(profile.shared.items()))),
     ]
-    return [_facts(facts), _labels(profile.labels)]
+    return [
+        _facts(facts),
+        _summed_part(profile),
+        *_values(spread, unit),
+        _labels(profile.labels),
+        _series_table(profile),
+        _related(profile.relations),
+    ]
 
 
 def _series_parts(profile: SeriesProfile) -> list[str]:
@@ -188,14 +187,70 @@ def _series_parts(profile: SeriesProfile) -> list[str]:
         ("Weekly rhythm", share(profile.rhythm.weekly)),
         ("Trend", share(profile.trend.explained if profile.trend else None)),
     ]
-    quantiles = [[f"{one:.0%}", _safe(amount(value, unit))] for one, value in spread.quantiles.items()]
     gaps = [[_moment(gap.start), _moment(gap.end), duration(gap.seconds)] for gap in profile.gaps[:200]]
     return [
         _facts(facts),
-        f"<h2>Distribution</h2>{_bars(spread.counts.tolist())}" if spread.counts.size else "",
-        _section("Quantiles", ("Share below", "Value"), quantiles),
+        _summed_part(profile),
+        *_values(spread, unit),
         _section("Gaps", ("From", "To", "Lasted"), gaps),
     ]
+
+
+def _series_table(profile: HostProfile | MetricProfile) -> str:
+    header = ("Series", "Unit", "Samples", "Missing", "Interval", "State", "Daily", "Weekly", "Trend")
+    rows = [
+        [
+            _safe(row.title),
+            _safe(row.unit),
+            f"{row.count:,}",
+            f"{row.missing_share:.1%}",
+            duration(row.interval_s),
+            state(row.silent, row.constant, row.count),
+            share(row.daily),
+            share(row.weekly),
+            share(row.trend),
+        ]
+        for row in profile.rows
+    ]
+    return _section("Series", header, rows)
+
+
+def _values(spread: Distribution, unit: str) -> list[str]:
+    quantiles = [[f"{one:.0%}", _safe(amount(value, unit))] for one, value in spread.quantiles.items()]
+    return [
+        f"<h2>Distribution</h2>{_bars(spread.counts.tolist())}" if spread.counts.size else "",
+        _section("Quantiles", ("Share below", "Value"), quantiles),
+    ]
+
+
+def summed(profile: SeriesProfile | MetricProfile) -> list[tuple[str, str, str]]:
+    """What is exact of a range whose older samples have expired: name, value, and what it means; empty for others."""
+    sums = profile.sums
+    if sums is None:
+        return []
+    count = ("Numbers", f"{sums.count:,}", "Finite values, of samples and in sums.")
+    if sums.increase is not None:
+        metric = profile.metric if isinstance(profile, MetricProfile) else profile.series.metric
+        words = "From the last sample before the range on, resets minded" + (
+            "; of all series." if isinstance(profile, MetricProfile) else "."
+        )
+        return [count, ("Growth", amount(sums.increase, unit_of(metric)), words)]
+    unit = profile.unit
+    return [
+        count,
+        ("Mean", amount(sums.mean, unit), "Of all these numbers."),
+        ("Least", amount(sums.low, unit), "Of all these numbers."),
+        ("Most", amount(sums.high, unit), "Of all these numbers."),
+    ]
+
+
+def _summed_part(profile: SeriesProfile | MetricProfile) -> str:
+    sums = profile.sums
+    if sums is None:
+        return ""
+    rows = [[_safe(name), _safe(value), _safe(words)] for name, value, words in summed(profile)]
+    span = f"{_moment(sums.window.start)} to {_moment(sums.window.end)}"
+    return _section(f"Whole range, {span}, exact from samples and sums", ("", "", ""), rows)
 
 
 # --- words and parts ----------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlmodel import col, select
+
 from lib.audit.log import Audit
 from lib.auth.actor import SYSTEM, Actor, Permission
 from lib.db.tables import Task, TaskStatus
@@ -81,6 +83,7 @@ class Archiving:
         self._running = threading.Lock()
         self._due_at = time.monotonic() + _SETTLE_S
         runner.register(archiving_jobs.kind_for(settings, self.store, clock, lambda words: self._note("run", words)))
+        runner.register(archiving_jobs.verify_for(settings, self.store, self._note_verified))
 
     def status(self, actor: Actor) -> ArchiveStatus:
         """How the archive stands. Opens no archived file."""
@@ -124,6 +127,20 @@ class Archiving:
         found = self._verify(deep, said)
         self.audit.record(actor, "archive.verify", files=found.files, damaged=len(found.damaged))
         return found
+
+    def check(self, actor: Actor) -> Task:
+        """`verify`, but for deep, as a task; the one that runs already, if one does."""
+        actor.require(Permission.MANAGE_SETTINGS)
+        task = self.runner.submit(archiving_jobs.VERIFY, {}, by=actor.name, title="Check the archive's files")
+        self.audit.record(actor, "archive.verify", str(task.id))
+        return task
+
+    def newest_check(self, actor: Actor) -> Task | None:
+        """The newest of these tasks, however it stands; None: there was none."""
+        actor.require(Permission.MANAGE_SETTINGS)
+        wanted = select(Task).where(Task.kind == archiving_jobs.VERIFY).order_by(col(Task.id).desc()).limit(1)
+        with self.runner.database.session() as session:
+            return session.exec(wanted).first()
 
     def test(self, actor: Actor) -> float:
         """Store, read and remove a small file where the archive lies; seconds it took. Raises StoreError, which says
@@ -195,11 +212,14 @@ class Archiving:
 
     def _verify(self, deep: bool, said: Callable[[float, str], None] = lambda _share, _words: None) -> Verified:
         found = restoring.verify(self.store, deep=deep, said=said)
+        self._note_verified(found)
+        return found
+
+    def _note_verified(self, found: Verified) -> None:
         words = f"{found.files:,} files as they were written" if not found.damaged else " ".join(found.damaged)
         if found.unknown:
             words += f"; {len(found.unknown)} files are not of this store: python -m lib archive restore"
         self._note("verify", words)
-        return found
 
     def _submit(self, actor: Actor) -> Task:
         return self.runner.submit(archiving_jobs.KIND, {}, by=actor.name, title="Archive closed days")

@@ -9,21 +9,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from lib import memory
 from lib.settings import Settings
-from lib.store import closing
-from lib.store.archive import RAW, date_of
+from lib.store import closing, restoring
+from lib.store.archive import RAW, Part, date_of
 from lib.store.closing import Plan, Retention
 from lib.store.connection import Store
 from lib.store.places import LocalPlace, Place, bucket
+from lib.store.restoring import Verified
 from lib.tasks.job import JobContext, JobKind
 
-KIND = "archive"
+KIND, VERIFY = "archive", "archive.verify"
 # What one task takes at most: the exported files lie on the disk meanwhile, ten bytes a sample.
 _MOST_ROWS = 20_000_000
 _MOST_DAYS = 31
 # Packing takes 200 MB whatever a day's size: a part at a time.
 _MEMORY_MB = 1024
+_LISTED, _PARTS = "listed.json", TypeAdapter(list[Part])
 
 
 def retention(settings: Settings) -> Retention:
@@ -50,6 +54,27 @@ def kind_for(settings: Settings, store: Store, clock: Callable[[], datetime], en
         finish=work.finish,
         memory_mb=_MEMORY_MB,
     )
+
+
+def verify_for(settings: Settings, store: Store, ended: Callable[[Verified], None]) -> JobKind:
+    """The kind of job that reads every file: a child compares, the app sets aside. ended: is told what was found."""
+
+    def prepare(params: dict[str, Any], workdir: Path) -> dict[str, Any]:
+        (workdir / _LISTED).write_bytes(_PARTS.dump_json(list(restoring.listed(store))))
+        return {"place": _place_values(settings)}
+
+    def finish(params: dict[str, Any], result: dict[str, Any], workdir: Path) -> dict[str, Any]:
+        found = restoring.settle(store, result["doubts"])
+        ended(found)
+        return {"files": found.files, "damaged": list(found.damaged), "unknown": len(found.unknown)}
+
+    return JobKind(VERIFY, "lib.services.archiving_jobs:verify", prepare, finish=finish)
+
+
+def verify(context: JobContext, *, place: dict[str, Any]) -> dict[str, Any]:
+    """Compare the files of the archive with what was noted of them; in the child."""
+    parts = _PARTS.validate_json((Path(context.workdir) / _LISTED).read_bytes())
+    return {"doubts": restoring.doubts(_place(place), parts, said=context.progress)}
 
 
 class _AppSide:

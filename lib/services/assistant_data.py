@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lib.auth.actor import Actor, Permission
-from lib.chat.tools.data import Changed, Data, Forecast, Proposal, Reading
+from lib.chat.tools.data import Changed, Data, Forecast, Proposal, Reading, Summed
 from lib.frames import Series, Window
 from lib.services.assistant_commands import Commands
 from lib.services.changes import Changes
@@ -93,6 +93,7 @@ class Sight:
             query=query,
             propose=propose,
             expired=lambda window: exploration.expired_until(actor, window),
+            summed=lambda series, window: self._summed(actor, series, window),
         )
 
     def _read(self, actor: Actor, series: Sequence[Series], window: Window) -> Reading:
@@ -108,6 +109,10 @@ class Sight:
         counters = {one.id for one in series if one.kind == "counter"}
         value = frame["mean"].where(~frame["series_id"].isin(counters), frame["last"])
         return Reading(frame[["series_id", "ts"]].assign(value=value), step_s)
+
+    def _summed(self, actor: Actor, series: Sequence[Series], window: Window) -> Summed | None:
+        found = self.exploration.totals(actor, series, window)
+        return Summed(found.table, found.window, found.slot_ms / 1000, found.until) if found is not None else None
 
     def _sources(self, actor: Actor) -> pd.DataFrame:
         rows = [(one.id, one.name, str(one.kind), str(one.state)) for one in self.collection.status(actor)]

@@ -3,47 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from lib.auth.actor import Actor, Permission
-from lib.errors import Invalid, NotFound
+from lib.errors import Invalid
 from lib.frames import Series, Window, from_ms
-from lib.profiling import hosts as hosts_
-from lib.profiling import metric as metrics_
-from lib.profiling import series as series_
 from lib.profiling.gaps import GAP_FACTOR, break_lines
-from lib.profiling.hosts import HostProfile
-from lib.profiling.profiles import Alert, Level, MetricProfile, SeriesProfile
 from lib.profiling.rates import rate
 from lib.profiling.statistics import at_hand
 from lib.profiling.times import unix_ms
 from lib.profiling.titles import short_titles
 from lib.profiling.units import unit_of
+from lib.services.exploration_profiles import STEPS_S, Profiles, by_kind
 from lib.services.export import Format, write
 from lib.settings import Settings
 from lib.store.readings import Readings
 from lib.store.samples import Samples
 from lib.store.summaries import Summaries, Summed, expired_until
+from lib.store.totals import Totals, totals
 
-P = TypeVar("P", SeriesProfile, MetricProfile, HostProfile)
 # More lines than this nobody can tell apart, and the browser would notice.
 MAX_CHART_SERIES = 50
 # About 60 MB of CSV: what a browser downloads without trouble and a spreadsheet still opens.
 MAX_EXPORT_ROWS = 1_000_000
-# 30 days at one sample a second and a half; a profile of more would take the memory a small host has.
-MAX_PROFILE_SAMPLES = 2_000_000
 # Up to here numpy has the numbers of a table before DuckDB has planned its queries for them (3 ms against 10).
 FEW_SAMPLES = 20_000
-# Moments at which the series of a host are held against each other; at least hourly, which rhythms are read from.
-HOST_POINTS = 1000
-# Bucket widths a reader can name, in seconds.
-STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
 # What stands for a host in one small line, best first.
 PULSES = ("node_load1", "node_memory_MemAvailable_bytes", "up")
 
@@ -104,7 +93,9 @@ class Overview:
     as_of: datetime
 
 
-class Exploration:
+class Exploration(Profiles):
+    """Profiles are in a module of their own."""
+
     def __init__(self, settings: Settings, samples: Samples, clock: Callable) -> None:
         self.settings, self.samples, self.clock = settings, samples, clock
         self.readings = Readings(samples.store, GAP_FACTOR)
@@ -211,7 +202,7 @@ class Exploration:
         actor.require(Permission.VIEW)
         series = {one.id: one for one in self.samples.find(ids=list(series_ids))}
         ids = [series_id for series_id in dict.fromkeys(series_ids) if series_id in series]
-        kinds = _by_kind([series[i] for i in ids])
+        kinds = by_kind([series[i] for i in ids])
         gone = expired_until(self.samples.store, window) is not None
         few = self.readings.few(ids, window, FEW_SAMPLES)
         if few is not None:
@@ -253,70 +244,12 @@ class Exploration:
         actor.require(Permission.VIEW)
         return expired_until(self.samples.store, window)
 
-    # --- profiles ----------------------------------------------------------------------------
-
-    def profile(self, actor: Actor, series_id: int, window: Window | None = None) -> SeriesProfile:
-        """What one series is like, over `window` or all of its history. Raises NotFound."""
+    def totals(self, actor: Actor, series: Sequence[Series], window: Window) -> Totals | None:
+        """Numbers of a window whose older samples have expired, their sums taken in; None where none have expired, or
+        sums do not say it exactly."""
         actor.require(Permission.VIEW)
-        found = self.samples.find(ids=[series_id])
-        if not found:
-            raise NotFound(f"No series has the id {series_id}; it may have been removed with its source.")
-        whole = window or self._whole([series_id])
-        extent = self.readings.extent([series_id], whole)
-        truncated = len(extent) > 0 and int(extent["count"][0]) > MAX_PROFILE_SAMPLES
-        reading = whole
-        if truncated:
-            last, step_s = extent["last"][0].to_pydatetime(), float(extent["interval_s"][0])
-            start = max(whole.start, last - timedelta(seconds=step_s * MAX_PROFILE_SAMPLES))
-            reading = Window(start, whole.end)
-        frame = self.samples.read([series_id], reading)
-        return self._honest(series_.profile(found[0], frame, reading, self.clock(), truncated=truncated), whole)
-
-    def profile_metric(self, actor: Actor, metric: str, window: Window | None = None) -> MetricProfile:
-        """What all series of a metric are like together. Raises NotFound."""
-        actor.require(Permission.VIEW)
-        found = self.samples.find(metric=metric)
-        if not found:
-            raise NotFound(f"No metric named {metric!r} is stored; choose one from the list on the Explore page.")
-        ids = [one.id for one in found]
-        whole = window or self._whole(ids)
-        return self._honest(metrics_.profile(metric, found, self.readings.extent(ids, whole), self.clock()), whole)
-
-    def profile_host(self, actor: Actor, host: str, window: Window, source_id: int | None = None) -> HostProfile:
-        """What all series of a host are like together. Raises NotFound."""
-        actor.require(Permission.VIEW)
-        found = self.samples.find(host=host, source_id=source_id)
-        if not found:
-            raise NotFound(f"Nothing is stored of a host named {host!r}; choose one from the list.")
-        ids = [one.id for one in found]
-        table = self.readings.extent(ids, window).merge(self.readings.missing(ids, window), on="series_id", how="left")
-        table["missing"] = table["missing"].fillna(0)
-        related = set(hosts_.to_relate(found, table))
-        step_ms = next((step for step in STEPS_S if window.span.total_seconds() / step <= HOST_POINTS), 3600) * 1000
-        parts = [
-            self.readings.buckets(of_kind, window, min(step_ms, 3_600_000), counters=counters)
-            for counters in (False, True)
-            if (of_kind := [one.id for one in found if one.id in related and (one.kind == "counter") is counters])
-        ]
-        wide = pd.DataFrame()
-        if parts:
-            long = pd.concat(parts, ignore_index=True)
-            wide = long.assign(t=unix_ms(long["ts"])).pivot(index="t", columns="series_id", values="mean")
-        return self._honest(hosts_.profile(host, found, table, wide, window, self.clock()), window)
-
-    def _honest(self, profile: P, window: Window) -> P:
-        """The profile, and where it begins when samples of the window have expired: sums know no quantiles, gaps or
-        rhythms, so a profile is of what is left."""
-        until = expired_until(self.samples.store, window)
-        if until is None:
-            return profile
-        alert = Alert(
-            "expired",
-            Level.INFO,
-            f"The samples before {until:%Y-%m-%d} UTC have expired; this describes those after.",
-            "Explore shows the time before from sums. AUTOOPS_ARCHIVE_RAW_DAYS says how long samples are kept.",
-        )
-        return replace(profile, alerts=(*profile.alerts, alert))
+        kinds = by_kind(series)
+        return totals(self.samples.store, kinds[False], kinds[True], window)
 
     # --- export and overview -----------------------------------------------------------------
 
@@ -383,15 +316,6 @@ class Exploration:
         age_s = (pd.Timestamp(now) - table["last"]).dt.total_seconds()
         return table.assign(age_s=age_s).sort_values("age_s", ascending=False, ignore_index=True)
 
-    def _whole(self, ids: Sequence[int]) -> Window:
-        """From the first to just after the last sample of these series; an empty window when there is none."""
-        stats = [one for one in self.samples.stats(ids) if one.first and one.last]
-        if not stats:
-            return Window(self.clock(), self.clock())
-        first = min(one.first for one in stats if one.first)
-        last = max(one.last for one in stats if one.last)
-        return Window(first, last + timedelta(milliseconds=1))
-
     def _every_reading(self, series: Sequence[Series], frame: pd.DataFrame) -> list[ChartLine]:
         titles, parts = short_titles(series), dict(iter(frame.groupby("series_id", sort=False)))
         lines = []
@@ -410,7 +334,7 @@ class Exploration:
 
     def _summed(self, series: Sequence[Series], window: Window, max_points: int) -> Summed | None:
         """Buckets from the archive's tiers, where those have a part in this window."""
-        kinds, known = _by_kind(series), self.samples.span([one.id for one in series])
+        kinds, known = by_kind(series), self.samples.span([one.id for one in series])
 
         def fit(first: datetime) -> int:
             start = max(window.start, min(first, known.start) if known else first)
@@ -422,15 +346,10 @@ class Exploration:
     def _buckets(self, series: Sequence[Series], window: Window, step_ms: int) -> pd.DataFrame:
         parts = [
             self.readings.buckets(ids, window, step_ms, counters=counters)
-            for counters, ids in _by_kind(series).items()
+            for counters, ids in by_kind(series).items()
             if ids or not counters
         ]
         return pd.concat(parts, ignore_index=True)
-
-
-def _by_kind(series: Sequence[Series]) -> dict[bool, list[int]]:
-    """Ids of gauges (False) and of counters (True)."""
-    return {kind: [one.id for one in series if (one.kind == "counter") is kind] for kind in (False, True)}
 
 
 def _bucket_lines(

@@ -25,6 +25,10 @@ from lib.tasks.job import JobContext
 LOOK, SAMPLES, SERIES, REPORT, ERRORS = "look.json", "samples.parquet", "series.json", "report.json", "errors.csv"
 # Rows that are looked at to guess, and those shown for a preview.
 LOOKED_AT, SHOWN, SHOWN_ERRORS, SHOWN_METRICS = 500, 60, 200, 500
+PAGE = (
+    "Its samples have no times: it is a page as an exporter shows it now, and no history. Connect the exporter as a "
+    "metrics page under Sources; then it is collected."
+)
 CONTRADICTED = "is contradicted by a later row, which counts"
 
 
@@ -102,7 +106,8 @@ def _look(path: Path, name: str, wanted: Reading | None) -> Look:
         kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
         mapping = guess.lines_mapping([line for _, line in kept], guess.is_openmetrics(name, lines))
         rows, places = [[line[: 4 * LONGEST_LABEL]] for _, line in kept[:SHOWN]], [number for number, _ in kept[:SHOWN]]
-        return Look(Kind.OPENMETRICS, Reading(encoding, "", 0, 1), ["line"], ["text"], rows, places, mapping)
+        notes = [PAGE] if guess.without_times([line for _, line in kept]) else []
+        return Look(Kind.OPENMETRICS, Reading(encoding, "", 0, 1), ["line"], ["text"], rows, places, mapping, notes)
     delimiter = wanted.delimiter if wanted else guess.delimiter_of(lines)
     rows = incoming.first_rows(path, encoding, delimiter, LOOKED_AT)
     reading, notes = guess.reading_of(rows, encoding, delimiter)

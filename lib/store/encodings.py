@@ -82,18 +82,22 @@ def unpack(source: Path, target: Path, most_bytes: int) -> None:
         raise Invalid("The packed file ends in the middle; export it again.")
 
 
-def refuse_binary(source: Path) -> None:
-    """Raises Invalid when the file's beginning holds what no text has."""
+def beginning(source: Path) -> bytes:
+    """What tells of what kind a file is."""
     with source.open("rb") as file:
-        head = file.read(64 * 1024)
+        return file.read(64 * 1024)
+
+
+def refuse_binary(head: bytes, takes: str) -> None:
+    """Raises Invalid when a file's beginning holds what no text has. takes: what to bring instead."""
     if not head.strip(b"\xef\xbb\xbf\r\n\t ,;"):
         raise Invalid("It holds no values; check the export that made it.")
     kind = kind_of_binary(head)
-    if kind is None and (head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _sixteen(head)):
+    if kind is None and wide(head):
         return
     if kind is not None or _CONTROL.search(head):
         said = f"It is {kind}" if kind else "It holds bytes that no text has"
-        raise Invalid(f"{said}, not a table of text. Bring CSV, TSV or JSON lines in UTF-8, Excel or Parquet.")
+        raise Invalid(f"{said}, not a table of text. Bring {takes}.")
 
 
 def look(source: Path) -> Seen:
@@ -114,10 +118,8 @@ def look(source: Path) -> Seen:
     return Seen(digest.hexdigest(), bad)
 
 
-def wide(source: Path) -> str | None:
-    """utf-16 in one of its forms, which is told by how the file begins; None for everything else."""
-    with source.open("rb") as file:
-        head = file.read(64 * 1024)
+def wide(head: bytes) -> str | None:
+    """utf-16 in one of its forms, which is told by how a file begins; None for everything else."""
     return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else _sixteen(head)
 
 

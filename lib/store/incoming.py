@@ -18,6 +18,7 @@ import numpy as np
 from lib.errors import Invalid
 from lib.intake.convert import Batch
 from lib.intake.mapping import MOST_COLUMNS, Kind, Reading, RowError
+from lib.store import encodings
 
 # What a file may hold once it is unpacked: ten of the largest uploads. A few kilobytes can claim terabytes.
 MOST_BYTES = 2 * 2**30
@@ -32,7 +33,7 @@ WRONG_WIDTH, NOT_DECODED, NOT_READ = (
     "holds bytes of another encoding",
     "has a field longer than 131,072 characters; perhaps a quote is not closed",
 )
-ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1")
 Bad = Callable[[RowError], None]
 
 
@@ -89,8 +90,10 @@ def kind_of(path: Path) -> tuple[Kind, str]:
             if raw.read(4) != b"PAR1":
                 raise Invalid("The Parquet file was cut short or is packed; export it again.")
         return Kind.PARQUET, ""
-    if head.startswith(b"PK\x03\x04"):
-        raise Invalid("This is a ZIP archive or an Excel file. Unpack it, or save the sheet as CSV.")
+    kind = "packed twice" if head.startswith(b"\x1f\x8b") else encodings.kind_of_binary(head)
+    if kind is not None or (b"\0" in head and not encodings.wide(head)):
+        said = f"It is {kind}" if kind else "It holds bytes that no text has"
+        raise Invalid(f"{said}: neither CSV nor Prometheus text. Bring one of these in UTF-8 or UTF-16, or Parquet.")
     return Kind.TABLE, _encoding(head)
 
 
@@ -353,13 +356,8 @@ def _head(file: Counted) -> bytes:
 
 
 def _encoding(head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if b"\0" in head:
-        raise Invalid(
-            "The file holds bytes that no text has: it is neither CSV nor Prometheus text. Bring one of these in UTF-8 "
-            "(or UTF-16 with its mark at the start), or a Parquet file."
-        )
+    if wide := encodings.wide(head):
+        return wide
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

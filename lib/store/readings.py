@@ -147,6 +147,46 @@ class Readings:
             window,
         )
 
+    def spread(
+        self, ids: Sequence[int], window: Window, shares: Sequence[float], *, counters: bool, bins: int = 40
+    ) -> dict[str, Any]:
+        """How readings of these series are distributed, all together, as lib.profiling.shape.distribution says it of
+        values at hand: mean, std, quantiles, edges, counts; distinct is an estimate (HyperLogLog). A test compares."""
+        readings = f"WITH {_COUNTERS if counters else _GAUGES} SELECT"
+        parameters: dict[str, Any] = {"ids": list(ids), "start": naive(window.start), "end": naive(window.end)}
+        if counters:
+            parameters["factor"] = self.gap_factor
+        with self.store.read(window) as cursor:
+            count, mean, std, distinct, found = cursor.execute(
+                f"{readings} count(*), avg(value), stddev_pop(value), approx_count_distinct(value), "
+                f"quantile_cont(value, {[*map(float, shares), 0.001, 0.999]}) FROM readings",
+                parameters,
+            ).fetchall()[0]
+            if not count:
+                empty = np.empty(0)
+                return {"mean": None, "std": None, "quantiles": {}, "edges": empty, "counts": empty, "distinct": 0}
+            low, high = found[-2:] if found[-1] > found[-2] else (found[0], found[len(shares) - 1])
+            bins = max(1, min(bins, distinct, int(np.ceil(2 * np.sqrt(count)))))
+            counts = np.array([count])
+            with np.errstate(over="ignore"):
+                width = float(np.float64(high) - np.float64(low)) / bins
+            if np.isfinite(width) and low + width > low:
+                slots = cursor.execute(
+                    f"{readings} least(greatest(floor((value - $low) / $width), 0), $bins - 1)::INTEGER AS slot, "
+                    "count(*) FROM readings GROUP BY slot",
+                    {**parameters, "low": low, "width": width, "bins": bins},
+                ).fetchnumpy()
+                counts = np.zeros(bins, np.int64)
+                counts[np.ma.getdata(slots["slot"])] = np.ma.getdata(slots["count_star()"])
+        return {
+            "mean": mean if np.isfinite(mean) else None,
+            "std": std if np.isfinite(std) else None,
+            "quantiles": dict(zip(shares, found, strict=False)),
+            "edges": np.linspace(low, high, counts.size + 1),
+            "counts": counts,
+            "distinct": distinct,
+        }
+
     def quantile(self, ids: Sequence[int], window: Window, share: float) -> pd.DataFrame:
         """series_id, value: the quantile (0 to 1, interpolated) of each gauge's finite values; one row a series."""
         edges = {"start": naive(window.start), "end": naive(window.end)}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from lib.disk import sha256
 from lib.errors import StoreError
 from lib.frames import Block, Series
 from lib.store import partition
@@ -21,6 +22,12 @@ from lib.store.samples import Samples
 from lib.store.schema import naive
 
 logger = logging.getLogger(__name__)
+
+Said = Callable[[float, str], None]
+
+
+def _unsaid(_share: float, _words: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +52,43 @@ class Restored:
     unreadable: dict[str, str]
 
 
-def verify(store: Store, *, deep: bool, said: Callable[[float, str], None] = lambda _share, _words: None) -> Verified:
+def verify(store: Store, *, deep: bool, said: Said = _unsaid) -> Verified:
     """Compare every file with its noted size and hash, of a bucket with the size only; deep: read the bucket's, and
     decode each sample as well and compare counts and digests. What does not agree is set aside.
 
     Raises StoreError when the place cannot be asked, and, but for deep, when nothing at all is there.
     """
+    return settle(store, doubts(store.archive.place, listed(store), deep=deep, said=said))
+
+
+def listed(store: Store) -> tuple[Part, ...]:
+    """The files the store knows of."""
     with store.read(archived=False) as cursor:
-        parts = store.archive.look(cursor).parts
-    sizes = store.archive.place.sizes()
+        return store.archive.look(cursor).parts
+
+
+def doubts(place: Place, parts: Sequence[Part], *, deep: bool = False, said: Said = _unsaid) -> dict[str, str]:
+    """What is wrong with which of these files, by name: `verify` without the store, for a process of its own."""
+    sizes = place.sizes()
     if parts and not sizes and not deep:
-        store.archive.place.fetch(parts[0].name)
-    sound: list[Part] = []
-    damaged: list[str] = []
+        place.fetch(parts[0].name)
+    found = {}
     for number, part in enumerate(parts):
         said(number / len(parts), f"{date_of(part.day)} {part.tier}")
-        reason = _fault(store, part, sizes.get(part.name), deep)
-        if reason:
-            told = store.archive.set_aside(part, reason)
-            damaged += [told] if told else []
-        else:
+        if reason := _fault(place, part, sizes.get(part.name), deep):
+            found[part.name] = reason
+    return found
+
+
+def settle(store: Store, doubtful: Mapping[str, str]) -> Verified:
+    """Set aside what was found damaged and is listed still; how the archive stands then."""
+    sound: list[Part] = []
+    damaged: list[str] = []
+    for part in listed(store):
+        if part.name not in doubtful:
             sound.append(part)
+        elif told := store.archive.set_aside(part, doubtful[part.name]):
+            damaged.append(told)
     rows = sum(part.rows for part in sound if part.tier == RAW)
     return Verified(len(sound), rows, sum(part.size_bytes for part in sound), tuple(damaged), tuple(unknown(store)))
 
@@ -82,7 +105,7 @@ def restore(
     samples: Samples,
     now: datetime,
     folder: Path | None = None,
-    said: Callable[[float, str], None] = lambda _share, _words: None,
+    said: Said = _unsaid,
 ) -> Restored:
     """Bring samples back from archived files the store does not know of: after its file was lost, or (folder) from a
     copy of the archive or from quarantine. Sources keep their numbers; series are found by their labels.
@@ -113,9 +136,8 @@ def restore(
     return Restored(len(names), written, known, unreadable)
 
 
-def _fault(store: Store, part: Part, size_bytes: int | None, deep: bool) -> str:
+def _fault(place: Place, part: Part, size_bytes: int | None, deep: bool) -> str:
     """What is wrong with a file; empty when nothing is."""
-    place = store.archive.place
     if size_bytes is None:
         return "it is no longer there"
     if size_bytes != part.size_bytes:
@@ -123,7 +145,7 @@ def _fault(store: Store, part: Part, size_bytes: int | None, deep: bool) -> str:
     if place.far and not deep:
         return ""
     path = place.refetch(part.name)
-    if partition.sha256(path) != part.sha256:
+    if sha256(path) != part.sha256:
         return "its bytes have changed"
     if deep and part.tier == RAW:
         found = partition.check(path)

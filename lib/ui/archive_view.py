@@ -6,9 +6,10 @@ import streamlit as st
 
 from lib.app import App
 from lib.auth.actor import Actor
+from lib.db.tables import TaskStatus
 from lib.profiling.words import amount
 from lib.services.archiving import ArchiveStatus, Event
-from lib.ui import links, refusal
+from lib.ui import links, refusal, task_views
 from lib.ui.text import ago, plain, stamp
 
 
@@ -33,6 +34,8 @@ def show(app: App, actor: Actor) -> None:
         )
     if status.place:
         st.caption(f"Lies in {plain(status.place)}. As of {stamp(status.as_of)}.")
+    if status.place:
+        _checked(app, actor)
     with st.container(horizontal=True):
         if status.enabled and st.button("Archive now", icon=":material/archive:", key="archive_run"):
             with refusal.shown():
@@ -45,12 +48,9 @@ def show(app: App, actor: Actor) -> None:
             key="archive_verify",
             help="Reads every file and compares its hash; of a bucket, names and sizes as it lists them.",
         ):
-            with refusal.shown(), st.spinner("Reading every file …"):
-                found = app.archiving.verify(actor)
-                if found.damaged:
-                    st.error("\n\n".join(plain(told, 400) for told in found.damaged), icon=":material/error:")
-                else:
-                    st.success(f"{found.files:,} files are as they were written.", icon=":material/check:")
+            with refusal.shown():
+                app.archiving.check(actor)
+                st.rerun()
         if status.place and st.button(
             "Test",
             icon=":material/network_check:",
@@ -60,6 +60,20 @@ def show(app: App, actor: Actor) -> None:
             with refusal.shown(), st.spinner("Storing, reading and removing a small file …"):
                 took_s = app.archiving.test(actor)
                 st.success(f"Stored, read and removed a small file in {took_s:.2f} s.", icon=":material/check:")
+
+
+def _checked(app: App, actor: Actor) -> None:
+    """How the check that was asked for goes, or what it found."""
+    task = app.archiving.newest_check(actor)
+    if task is None:
+        return
+    if task.finished_at is None:
+        task_views.follow(app, actor, task.id or 0, "Checking")
+    elif task.status == TaskStatus.SUCCEEDED:
+        for told in task.result["damaged"]:
+            st.error(plain(told, 400), icon=":material/error:")
+    elif task.status != TaskStatus.CANCELLED:
+        st.error(plain(task.error, 600), title="The files were not checked", icon=":material/error:")
 
 
 def _figures(status: ArchiveStatus) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from lib.app import App
 from lib.auth.actor import Actor
 from lib.db.tables import TaskStatus
-from lib.ui import links, refusal
+from lib.ui import refusal, task_views
 from lib.ui.text import ago, amount, plain
 
 
@@ -23,7 +23,7 @@ def show(app: App, actor: Actor) -> None:
             app.backups.run(actor)
     last = app.backups.newest(actor)
     if last is not None and last.finished_at is None:
-        _follow(app, actor, last.id or 0)
+        task_views.follow(app, actor, last.id or 0, "Backing up")
     elif last is not None and last.status not in (TaskStatus.SUCCEEDED, TaskStatus.CANCELLED):
         st.error(plain(last.error, 600), title="The last backup was not made", icon=":material/error:")
     known = app.backups.known(actor)
@@ -44,15 +44,3 @@ def show(app: App, actor: Actor) -> None:
         "To bring one back, stop the app and run `python -m lib restore FOLDER --force`. A backup holds the key of "
         "stored passwords: keep it where only you can read it."
     )
-
-
-def _follow(app: App, actor: Actor, task_id: int) -> None:
-    @st.fragment(run_every=1.0)
-    def watch() -> None:
-        task = app.jobs.get(actor, task_id)
-        if task.finished_at is not None:
-            st.rerun(scope="app")
-        st.progress(min(max(task.progress, 0.0), 1.0), text=f"Backing up: {plain(task.message or 'waiting')}")
-        links.to("pages/operate/tasks.py", "See or end it on Tasks", icon=":material/pending_actions:")
-
-    watch()

@@ -1,4 +1,4 @@
-"""A host's profile on the page: facts, its series, what moves together."""
+"""A host's profile on the page: facts, its series, what moves together; the last two of a metric as well."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.profiling.hosts import HostProfile
+from lib.profiling.profiles import MetricProfile
 from lib.profiling.report import share, state
 from lib.profiling.words import duration
 from lib.ui import profile_view, table_view
@@ -37,7 +38,7 @@ def facts(profile: HostProfile, now: datetime) -> None:
         )
 
 
-def series(profile: HostProfile) -> None:
+def series(profile: HostProfile | MetricProfile) -> None:
     """One row a series, those with trouble first."""
     st.subheader("Series", anchor=False)
     rows = profile.rows[:MOST_ROWS]
@@ -68,13 +69,13 @@ def series(profile: HostProfile) -> None:
         },
         hide_index=True,
         key="host_series",
-        alt="Series of the host with coverage and rhythm",
+        alt="Series with coverage and rhythm",
     )
     if len(profile.rows) > MOST_ROWS:
         st.caption(f"The first {MOST_ROWS:,} of {len(profile.rows):,}; the JSON file has all.")
 
 
-def relations(profile: HostProfile) -> None:
+def relations(profile: HostProfile | MetricProfile) -> None:
     table_view.relations(profile.relations)
     still = len(profile.rows) - profile.related
     if still:

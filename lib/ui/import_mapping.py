@@ -44,7 +44,7 @@ TIMES = {
 }
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 BAD = {BadRows.SKIP: "Leave them out", BadRows.REFUSE: "Refuse the file"}
-_LATIN = {"cp1252": "Windows-1252", "latin-1": "Latin-1", "utf-8": "UTF-8", "utf-16": "UTF-16"}
+_ENCODINGS = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
 def form(app: App, actor: Actor, staged: Staged, look: Look) -> Mapping | None:
@@ -116,7 +116,7 @@ def form(app: App, actor: Actor, staged: Staged, look: Look) -> Mapping | None:
 def _reading(app: App, actor: Actor, staged: Staged, look: Look) -> None:
     """How text becomes rows; seldom to be corrected."""
     reading = look.reading
-    words = f"{_LATIN[reading.encoding]}, {DELIMITERS.get(reading.delimiter, 'comma')}"
+    words = f"{_encoding(reading.encoding)}, {DELIMITERS.get(reading.delimiter, 'comma')}"
     with (
         st.expander(f"How the file is read: {words}", icon=":material/tune:", key="import_reading"),
         st.container(horizontal=True, vertical_alignment="bottom"),
@@ -126,7 +126,7 @@ def _reading(app: App, actor: Actor, staged: Staged, look: Look) -> None:
             "Encoding",
             ENCODINGS,
             ENCODINGS.index(reading.encoding),
-            format_func=lambda choice: _LATIN[choice],
+            format_func=_encoding,
             key=f"{key}_encoding",
             width=160,
         )
@@ -147,6 +147,10 @@ def _reading(app: App, actor: Actor, staged: Staged, look: Look) -> None:
         if st.button("Read again", key=f"{key}_again", icon=":material/refresh:", disabled=wanted == reading):
             app.importing.read_again(actor, staged.about.id, wanted)
             st.rerun()
+
+
+def _encoding(name: str) -> str:
+    return _ENCODINGS.get(name, name.upper())
 
 
 def _columns(look: Look, start: Mapping, key: str) -> tuple[Column, ...]:

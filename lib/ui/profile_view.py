@@ -76,16 +76,63 @@ def series_facts(profile: SeriesProfile) -> None:
 
 def metric_facts(profile: MetricProfile, now: pd.Timestamp) -> None:
     """The numbers of a whole metric as tiles."""
-    tiles(
-        [
-            ("Series", f"{profile.series:,}", "Different sets of labels."),
-            ("Hosts", f"{profile.hosts:,}", "Machines or workloads they belong to."),
-            ("Samples", f"{profile.samples:,}", f"From {stamp(profile.first)} to {stamp(profile.last)}."),
-            ("Newest", ago(profile.last, now, short=True), "Since the last sample of any of them."),
-            ("Silent", f"{len(profile.silent):,}", "Series without a sample for more than three intervals."),
-            ("Kind", profile.kind, f"Unit: {profile.unit or 'not told by the name'}."),
+    spread, unit = profile.distribution, profile.unit
+    shown = [
+        ("Series", f"{profile.series:,}", "Different sets of labels."),
+        ("Hosts", f"{profile.hosts:,}", "Machines or workloads they belong to."),
+        ("Samples", f"{profile.samples:,}", f"From {stamp(profile.first)} to {stamp(profile.last)}."),
+        ("Newest", ago(profile.last, now, short=True), "Since the last sample of any of them."),
+        ("Silent", f"{len(profile.silent):,}", "Series without a sample for more than three intervals."),
+        ("Kind", profile.kind, f"Unit: {unit or 'not told by the name'}."),
+    ]
+    if spread.quantiles:
+        shown += [
+            ("Mean", amount(spread.mean, unit), f"Standard deviation {amount(spread.std, unit)}."),
+            ("Median", amount(spread.quantiles.get(0.5), unit), _range(profile)),
+            ("95 % below", amount(spread.quantiles.get(0.95), unit), "95 of 100 readings are at or below this."),
+            ("Missing", f"{profile.missing_share:.1%}", "Of the samples there should be, with what is no number."),
+            ("Constant", f"{profile.constant:,}", "Series that never changed."),
         ]
+        last = ("Resets", f"{profile.resets:,}", "How often one of its counters began again at zero.")
+        shown.append(
+            last if profile.kind == "counter" else ("No number", f"{profile.non_finite:,}", "NaN or infinite.")
+        )
+    tiles(shown)
+
+
+def metric_values(profile: MetricProfile) -> None:
+    """How the readings of all its series are distributed: a picture and the quantiles."""
+    spread = profile.distribution
+    if not spread.counts.size:
+        return
+    with st.grid(2, min_column_width=340):
+        with st.container(border=True):
+            st.markdown("**Distribution**", help="Of all series together; the farthest thousandth at the ends.")
+            charts.show(series_charts.histogram(profile), key="profile_metric_histogram")
+        with st.container(border=True):
+            st.markdown("**Quantiles**", help="What share of the readings of all series is at or below a value.")
+            rows = [(f"{one:.0%}", amount(value, profile.unit)) for one, value in spread.quantiles.items()]
+            st.dataframe(
+                pd.DataFrame(rows, columns=["share", "value"]),
+                column_config={"share": "At or below", "value": "Value"},
+                hide_index=True,
+                height="auto",
+                key="profile_metric_quantiles",
+                alt="Quantiles of all readings of the metric",
+            )
+
+
+def sums(profile: SeriesProfile | MetricProfile) -> None:
+    """What is exact of the whole range though samples of it have expired; nothing where none have."""
+    if profile.sums is None:
+        return
+    facts = report.summed(profile)
+    st.subheader("Whole range", anchor=False)
+    st.caption(
+        f"From {stamp(profile.sums.window.start)} to {stamp(profile.sums.window.end)}, from samples and, before they "
+        f"expired, their sums of {duration(profile.sums.slot_s)}: exact. All else here is of the samples that are left."
     )
+    tiles(facts)
 
 
 def series_charts_of(profile: SeriesProfile) -> None:
@@ -164,7 +211,7 @@ def label_table(profile: MetricProfile | HostProfile, series: int) -> None:
 
 def tiles(shown: Sequence[tuple[str, str, str]]) -> None:
     """Figures beside each other: name, value, and what it means."""
-    with st.grid((len(shown) + 1) // 2, min_column_width=155, gap="small"):
+    with st.grid(len(shown) if len(shown) <= 5 else (len(shown) + 1) // 2, min_column_width=155, gap="small"):
         for name, value, help_ in shown:
             st.metric(name, value, help=help_, border=True, height="stretch")
 
@@ -173,7 +220,8 @@ def _share(share: float | None) -> str:
     return "too short" if share is None else f"{share:.0%}"
 
 
-def _range(profile: SeriesProfile) -> str:
+def _range(profile: SeriesProfile | MetricProfile) -> str:
     spread = profile.distribution.quantiles
-    per = " Rate per second of the counter." if profile.series.kind == "counter" else ""
+    kind = profile.kind if isinstance(profile, MetricProfile) else profile.series.kind
+    per = " Rate per second of the counter." if kind == "counter" else ""
     return f"From {amount(spread.get(0.0), profile.unit)} to {amount(spread.get(1.0), profile.unit)}.{per}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib.frames import Window
-from lib.profiling.profiles import SeriesProfile
+from lib.profiling.profiles import MetricProfile, SeriesProfile
 from lib.profiling.words import duration
 from lib.services.annotations import Mark
 from lib.services.exploration import ChartData
@@ -189,7 +189,7 @@ def sentence(row: Any) -> str:
     return str(explanation.get("sentence") or f"{row.severity} anomaly on {row.host}")
 
 
-def histogram(profile: SeriesProfile) -> Figure:
+def histogram(profile: SeriesProfile | MetricProfile) -> Figure:
     """How often which values occur."""
     spread = profile.distribution
     figure = charts.empty_figure()
@@ -202,7 +202,8 @@ def histogram(profile: SeriesProfile) -> Figure:
         hovertemplate="%{y:,} samples around %{x:.4~s}<extra></extra>",
         showlegend=False,
     )
-    charts.layout(figure, height=260, alt=f"Histogram of {profile.series.metric}, {spread.counts.sum():,} values.")
+    metric = profile.metric if isinstance(profile, MetricProfile) else profile.series.metric
+    charts.layout(figure, height=260, alt=f"Histogram of {metric}, {spread.counts.sum():,} values.")
     figure.update_layout(bargap=0.02, hovermode="closest")
     return charts.value_axis(figure, profile.unit, "x")
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import streamlit as st
 
 from lib.db.tables import Task, TaskStatus
 from lib.services.jobs import as_line
-from lib.ui import tables
+from lib.ui import links, tables
 from lib.ui.text import ago, duration, plain, stamp
+
+if TYPE_CHECKING:
+    from lib.app import App
+    from lib.auth.actor import Actor
 
 Colour = Literal["gray", "blue", "green", "red", "orange"]
 # Never colour alone: each has its own sign, in the table as a character, elsewhere as an icon.
@@ -44,6 +48,20 @@ def took_s(task: Task, now: datetime) -> float | None:
     if task.started_at is None:
         return None
     return max(((task.finished_at or now) - task.started_at).total_seconds(), 0.0)
+
+
+def follow(app: App, actor: Actor, task_id: int, what: str) -> None:
+    """How far a task is, until it has ended; then the page is drawn anew. what: it does, such as "Backing up"."""
+
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        task = app.jobs.get(actor, task_id)
+        if task.finished_at is not None:
+            st.rerun(scope="app")
+        st.progress(min(max(task.progress, 0.0), 1.0), text=f"{what}: {plain(task.message or 'waiting')}")
+        links.to("pages/operate/tasks.py", "See or end it on Tasks", icon=":material/pending_actions:")
+
+    watch()
 
 
 def badge(task: Task) -> None:

@@ -20,11 +20,15 @@ def metric_part(metrics: dict[str, str]) -> None:
         series_id = controls.series_picker(found)
     window = controls.window_picker(now, key="span", default="30d")
     if series_id is None:
-        whole = app.exploration.profile_metric(actor, metric, window)
+        whole = app.exploration.profile_metric(actor, metric, window, host)
         st.subheader(plain(metric), anchor=False)
         profile_view.alerts(whole.alerts)
         profile_view.metric_facts(whole, now)
+        profile_view.sums(whole)
+        profile_view.metric_values(whole)
         profile_view.label_table(whole, whole.series)
+        host_view.series(whole)
+        host_view.relations(whole)
         shown, name = whole, metric
     else:
         one = app.exploration.profile(actor, series_id, window)
@@ -32,6 +36,8 @@ def metric_part(metrics: dict[str, str]) -> None:
         profile_view.alerts(one.alerts)
         if one.count:
             profile_view.series_facts(one)
+        profile_view.sums(one)
+        if one.count:
             profile_view.series_charts_of(one)
         shown, name = one, one.series.title
     with st.container(horizontal=True, vertical_alignment="center"):

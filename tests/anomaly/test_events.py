@@ -17,7 +17,18 @@ def scored(evidence: list[float]) -> Scored:
     parts = np.full((len(PARTS), n), 1e-3)
     bounds = np.zeros((2, n)), np.zeros((2, n)), np.ones((2, n))
     low, expected, high = bounds
-    return Scored(np.arange(n, dtype=np.int64) * 60_000, e, 1 - 10**-e, shares, parts, actual, expected, low, high)
+    return Scored(
+        np.arange(n, dtype=np.int64) * 60_000,
+        e,
+        1 - 10**-e,
+        shares,
+        parts,
+        actual,
+        expected,
+        low,
+        high,
+        np.full(n, 3.0),
+    )
 
 
 def spans(evidence: list[float], since: int = 0) -> list[tuple[int, int]]:
@@ -85,7 +96,7 @@ def test_thresholds_are_the_same_however_a_range_is_cut() -> None:
 
 def test_aftermath_of_rolling_features_is_cut_off() -> None:
     given = scored([0, 5, 5, 4, 4, 4, 0, 0, 0, 0])
-    given.parts[:, 3:] = 0.5
+    given.alone[3:] = 0.3
     assert [(e.first, e.last) for e in decide(given, RULE, 60)[0]] == [(1, 2)]
 
 

@@ -29,6 +29,7 @@ def made(actual: float, low: float, high: float, *channels: Channel, still: bool
         ones * (low + high) / 2,
         ones * low,
         ones * high,
+        np.full(n, 6.0),
     )
     shares = tuple((i, 1 / len(channels)) for i in range(len(channels)))
     event = Event(0, 4, 2, 6.0, 0.999999, Severity.MAJOR, shares, still)

@@ -18,7 +18,7 @@ ROWS = "".join(
     for n in range(600)
 )
 FILES = {
-    "picture.csv": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "it is no CSV"),
+    "picture.csv": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "not a table of text"),
     "empty.csv": (b"", "is empty"),
     "cut.parquet": (b"PAR1 and then nothing", "is no Parquet file"),
 }

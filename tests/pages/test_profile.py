@@ -20,9 +20,10 @@ PAGE = "pages/observe/profile.py"
 def fill(app: App, behind_s: float = 1) -> None:
     count = 5 * 24 * 12
     ts_ms = to_ms(app.clock()) - np.arange(count)[::-1] * 300_000 - int(behind_s * 1000)
-    wave = np.sin(ts_ms / 86_400_000 * 2 * np.pi)
+    wave, rng = np.sin(ts_ms / 86_400_000 * 2 * np.pi), np.random.default_rng(1)
     for host in ("web-1", "web-2"):
-        app.samples.append(1, [Block("node_load1", {"instance": host, "job": "node"}, ts_ms, 3 + wave)])
+        value = 3 + wave + rng.normal(0, 0.05, count)
+        app.samples.append(1, [Block("node_load1", {"instance": host, "job": "node"}, ts_ms, value)])
 
 
 def test_stranger_is_sent_to_sign_in(open_page: Callable) -> None:
@@ -42,8 +43,24 @@ def test_metric_comes_with_its_labels_and_says_it_is_well(app: App, open_page: C
     assert not page.exception
     assert "Nothing stands out" in page.success[0].value
     assert {one.label: one.value for one in page.metric}["Series"] == "2"
-    assert page.dataframe[0].value["label"].tolist() == ["instance"]
+    assert page.dataframe[1].value["label"].tolist() == ["instance"]
     assert page.code[0].value == 'job="node"'
+
+
+def test_metric_shows_values_series_and_what_moves_together(app: App, open_page: Callable) -> None:
+    fill(app)
+    page = open_page(PAGE, Role.VIEWER)
+    tiles = {one.label: one.value for one in page.metric}
+    assert (tiles["Mean"], tiles["Missing"]) == ("3", "0.0%")
+    tables = [one.value for one in page.dataframe]
+    assert tables[0]["share"].tolist() == ["0%", "1%", "5%", "25%", "50%", "75%", "95%", "99%", "100%"]
+    (series,) = [table for table in tables if "daily" in table]
+    assert series["series"].tolist() == ["web-1", "web-2"] and series["state"].tolist() == ["✓ alive"] * 2
+    (related,) = [table for table in tables if "pearson" in table]
+    assert related["pearson"].item() > 0.9
+    assert len(page.get("plotly_chart")) == 1
+    one = open_page(PAGE, Role.VIEWER, {"host": "web-2"})
+    assert {tile.label: tile.value for tile in one.metric}["Series"] == "1", "of the host that was chosen"
 
 
 def test_silent_metric_says_so_first(app: App, open_page: Callable) -> None:
@@ -161,7 +178,11 @@ def test_file_is_uploaded_and_its_profile_shown(at_work: App, open_page: Callabl
 
 @pytest.mark.parametrize(
     ("name", "body", "words"),
-    [("a.csv", b"", "is empty"), ("a.csv", bytes(range(256)) * 9, "no CSV"), ("a.parquet", CSV, "no Parquet file")],
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", bytes(range(256)) * 9, "not a table"),
+        ("a.parquet", CSV, "no Parquet file"),
+    ],
 )
 def test_file_that_is_no_table_is_refused_in_words(
     at_work: App, open_page: Callable, name: str, body: bytes, words: str

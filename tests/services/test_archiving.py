@@ -149,7 +149,7 @@ def test_a_run_that_fails_leaves_everything_and_says_so(app: App, tmp_path: Path
 
 
 def test_only_administrators_run_check_and_restore(app: App) -> None:
-    for call in (app.archiving.run, app.archiving.verify, app.archiving.restore):
+    for call in (app.archiving.run, app.archiving.verify, app.archiving.check, app.archiving.restore):
         with pytest.raises(Forbidden):
             call(OPERATOR)
     assert app.archiving.status(OPERATOR).place == ""
@@ -159,6 +159,42 @@ def test_only_administrators_run_check_and_restore(app: App) -> None:
     with app.database.session() as session:
         actions = [entry.action for entry in session.exec(select(AuditEntry)).all()]
     assert actions[-2:] == ["archive.verify", "archive.restore"]
+
+
+@pytest.mark.parametrize("mode", list(TaskMode))
+def test_a_check_is_a_task_that_sets_aside_what_is_damaged(app: App, mode: TaskMode) -> None:
+    app.settings.task_mode = mode
+    fill(app)
+    app.runner.start()
+    app.archiving.tick()
+    assert app.archiving.newest_check(ADMIN) is None
+    raw, gone = sorted((app.settings.data_dir / "archive").glob("*/raw-*.parquet"))[:2]
+    raw.write_bytes(bytes(raw.stat().st_size))
+    gone.unlink()
+    task = app.runner.wait(app.archiving.check(ADMIN).id or 0, 60)
+    assert task.status == TaskStatus.SUCCEEDED, task.error
+    assert task.result["files"] == 50
+    assert [words.partition(": ")[2][:20] for words in task.result["damaged"]] == [
+        "its bytes have chang",
+        "it is no longer ther",
+    ]
+    assert app.archiving.status(SYSTEM).days == 11
+    verified = app.archiving.status(SYSTEM).last_verify
+    assert verified is not None and "its bytes have changed" in verified.words
+    again = app.runner.wait(app.archiving.check(ADMIN).id or 0, 60)
+    assert again.result["damaged"] == [] and again.result["files"] == 50
+
+
+def test_a_check_without_the_place_fails_and_takes_nothing_off_the_list(app: App) -> None:
+    fill(app)
+    app.runner.start()
+    app.archiving.tick()
+    folder = app.settings.data_dir / "archive"
+    folder.rename(folder.with_name("elsewhere"))
+    task = app.runner.wait(app.archiving.check(ADMIN).id or 0, 60)
+    assert task.status == TaskStatus.FAILED and "archive" in task.error
+    folder.with_name("elsewhere").rename(folder)
+    assert app.archiving.status(SYSTEM).days == 13
 
 
 def test_a_bucket_in_the_settings_becomes_the_place(settings: Settings) -> None:
@@ -193,6 +229,8 @@ def test_tasks_archive_to_a_bucket_and_leave_no_secret_anywhere(
     assert status.last_verify and status.last_verify.words == "52 files as they were written"
     assert everything(app) == before
     assert app.archiving.test(ADMIN) < 60 and len(s3.stored()) == 52
+    checked = app.runner.wait(app.archiving.check(ADMIN).id or 0, 60)
+    assert checked.result == {"files": 52, "damaged": [], "unknown": 0}
     app.stop()
     secrets = [s3.secret.encode(), s3.key.encode()]
     files = [path for path in settings.data_dir.rglob("*") if path.is_file()]

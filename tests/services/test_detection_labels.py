@@ -191,7 +191,7 @@ def test_lower_threshold_brings_anomalies_with_reasons_and_back_leaves_what_was_
     app, source_id = trained
     before = app.detection.anomalies(VIEWER, everything(app))
     scores = app.detection.findings.scores(app.detection.scoring.active(source_id)[0].id, everything(app))
-    gone, new = app.detection.thresholds.move(ANALYST, 1.7, source_id)
+    gone, new = app.detection.thresholds.move(ANALYST, 1.5, source_id)
     assert gone == 0 and new > 0
     more = app.detection.anomalies(VIEWER, everything(app))
     assert len(more) == len(before) + new

@@ -15,6 +15,7 @@ from lib.chat.tools import toolbox
 from lib.chat.tools.data import Outcome
 from lib.errors import Invalid, NotEnoughData
 from lib.frames import Block, Window, to_ms
+from lib.profiling import report
 from lib.profiling.changes import Test
 from lib.services.evaluation import Asked
 from lib.ui import functions_view, series_charts
@@ -120,7 +121,24 @@ def test_profiles_say_what_they_do_not_describe(expired: App) -> None:
         (alert,) = [alert for alert in profile.alerts if alert.code == "expired"]
         assert "have expired; this describes those after" in alert.sentence
     whole = exploration.profile(SYSTEM, one(expired, "load"), Window.last(timedelta(days=5), expired.clock()))
-    assert not [alert for alert in whole.alerts if alert.code == "expired"]
+    assert not [alert for alert in whole.alerts if alert.code == "expired"] and whole.sums is None
+
+
+def test_profiles_say_of_the_whole_range_what_sums_say_exactly(expired: App) -> None:
+    exploration, window = expired.exploration, edge_of(expired)
+    level = was(expired, window)
+    for profile in (
+        exploration.profile(SYSTEM, one(expired, "load"), window),
+        exploration.profile_metric(SYSTEM, "load", window),
+    ):
+        assert profile.sums is not None and profile.sums.window == window
+        told = (profile.sums.count, profile.sums.mean, profile.sums.low, profile.sums.high, profile.sums.increase)
+        assert told == (level.size, pytest.approx(level.mean()), level.min(), level.max(), None)
+        page = report.to_html(profile, expired.clock()).decode()
+        assert "exact from samples and sums" in page and f"{level.size:,}" in page
+    counter = exploration.profile(SYSTEM, one(expired, "asked_total"), long_ago(expired))
+    assert counter.count == 0 and counter.sums is not None and counter.sums.mean is None
+    assert counter.sums.increase == pytest.approx(was(expired, long_ago(expired)).sum())
 
 
 def test_a_function_says_where_it_has_no_samples(expired: App) -> None:
@@ -147,17 +165,48 @@ def test_what_expired_is_not_taken_for_a_series_that_appeared(expired: App) -> N
     assert expired.changes.compare(SYSTEM, Window.last(timedelta(hours=1), expired.clock())).gone is None
 
 
-def test_chat_says_of_which_samples_a_number_is(expired: App) -> None:
+def was(app: App, window: Window) -> np.ndarray:
+    """What load was in a window, before its samples expired."""
+    ts = to_ms(app.clock() - timedelta(hours=1)) - np.arange(COUNT)[::-1] * 300_000
+    inside = (ts >= to_ms(window.start)) & (ts < to_ms(window.end))
+    return (50 + 10 * np.sin(np.arange(COUNT) / 40))[inside]
+
+
+@pytest.mark.parametrize("window_of", [edge_of, long_ago], ids=["over the edge", "expired"])
+def test_chat_computes_from_sums_what_they_say_exactly(expired: App, window_of) -> None:
+    data, window = expired.assistant.sight.bind(SYSTEM, expired.clock()), window_of(expired)
+    asked, level = {"metric": "load", "period": times.iso(window)}, was(expired, window)
+    for statistic in ("summary", "mean", "min", "max", "latest"):
+        found = toolbox.call(data, "statistics", {**asked, "statistic": statistic})
+        assert found.whole and "have expired; this is exact, from their sums" in found.message
+        (row,) = found.rows
+        assert [row[name] for name in ("mean", "min", "max", "latest", "count")] == pytest.approx(
+            [level.mean(), level.min(), level.max(), level[-1], level.size]
+        )
+        assert found.values["mean"] == pytest.approx(level.mean())
+    grown = toolbox.call(data, "statistics", {**asked, "metric": "asked_total", "statistic": "increase"})
+    assert grown.values["increase"] == pytest.approx(level.sum())
+    assert "growth since the last sample before" in grown.message
+
+
+def test_chat_says_of_which_samples_a_number_is_that_sums_do_not_know(expired: App) -> None:
     data, window = expired.assistant.sight.bind(SYSTEM, expired.clock()), edge_of(expired)
-    asked = {"metric": "load", "statistic": "mean", "period": times.iso(window)}
+    asked = {"metric": "load", "statistic": "median", "period": times.iso(window)}
     found = toolbox.call(data, "statistics", asked)
     assert found.outcome is Outcome.OK and "have expired; this is of those after" in found.message
     none = toolbox.call(data, "statistics", {**asked, "period": times.iso(long_ago(expired))})
     assert none.outcome is Outcome.NO_DATA and "charts on Explore show their sums" in none.message
-    question = f"mean of load from {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}"
-    events = [*expired.assistant.answer(SYSTEM, question)]
-    said = "".join(event.text for event in events if isinstance(event, Text))
-    assert "have expired" in said
+    rates = toolbox.call(data, "statistics", {**asked, "metric": "asked_total", "statistic": "max"})
+    assert not rates.whole and "this is of those after" in rates.message
+
+
+def test_an_answer_in_chat_says_that_it_is_from_sums(expired: App) -> None:
+    window = edge_of(expired)
+    for question in ("highest load", "increase of asked_total"):
+        question = f"{question} from {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}"
+        events = [*expired.assistant.answer(SYSTEM, question)]
+        said = "".join(event.text for event in events if isinstance(event, Text))
+        assert "have expired; this is exact, from their sums" in said
 
 
 def test_a_detector_and_a_forecast_say_that_samples_are_gone(expired: App, tmp_path) -> None:

@@ -10,7 +10,7 @@ from lib.app import App
 from lib.auth.actor import GUEST, SYSTEM, Actor, Role
 from lib.errors import Invalid, NotFound
 from lib.frames import Block, Window, to_ms
-from lib.services import exploration
+from lib.services import exploration, exploration_profiles
 
 VIEWER = Actor("vera", Role.VIEWER)
 
@@ -211,7 +211,7 @@ def test_profile_covers_all_of_the_history(app: App) -> None:
 
 
 def test_profile_of_too_many_samples_takes_the_newest_and_says_so(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exploration, "MAX_PROFILE_SAMPLES", 100)
+    monkeypatch.setattr(exploration_profiles, "MAX_PROFILE_SAMPLES", 100)
     series_id = write(app, "load", np.arange(5000.0), instance="a")
     found = app.exploration.profile(VIEWER, series_id)
     assert 95 <= found.count <= 101
@@ -224,6 +224,36 @@ def test_profile_of_a_metric(app: App) -> None:
         write(app, "load", np.arange(100.0), instance=host)
     found = app.exploration.profile_metric(VIEWER, "load")
     assert (found.series, found.hosts, found.samples) == (2, 2, 200)
+    assert (found.distribution.mean, found.distribution.quantiles[0.5], found.missing) == (49.5, 49.5, 0)
+    assert found.same == (("a", "b"),) and found.described is None
+    assert app.exploration.profile_metric(VIEWER, "load", host="a").series == 1
+    with pytest.raises(NotFound, match="'load' is stored on 'c'"):
+        app.exploration.profile_metric(VIEWER, "load", host="c")
+
+
+def test_profile_of_a_metric_finds_gaps_resets_and_what_is_no_number(app: App) -> None:
+    ts = np.delete(stamps(app, 300), np.s_[100:150])
+    total = np.cumsum(np.ones(250))
+    total[200:] -= total[200]
+    total[10] = np.nan
+    write(app, "asked_total", total, ts, instance="a")
+    found = app.exploration.profile_metric(VIEWER, "asked_total")
+    assert (found.missing, found.resets, found.non_finite) == (51, 1, 1)
+    assert {"gaps", "resets", "non_finite"} <= {alert.code for alert in found.alerts}
+    assert found.distribution.quantiles[0.5] == pytest.approx(1 / 60)
+
+
+def test_profile_of_a_metric_of_too_many_samples_describes_the_newest(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exploration_profiles, "MAX_METRIC_SAMPLES", 100)
+    for host in ("a", "b"):
+        write(app, "load", np.arange(1000.0), instance=host)
+    found = app.exploration.profile_metric(VIEWER, "load")
+    assert found.samples == 2000 and found.described is not None
+    assert 90 <= sum(row.count for row in found.rows) <= 102
+    assert found.distribution.quantiles[0.0] >= 940
+    assert "truncated" in {alert.code for alert in found.alerts}
 
 
 def test_unknown_series_and_metric_are_named(app: App) -> None:

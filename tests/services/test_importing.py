@@ -149,6 +149,8 @@ def test_contradictions_within_the_file_are_told(ready: App) -> None:
     [
         (CSV.decode().encode("utf-8-sig"), "."),
         (CSV.decode().encode("utf-16"), "."),
+        (CSV.decode().encode("utf-16-le"), "."),
+        (CSV.decode().encode("utf-16-be"), "."),
         (CSV.replace(b",", b";").replace(b".5;", b",5;"), ","),
         (CSV.replace(b",", b"\t"), "."),
         (gzip.compress(CSV), "."),
@@ -199,7 +201,10 @@ def test_it_can_be_read_another_way(ready: App) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "words"),
     [
-        ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0" + bytes(range(256)) * 9, "neither CSV nor"),
+        ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0" + bytes(range(256)) * 9, "It is a PNG image: neither CSV nor"),
+        ("a.csv", b"%PDF-1.7 1 0 obj", "It is a PDF document"),
+        ("a.csv", bytes(range(256)) * 9, "bytes that no text has"),
+        ("a.csv.gz", gzip.compress(gzip.compress(b"time,v\n1,2\n", mtime=0), mtime=0), "It is packed twice"),
         ("a.csv", b"PK\x03\x04" + b"x" * 200, "Excel"),
         ("a.parquet", b"PAR1" + b"x" * 500, "cut short"),
         ("a.parquet", b"PAR1" + b"x" * 500 + b"PAR1", "cannot be read"),
@@ -307,6 +312,13 @@ def test_openmetrics_comes_whole_or_not_at_all(ready: App) -> None:
     found = content(ready)
     assert found["lat_count{host=a\nb,job=x}"] == [(round(at * 1000), 5.0), (round(at * 1000) + 15_250, 9.0)]
     assert found["lat_bucket{host=a\nb,job=x,le=+Inf}"] == [(round(at * 1000), 5.0)]
+
+
+def test_a_page_without_times_says_that_it_is_no_history(ready: App) -> None:
+    page = b'# TYPE a counter\na{x="1 2"} 5\na{x="} 3"} 6\nb 17\n'
+    staged = checked(ready, page, "a.prom")
+    assert staged.look is not None and "no history. Connect the exporter" in staged.look.notes[0]
+    assert staged.report is not None and staged.report.reasons == {"has no time": 3}
 
 
 def test_the_older_text_format_has_milliseconds_and_no_end(ready: App) -> None:

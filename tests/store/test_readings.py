@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.frames import Block, Window
+from lib.profiling import shape
 from lib.profiling.gaps import GAP_FACTOR, missing_count
 from lib.profiling.rates import rate
 from lib.profiling.times import unix_ms
@@ -54,6 +55,32 @@ def book(store: Store) -> Book:
 def columns(pairs: list[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
     steps, values = [step for step, _ in pairs], [value for _, value in pairs]
     return np.cumsum(np.array(steps, dtype=np.int64)), np.array(values, dtype=np.float64)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pairs=samples_of, counters=st.booleans())
+def test_spread_is_what_numpy_says_of_the_values(book: Book, pairs, counters: bool) -> None:
+    ts, value = columns(pairs)
+    series_id = book.write(ts, value)
+    shown = rate(ts, value)[1] if counters else value[np.isfinite(value)]
+    wanted = shape.distribution(shown)
+    found = shape.Distribution(**book.readings.spread([series_id], EPOCH, shape.QUANTILES, counters=counters))
+    assert list(found.quantiles) == list(wanted.quantiles) and int(found.counts.sum()) == shown.size
+    if shown.size and (np.abs(shown) < 1e150).all():
+        scale = float(np.abs(shown).max(initial=0)) or 1.0
+        for name in ("mean", "std"):
+            assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-6, abs=1e-9 * scale)
+        assert [*found.quantiles.values()] == pytest.approx([*wanted.quantiles.values()], rel=1e-9, abs=1e-12 * scale)
+
+
+def test_spread_draws_the_same_histogram_as_numpy(book: Book) -> None:
+    value = np.random.default_rng(3).gamma(2, 3, 5000)
+    series_id = book.write(np.arange(5000) * 1000, value)
+    found = book.readings.spread([series_id], EPOCH, shape.QUANTILES, counters=False)
+    wanted = shape.distribution(value)
+    np.testing.assert_allclose(found["edges"], wanted.edges, rtol=1e-9)
+    assert np.abs(found["counts"] - wanted.counts).sum() <= 4, "but for values on an edge"
+    assert found["distinct"] == pytest.approx(5000, rel=0.1)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

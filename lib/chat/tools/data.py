@@ -25,6 +25,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Summed:
+    """Exact numbers of a window whose older samples have expired, from samples and sums.
+
+    table: series_id, count, min, min_ts, max, max_ts, total, last, last_ts, increase (from the last sample before the
+    window; NaN for gauges). window: what of the one asked for whole slots fill; until: samples before have expired.
+    slot_s: how wide sums are: of them, a moment is where one begins.
+    """
+
+    table: pd.DataFrame
+    window: Window
+    slot_s: float
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Forecast:
     """A forecast that was made. points: ts, low95, middle, high95, each the mean of the step that begins at ts."""
 
@@ -62,7 +77,8 @@ class Data:
     """Every way a tool can reach data; each call carries the rights of the actor it was bound to.
 
     metrics: metric, kind, series, hosts, first, last. hosts: host, series, first, last. sources: id, name, kind, state.
-    find(metric, host): series. read(series, window): samples of them.
+    find(metric, host): series. read(series, window): samples of them. summed(series, window): numbers that samples and
+    the sums of expired ones give exactly; None where none have expired or sums do not say.
     quality(series, window) and pauses(series, window): as `Readings` names their columns.
     anomalies(window, host): id, host, series_id, title, metric, unit, start_ts, end_ts, peak_ts, score, confidence,
     severity, actual, expected, low, high, sentence; those that overlap the window.
@@ -92,6 +108,7 @@ class Data:
     query: Callable[[str], tuple[pd.DataFrame, bool]]
     propose: Callable[[str, Mapping[str, Any], str], Proposal]
     expired: Callable[[Window], datetime | None]
+    summed: Callable[[Sequence[Series], Window], Summed | None]
 
 
 class Outcome(StrEnum):
@@ -108,7 +125,7 @@ class Result:
     """What a call gave.
 
     rows: at most ROW_CAP, of `total`. values: the few numbers that answer the question. samples: what it was computed
-    from. query and formula: how to get it again.
+    from. query and formula: how to get it again. whole: expired samples have their part in it, by their sums.
     """
 
     outcome: Outcome
@@ -123,6 +140,7 @@ class Result:
     formula: str = ""
     source: str = ""
     links: Mapping[str, Any] = field(default_factory=dict)
+    whole: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What a model is given."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.chat import measures, times
 from lib.chat.measures import MEASURES, Measure
+from lib.chat.tools import sums
 from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result
 from lib.frames import Series, Window, from_ms
 
@@ -64,34 +65,46 @@ def run(data: Data, asked: Arguments) -> Result:
     measure, series = found
     if asked.statistic == "increase":
         return _increase(data, asked, measure, series, window, query)
-    reading = data.read(series, window)
-    frame = measures.values(measure, series, reading.frame)
-    formula = measure.formula + (f", averaged over {reading.step_s:g} s" if reading.step_s else "")
     about: dict[str, Any] = {
         "window": window,
         "query": query,
-        "formula": formula,
+        "formula": measure.formula,
         "source": ", ".join(measure.metrics),
         "unit": measure.unit,
         "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts, "metric": measure.metrics[0]},
     }
+    key = {"summary": "mean", "median": "q", "quantile": "q"}.get(asked.statistic, asked.statistic)
+    if (summed := sums.known(data, measure, asked.statistic, series, window)) is not None:
+        rows = sums.rows(summed, series)
+        values, count = sums.overall(rows, key), sum(row["count"] for row in rows)
+        return _ranked(asked, rows, key, values, count, about, sums.said(summed, window))
+    reading = data.read(series, window)
+    frame = measures.values(measure, series, reading.frame)
+    if reading.step_s:
+        about["formula"] += f", averaged over {reading.step_s:g} s"
     if frame.empty:
         return nothing(data, measure, window, about)
     if asked.limit is not None and asked.statistic in ("above", "below"):
         return _beyond(asked, measure, frame, asked.limit, len(reading.frame), about)
     quantile = 0.5 if asked.statistic == "median" else asked.quantile
-    rows = _rows(frame, quantile, "q")
-    key = {"summary": "mean", "median": "q", "quantile": "q"}.get(asked.statistic, asked.statistic)
+    values = _overall(frame, quantile, key)
+    return _ranked(asked, _rows(frame, quantile, "q"), key, values, len(reading.frame), about)
+
+
+def _ranked(
+    asked: Arguments,
+    rows: list[dict[str, Any]],
+    key: str,
+    values: dict[str, Any],
+    samples: int,
+    about: dict[str, Any],
+    summed: str = "",
+) -> Result:
+    """summed: what is to be said of numbers that come from sums."""
     rows = sorted(rows, key=lambda row: row[key], reverse=asked.order == "highest")
     about["links"]["series_ids"] = [row.pop("series_id") for row in rows][:20]
-    return Result(
-        Outcome.OK,
-        rows=tuple(rows[: asked.top]),
-        total=len(rows),
-        values=_overall(frame, quantile, key),
-        samples=len(reading.frame),
-        **about,
-    )
+    shown = tuple(rows[: asked.top])
+    return Result(Outcome.OK, summed, shown, len(rows), values, samples=samples, whole=bool(summed), **about)
 
 
 def _rows(frame: pd.DataFrame, quantile: float, q: str) -> list[dict[str, Any]]:
@@ -151,17 +164,12 @@ def _increase(
         return Result(
             Outcome.ERROR, f"{measure.title} is not a counter, so it has no increase; ask for its mean or max."
         )
-    reading = data.read(series, window)
-    samples = len(reading.frame)
-    groups = dict(tuple(reading.frame.groupby("series_id", sort=False))) if samples else {}
-    per_host: dict[str, float] = {}
-    for one in series:
-        if one.id not in groups:
-            continue
-        value = groups[one.id]["value"].to_numpy(np.float64)
-        value = value[np.isfinite(value)]
-        steps = np.diff(value)
-        per_host[one.host] = per_host.get(one.host, 0.0) + float(np.where(steps < 0, value[1:], steps).sum())
+    summed = sums.known(data, measure, asked.statistic, series, window)
+    if summed is not None:
+        per_host, samples = sums.growth(summed, series), int(summed.table["count"].sum())
+    else:
+        reading = data.read(series, window)
+        per_host, samples = _growth(series, reading.frame), len(reading.frame)
     ranked = sorted(per_host.items(), key=lambda pair: pair[1], reverse=asked.order == "highest")
     rows = [{"host": host, "increase": grown} for host, grown in ranked]
     about: dict[str, Any] = {
@@ -176,12 +184,27 @@ def _increase(
         return nothing(data, measure, window, about)
     return Result(
         Outcome.OK,
+        sums.said(summed, window, growth=True) if summed else "",
         rows=tuple(rows[: asked.top]),
         total=len(rows),
         values={"increase": sum(per_host.values()), "hosts": len(rows)},
         samples=samples,
+        whole=summed is not None,
         **about,
     )
+
+
+def _growth(series: Sequence[Series], samples: pd.DataFrame) -> dict[str, float]:
+    groups = dict(tuple(samples.groupby("series_id", sort=False))) if len(samples) else {}
+    per_host: dict[str, float] = {}
+    for one in series:
+        if one.id not in groups:
+            continue
+        value = groups[one.id]["value"].to_numpy(np.float64)
+        value = value[np.isfinite(value)]
+        steps = np.diff(value)
+        per_host[one.host] = per_host.get(one.host, 0.0) + float(np.where(steps < 0, value[1:], steps).sum())
+    return per_host
 
 
 def _beyond(

@@ -147,7 +147,7 @@ def call(data: Data, name: str, arguments: Mapping[str, Any] | None) -> Result:
 
 def _honest(data: Data, name: str, result: Result) -> Result:
     """The result, which says so when samples of its time have expired: a number is then of those that are left."""
-    if name not in FROM_SAMPLES or result.window is None or result.outcome is Outcome.ERROR:
+    if name not in FROM_SAMPLES or result.window is None or result.outcome is Outcome.ERROR or result.whole:
         return result
     start = min(result.window.start, result.values.get("first_start") or result.window.start)
     until = data.expired(Window(start, result.window.end))
