@@ -14,7 +14,7 @@ from lib.app import App
 from lib.auth.actor import Actor
 from lib.db.tables import SourceKind, TaskStatus
 from lib.errors import AppError, Invalid
-from lib.frames import Window
+from lib.frames import Window, from_ms
 from lib.services.collection_sources import REMOTE, Auth, SourceDraft
 from lib.services.collection_status import SourceState, SourceStatus
 from lib.ui import links, tables
@@ -334,7 +334,7 @@ def backfill(app: App, actor: Actor, status: SourceStatus) -> None:
 
 
 def _progress(app: App, actor: Actor, source_id: int) -> None:
-    for task in app.collection.backfills(actor, source_id):
+    for number, task in enumerate(app.collection.backfills(actor, source_id)):
         if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING):
             st.progress(task.progress, plain(task.message) or "Waiting for its turn")
         elif task.status == TaskStatus.SUCCEEDED:
@@ -343,10 +343,17 @@ def _progress(app: App, actor: Actor, source_id: int) -> None:
             for name, why in task.result.get("skipped", {}).items():
                 st.warning(f"{plain(name)} was left out. {plain(why)}", icon=":material/warning:")
         else:
-            st.warning(
-                f"{plain(task.title)}: {task.status}. {plain(task.error)} Fetch the same span again to go on.",
-                icon=":material/warning:",
-            )
+            st.warning(f"{plain(task.title)}: {task.status}. {plain(task.error)}", icon=":material/warning:")
+            if number == 0 and st.button(
+                "Go on",
+                key=f"go_on_{task.id}",
+                icon=":material/resume:",
+                help="Fetch the rest of this span: what is stored is not fetched again.",
+            ):
+                with told():
+                    window = Window(from_ms(task.params["start_ms"]), from_ms(task.params["end_ms"]))
+                    app.collection.backfill(actor, source_id, window, task.params["targets"])
+                    st.rerun(scope="app")
     links.to("pages/operate/tasks.py", "All tasks", icon=":material/task:")
 
 
