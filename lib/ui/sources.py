@@ -99,8 +99,26 @@ def table(statuses: Sequence[SourceStatus]) -> None:
     )
 
 
-def targets(status: SourceStatus) -> None:
-    """What is collected from a source, one row a target."""
+def _fresh(app: App, actor: Actor, status: SourceStatus) -> SourceStatus:
+    """How the source stands now; as it stood once it is gone."""
+    return next((one for one in app.collection.status(actor) if one.id == status.id), status)
+
+
+def facts(app: App, actor: Actor, status: SourceStatus) -> None:
+    """What a source is and how it stands, in a line, and its last error. Drawn again by itself."""
+    status = _fresh(app, actor, status)
+    said = [KINDS[status.kind], f"{status.series:,} series"]
+    if status.kind != SourceKind.IMPORT:
+        said += [f"every {status.interval_s:g} s", f"last success {ago(status.last_success, app.clock())}"]
+    st.caption(" · ".join([plain(status.url), *said] if status.url else said))
+    if status.last_error:
+        show = st.error if status.state == "failing" else st.warning
+        show(plain(status.last_error, 800), icon=":material/error:")
+
+
+def targets(app: App, actor: Actor, status: SourceStatus) -> None:
+    """What is collected from a source, one row a target. Drawn again by itself."""
+    status = _fresh(app, actor, status)
     if status.kind is SourceKind.IMPORT:
         st.info(f"Its {status.series:,} series came from files; nothing is collected.", icon=":material/upload_file:")
         links.to("pages/operate/imports.py", "Import another file", icon=":material/upload_file:")
