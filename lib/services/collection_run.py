@@ -209,7 +209,11 @@ class Collector:
             if outcome.written:
                 outcome.windows.append(_around([], kept))
             if not outcome.error:
-                notes.succeeded(target, len(kept), f"{_remark((), refused)} {_remark_old(old)}".strip())
+                notes.succeeded(
+                    target,
+                    len(kept),
+                    f"{_remark((), refused)} {_remark_old(old + refused.get('before 1970', 0))}".strip(),
+                )
         notes.write(self.database)
         return outcome
 

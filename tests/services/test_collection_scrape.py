@@ -159,14 +159,13 @@ def test_nan_and_infinity_and_the_pages_own_times_are_kept(app, source, exporter
 
 
 def test_times_in_seconds_or_of_long_ago_are_left_out_and_said(app, source, exporter, clock) -> None:
-    exporter.page = (
-        f"late 1 {round(clock().timestamp())}\nstale 2 {to_ms(clock() - timedelta(days=2))}\nfine 3\n".encode()
-    )
+    seconds, stale = round(clock().timestamp()), to_ms(clock() - timedelta(days=2))
+    exporter.page = f"late 1 {seconds}\nstale 2 {stale}\nodd 4 -5\nfine 3\n".encode()
     outcome = app.collection.collect_now(SYSTEM, source.id)["Node"]
     assert outcome.error is None
     assert values(app, "fine") == [3] and not app.samples.find(metric="late") and not app.samples.find(metric="stale")
     said = app.collection.status(SYSTEM)[0].targets[0].last_error
-    assert said == "2 samples left out, stamped more than a day ago; times on a page are milliseconds since 1970."
+    assert said == "3 samples left out, stamped more than a day ago; times on a page are milliseconds since 1970."
 
 
 @pytest.mark.parametrize(
