@@ -20,7 +20,7 @@ from lib.training import rows as rows_of
 from lib.training import schema as schemas
 from lib.training.learners import OutOfTime, Setting
 from lib.training.model import Shift
-from lib.training.plan import Plan, Step
+from lib.training.plan import Plan, Step, completed
 from lib.training.preparation import Preparation, read
 from lib.training.proposals import Proposal, proposals
 from lib.training.schema import Role, Task
@@ -150,7 +150,8 @@ class Trial:
                 roles = {name: Role.IGNORE if role == Role.CATEGORY else role for name, role in roles.items()}
         gone = {name for step in listed if step.kind == "drop" for name in step.columns}
         roles = {name: (Role.IGNORE if name in gone else role) for name, role in roles.items()}
-        steps = Plan(TARGET, roles, self.task, tuple(step for step in listed if step.kind != "drop")).preparation
+        kept = completed([step for step in listed if step.kind != "drop"])
+        steps = Plan(TARGET, roles, self.task, kept).preparation
         key = without.key if without else ""
         if key == "impute":
             steps = [{**s, "method": "zero", "mark": False} if s["kind"] == "impute" else s for s in steps]

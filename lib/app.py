@@ -116,6 +116,7 @@ class App:
         self.schedule.every(3600, "tidy imports", self.importing.tidy)
         self.schedule.every(60, "archive", self.archiving.on_schedule)
         self.models.sweep()
+        self.prediction.start()
         self.schedule.every(2, "write predictions", self.prediction.log.flush)
         self.schedule.every(300, "tidy predictions", self.prediction.log.prune)
         self.schedule.every(60, "end idle models", self.models.tidy)
@@ -213,7 +214,7 @@ def build(
         detection=detection,
         forecasting=forecasting,
         assistant=assistant,
-        texts=Texts(settings, assistant.fallback, audit),
+        texts=Texts(settings, assistant.fallback, audit, assistant.cover),
         archiving=Archiving(settings, samples, runner, audit, clock),
         backups=Backups(settings, store, database, runner, audit, clock),
         jobs=Jobs(database, runner, audit),
@@ -221,7 +222,7 @@ def build(
         models=models,
         model_uploads=ModelUploads(models, audit),
         prediction=prediction,
-        prediction_files=PredictionFiles(models, runner, audit, clock),
+        prediction_files=PredictionFiles(models, datasets, runner, audit, clock),
         experiments=experiments,
         drifting=Drifting(models, predicted, runner, audit, clock),
         deployments=Deployments(models, clock),

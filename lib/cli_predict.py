@@ -1,4 +1,4 @@
-"""The command line's `predict`: single rows by field, or a whole file, by a model of the registry."""
+"""The command line's `predict`: single rows by field, or a whole file or dataset, by a model of the registry."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ EXAMPLES = """\
 examples:
   python -m lib predict churn --version 2 --row age=61 plan=basic visits=2
   python -m lib predict churn --version challenger --file customers.csv --out predicted.csv
+  python -m lib predict churn --dataset 3 --out predicted.csv
 """
 
 
@@ -28,8 +29,9 @@ def add_to(commands: Any, shared: argparse.ArgumentParser) -> argparse.ArgumentP
     command: argparse.ArgumentParser = commands.add_parser(
         "predict",
         parents=[shared],
-        help="ask a model of the registry, for a row or a file",
-        description="Ask a model of the registry: for one row, given field by field, or for each row of a file.",
+        help="ask a model of the registry, for a row, a file or a dataset",
+        description="Ask a model of the registry: for one row, given field by field, or for each row of a file "
+        "or a stored dataset.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,18 +39,20 @@ def add_to(commands: Any, shared: argparse.ArgumentParser) -> argparse.ArgumentP
     command.add_argument("--row", nargs="+", metavar="FIELD=VALUE", help="one row")
     command.add_argument("--version", help="a number, champion or challenger (default: the champion)")
     command.add_argument("--file", help="a CSV, TSV or Parquet file of rows")
-    command.add_argument("--out", help="where the predicted file goes (with --file)")
+    command.add_argument("--dataset", type=int, metavar="ID", help="a stored dataset, its newest version")
+    command.add_argument("--out", help="where the predicted rows go (with --file or --dataset)")
     command.add_argument("--why", action="store_true", help="also what moved the prediction (of one row)")
     return command
 
 
 def run(app: App, options: argparse.Namespace, say: Say, follow: Callable[[App, int], None]) -> int:
     """say: prints a row; follow: waits for a task. Raises AppError."""
-    if bool(options.row) == bool(options.file):
-        raise Invalid("Give either one row with --row FIELD=VALUE …, or --file with rows.")
-    if bool(options.file) != bool(options.out):
-        raise Invalid("--file and --out go together.")
-    return _file(app, options, say, follow) if options.file else _row(app, options, say)
+    given = [one for one in (options.row, options.file, options.dataset) if one is not None]
+    if len(given) != 1:
+        raise Invalid("Give one of --row FIELD=VALUE …, --file with rows, or --dataset with its number.")
+    if (options.row is None) != (options.out is not None):
+        raise Invalid("--file or --dataset go together with --out, where the predicted rows go.")
+    return _row(app, options, say) if options.row is not None else _many(app, options, say, follow)
 
 
 def _row(app: App, options: argparse.Namespace, say: Say) -> int:
@@ -82,18 +86,22 @@ def _number(text: str) -> Any:
         return text
 
 
-def _file(app: App, options: argparse.Namespace, say: Say, follow: Callable[[App, int], None]) -> int:
+def _many(app: App, options: argparse.Namespace, say: Say, follow: Callable[[App, int], None]) -> int:
     from lib.auth.actor import SYSTEM
 
-    path, out = Path(options.file), Path(options.out)
-    try:
-        with path.open("rb") as stream:
-            task = app.prediction_files.start(SYSTEM, options.model, options.version, path.name, stream)
-    except OSError as error:
-        raise Invalid(f"{path} cannot be read ({error.strerror or error}).") from None
+    out, files = Path(options.out), app.prediction_files
+    if options.dataset is not None:
+        task = files.start_dataset(SYSTEM, options.model, options.version, options.dataset)
+    else:
+        path = Path(options.file)
+        try:
+            with path.open("rb") as stream:
+                task = files.start(SYSTEM, options.model, options.version, path.name, stream)
+        except OSError as error:
+            raise Invalid(f"{path} cannot be read ({error.strerror or error}).") from None
     app.runner.start()
     follow(app, task.id or 0)
-    made = app.prediction_files.result(SYSTEM, task.id or 0)
+    made = files.result(SYSTEM, task.id or 0)
     try:
         shutil.copyfile(made, out)
     except OSError as error:

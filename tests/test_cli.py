@@ -339,6 +339,8 @@ def test_train_and_predict(environment: dict[str, str], tmp_path: Path) -> None:
     asked = ("--file", str(table), "--out", str(out))
     assert run(environment, "predict", "churn", "--version", "1", *asked).returncode == 0
     assert len(out.read_text().splitlines()) == 121
+    stored = run(environment, "predict", "churn", "--version", "1", "--dataset", "1", "--out", str(out))
+    assert stored.returncode == 0 and len(out.read_text().splitlines()) == 121, stored.stderr
     refused = run(environment, "train", "churn", "--target", "gone")
     assert refused.returncode == 1 and "no column 'gone'" in refused.stderr
     assert "neither a dataset nor a file" in run(environment, "train", "nothing").stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -14,13 +15,15 @@ from starlette.responses import JSONResponse, Response
 
 from lib.app import App
 from lib.auth.actor import Actor
-from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall
+from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall, Waiting
 from lib.errors import AppError
 from lib.services.assistant import MAX_CHARACTERS
 from lib.services.conversations import Entry
 from lib.services.texts import MOST_CHARACTERS, MOST_LABELS, MOST_PROMPT
 from lib.settings import LlmMode
 from lib.text.analysis import Wanted
+
+log = logging.getLogger(__name__)
 
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _MOST_HISTORY = 20
@@ -117,10 +120,24 @@ def _answer(events: Iterator[Event], stream: bool) -> Response:
 
 
 def _lines(events: Iterator[Event]) -> Iterator[str]:
-    """Server-sent events: text, tool, evidence, error, done; each with JSON."""
-    for event in events:
-        name, told = _told(event)
-        yield f"event: {name}\ndata: {json.dumps(told, ensure_ascii=False, default=str)}\n\n"
+    """Server-sent events: text, tool, evidence, error, done; each with JSON. A comment while nothing comes."""
+    try:
+        for event in events:
+            if isinstance(event, Waiting):
+                # Whoever went away is noticed by it, and a proxy sees that the answer is still to come.
+                yield ": waiting\n\n"
+            else:
+                yield _line(*_told(event))
+    except AppError as error:
+        yield _line("error", {"code": error.code, "message": error.message})
+    except Exception:
+        # The answer has begun, so that no status can say it any more.
+        log.exception("an answer broke off")
+        yield _line("error", {"code": "internal", "message": "It failed inside; the log of the app says more."})
+
+
+def _line(name: str, told: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(told, ensure_ascii=False, default=str)}\n\n"
 
 
 def _told(event: Event) -> tuple[str, dict[str, Any]]:
@@ -135,6 +152,8 @@ def _told(event: Event) -> tuple[str, dict[str, Any]]:
             return "error", {"code": code, "message": message}
         case Done():
             return "done", asdict(event)
+        case Waiting():
+            return "waiting", {}
 
 
 def _whole(events: list[Event]) -> Response:

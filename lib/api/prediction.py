@@ -26,7 +26,7 @@ class OutcomeGiven(BaseModel):
     id: str = Field(default="", max_length=32)
     experiment: int | None = None
     key: str = Field(default="", max_length=MOST_KEY)
-    actual: str | float = Field(description="The right class, the right number, or a reward.")
+    actual: bool | str | float = Field(description="The right class, the right number, or a reward.")
 
 
 class OutcomeRow(BaseModel):

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from lib.api import (
+    batches,
     credentials,
     datasets,
     deployments,
@@ -30,6 +31,7 @@ from lib.api import (
     models,
     pipelines,
     prediction,
+    suggestions,
     trainings,
 )
 from lib.api.limits import BodyLimit, RateLimit, problem
@@ -243,9 +245,11 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     imports.add_routes(router, get_app, caller)
     forecasts.add_routes(router, get_app, caller)
     datasets.add_routes(router, get_app, caller)
+    suggestions.add_routes(router, get_app, caller)
     trainings.add_routes(router, get_app, caller)
     models.add_routes(router, get_app, caller)
     prediction.add_routes(router, get_app, caller)
+    batches.add_routes(router, get_app, caller)
     deployments.add_routes(router, get_app, caller)
     pipelines.add_routes(router, get_app, caller)
     api.include_router(router)
@@ -253,6 +257,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
     larger = {
         # A file, and what a form wraps around it.
         "/v1/datasets": int(settings.dataset_max_mb * 2**20) + 2**16,
+        batches.UPLOAD: int(settings.upload_max_mb * 2**20),
         models.UPLOAD: int(settings.model_max_mb * 2**20),
         imports.UPLOAD: int(settings.upload_max_mb * 2**20),
     }

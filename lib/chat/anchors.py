@@ -16,7 +16,11 @@ from lib.frames import Window
 BESIDE, BEFORE = timedelta(hours=1), timedelta(hours=24)
 KINDS = {"deploy": "deploy", "release": "deploy", "roll": "deploy", "maint": "maintenance", "upgrade": "deploy"}
 _MARK = re.compile(
-    r"\b(?P<how>since|after|before|during|around|until|at the time of|did|has|(?:before|after) and (?:before"
+    r"\b(?:(?:the )?(?P<n>"
+    + times.NUMBER
+    + r") ?(?P<unit>"
+    + times.UNIT
+    + r") )?(?P<how>since|after|before|during|around|until|at the time of|did|has|(?:before|after) and (?:before"
     r"|after)|from) "
     r"(?:(?:the|our|my|that|this|his|her) )?(?:(?:last|latest|most recent|newest|previous) )?"
     r"(?P<kind>deploy(?:ment|s)?|releases?|roll-?outs?|maintenance(?: window)?|upgrade|annotation|mark|note|event)\b"
@@ -31,6 +35,7 @@ _EARLIER = re.compile(
     r"the week before|the previous (?:day|week))"
     r"|(?:the |a )?(?P<unit>day|week|hour) (?:before(?! yesterday)|earlier)"
     r"|(?:the )?(?:previous|preceding|prior) (?P<unit2>day|week|hour|period|window|time|one)"
+    r"|(?:the )?(?:(?P<later>day|week|hour) (?:after|later)(?! tomorrow)|(?:next|following) (?P<later2>day|week|hour))"
     r"|(?:the )?(?P<unit3>period|time|hours?|window) before(?: that| it)?|before that)\b"
 )
 _SPAN = rf"(?:{times.DAY}|(?:last|this|previous|the previous) (?:week|month|hour))"
@@ -41,7 +46,10 @@ _EFFECT = re.compile(
     r"|(?:did|has|have) .*(?:ris|rose|increas|grow|grew|drop"
     r"|fall|f[ae]ll|jump|improv|worse|better|slow|fast))"
 )
-_GOES_ON = re.compile(r"^(?:and|what about|how about|same for|also)\b")
+_GOES_ON = re.compile(
+    r"^(?:and|what about|how about|same for|also|same)\b"
+    r"|^(?:on |in )?(?:the )?(?:\w+ (?:before|after|later)|(?:previous|next|following) \w+)\W*$"
+)
 _AND_BEFORE = re.compile(r"\band the (?:week|day|hour) before\b(?! yesterday)")
 _SHIFTS = {"day": timedelta(days=1), "week": timedelta(days=7), "hour": timedelta(hours=1)}
 _SUNDAY = timedelta(days=7)
@@ -101,8 +109,11 @@ def _marked(
     mark = max(wanted, key=lambda one: one["start"])
     start, end = mark["start"], mark["end"] or mark["start"]
     how = match["how"]
-    if " and " in how or (effect and how in ("after", "since", "at the time of", "did", "has")):
-        windows = [Window(start - BESIDE, start), Window(end, min(end + BESIDE, now))]
+    beside = times.seconds(match["n"], match["unit"]) if match["n"] else BESIDE
+    if match["n"] and how in ("before", "after", "since"):
+        windows = [Window(start - beside, start) if how == "before" else Window(end, min(end + beside, now))]
+    elif " and " in how or (effect and how in ("after", "since", "at the time of", "did", "has")):
+        windows = [Window(start - beside, start), Window(end, min(end + beside, now))]
     elif how in ("before", "until"):
         windows = [Window(start - BEFORE, start)]
     elif how in ("during", "at the time of") and end > start:
@@ -123,6 +134,14 @@ def _sides(one: Found, beside: timedelta, now: datetime) -> list[Found]:
     return [replace(one, kind=TimeKind.SPAN, window=side) for side in (before, after)]
 
 
+def _at(match: re.Match[str], window: Window, now: datetime, relative: bool) -> Found:
+    """A window where the text has it. relative: it is moved again, to what was spoken of before."""
+    if window.start >= now and not relative:
+        return Found(TimeKind.FUTURE, match[0], match.start(), match.end())
+    window = window if relative or window.end <= now else Window(window.start, now)
+    return Found(TimeKind.SPAN, match[0], match.start(), match.end(), window)
+
+
 def _shifted(match: re.Match[str], known: Sequence[Found], now: datetime) -> list[Found]:
     if not known:
         today = times.midnight(now)
@@ -132,6 +151,10 @@ def _shifted(match: re.Match[str], known: Sequence[Found], now: datetime) -> lis
         made = []
     window = known[0].window
     assert window is not None
+    later = match["later"] or match["later2"]
+    if later:
+        shift = _SHIFTS[later]
+        return [*made, _at(match, Window(window.start + shift, window.end + shift), now, bool(made))]
     named = match["same"] or match["unit"] or match["unit2"] or match["unit3"] or ""
     if match["same"]:
         shift = _SUNDAY if "week" in named else timedelta(days=1)

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from lib.chat import kinds
 from lib.chat.escape import code
 from lib.chat.measures import MEASURES
-from lib.chat.question import Parsed, Vocabulary, name_words
+from lib.chat.names import name_words
+from lib.chat.question import Parsed, Vocabulary
 from lib.chat.request import Context, Intent, Reply, Request
 from lib.chat.signs import Sign
 from lib.chat.times import TimeKind
@@ -33,9 +34,29 @@ _STATISTICS = {
     Sign.INCREASE,
     Sign.WORST,
 }
+# A score tells more than "worst" does: the severity comes first there.
+_BY_SCORE = re.compile(
+    r"\b(?:highest|top|best|largest|biggest|worst)[ -]scor(?:e|es|ed|ing)\b"
+    r"|\bscor(?:ed|es|ing) (?:the )?(?:highest|most|top)"
+    r"|\b(?:by|highest) (?:its |their |the )?(?:anomaly )?score\b"
+)
+_BY = (
+    (_BY_SCORE, "score"),
+    (
+        re.compile(r"\b(?:most|highest|top|greatest) (?:confiden(?:t|ce)|certain(?:ty)?|sure)\b|\bsurest\b"),
+        "confidence",
+    ),
+    (re.compile(r"\b(?:shortest|briefest)\b"), "shortest"),
+)
 _ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|problem)")
+# "Average per day" asks for as many numbers as there are days.
+_BROKEN_DOWN = re.compile(
+    r"\b(?:per|each|every|by|for each|for every|in each) (?:single )?(?:day|hour|week|weekday|minute|month)\b(?! ago)"
+    r"|\b(?:daily|hourly|weekly)\b|\b(?:day by day|hour by hour|day to day)\b"
+    r"|\b(?:which|what) (?:hour|day|weekday)\b.*\b(?:most|average|avg|mean|total|least)\b"
+)
+_WENT_UP = re.compile(r"\b(?:by )?how (?:much|many)\b.*\b(?:go|went|gone) up\b")
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
-_FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
     "- what was the worst anomaly yesterday?\n"
@@ -61,10 +82,17 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return Request(Intent.SQL, sql=parsed.sql)
     if parsed.order is not None:
         return kinds.command(parsed, context, known, now)
+    if _BROKEN_DOWN.search(parsed.text.lower()) and not parsed.signs & {Sign.FORECAST, Sign.LIST}:
+        return Reply("I cannot break a period down into its days or hours; name one period, like *yesterday*.")
+    if parsed.others is not None:
+        others = _others(parsed.others, context, known)
+        if isinstance(others, Reply):
+            return others
+        parsed = replace(parsed, hosts=others, signs=parsed.signs | {Sign.FOLLOW})
     if Sign.METRICS in parsed.signs and parsed.rest and not parsed.cannot and not parsed.things:
         # "is there a metric about temperature?" is a search, and finding nothing is its answer.
         parsed = replace(parsed, words=(*parsed.words, *parsed.rest), options=(), rest=())
-    parsed = kinds.rebased(parsed, context)
+    parsed = kinds.against_now(kinds.rebased(parsed, context, now), now)
     if len(parsed.things) > 1 and _NESTED.search(parsed.text.lower()):
         return Reply(
             "That is two questions in one. Ask *which host* first; then go on with *and its …?*.".replace("*", "")
@@ -85,6 +113,17 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
     return _request(parsed, context, known, now)
 
 
+def _others(candidates: Sequence[str], context: Context, known: Vocabulary) -> tuple[str, ...] | Reply:
+    """ "The other db": those of its kind that were not asked about."""
+    before = context.request.hosts if context.request is not None else ()
+    if not before:
+        return Reply("Which others? Name the hosts.")
+    kinds_ = {re.match(r"[a-z]*", host.lower())[0] for host in before}  # type: ignore[index]
+    alike = candidates or [host for host in known.hosts if re.match(r"[a-z]*", host.lower())[0] in kinds_]  # type: ignore[index]
+    others = tuple(host for host in alike if host not in before)
+    return others or Reply(f"There are no others than {', '.join(map(code, before[:5]))}.")
+
+
 def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
     for found in parsed.times:
         if found.kind is TimeKind.FUTURE:
@@ -95,6 +134,8 @@ def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
             return Reply(told + "Mark deploys on the Anomalies page, or name a time.")
         if found.kind is TimeKind.UNCLEAR:
             said = code(found.text)
+            if found.text.startswith("in "):
+                return Reply(f"Does {said} mean the time just past or the time ahead? Say *the last …* or *from now*.")
             return Reply(
                 f"I do not understand the time {said}; write dates like 2026-03-01 and times like 14:00 (UTC)."
             )
@@ -187,11 +228,16 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
         severity=parsed.severity,
         open_only=Sign.OPEN in signs,
     )
-    about_anomalies = bool(signs & {Sign.ANOMALY, Sign.HEALTH}) or (
-        last is not None
-        and last.intent in _ANOMALY_INTENTS
-        and not parsed.things
-        and not signs & {Sign.METRICS, Sign.SPAN, Sign.SERIES, Sign.MEAN, Sign.MEDIAN}
+    severe = Sign.SEVERITY in signs and not parsed.things and not parsed.options
+    about_anomalies = (
+        severe
+        or bool(signs & {Sign.ANOMALY, Sign.HEALTH})
+        or (
+            last is not None
+            and last.intent in _ANOMALY_INTENTS
+            and not parsed.things
+            and not signs & {Sign.METRICS, Sign.SPAN, Sign.SERIES, Sign.MEAN, Sign.MEDIAN}
+        )
     )
     if Sign.WHY in signs:
         return _explanation(request, parsed, context)
@@ -207,7 +253,6 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
         return replace(
             request,
             intent=Intent.METRICS,
-            things=(),
             search=" ".join(parsed.words),
             counting=Sign.COUNT in signs,
             label=_of_series(signs),
@@ -219,7 +264,7 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
     if (
         Sign.COUNT in signs
         and not signs & {Sign.SAMPLES, Sign.SERIES, Sign.MEAN, Sign.MAX, Sign.MIN, Sign.MEDIAN}
-        and any(t in MEASURES and t not in _FLOWS for t in parsed.things)
+        and any(t in MEASURES and t not in kinds.FLOWS for t in parsed.things)
     ):
         return Reply(f"I cannot count that; of {title(parsed.things[0], known)} I know values, extremes and when.")
     if last is not None and last.intent is Intent.STATISTIC and len(parsed.text.split()) <= 3:
@@ -267,8 +312,9 @@ def _without_thing(request: Request, parsed: Parsed, context: Context) -> Reques
             return _statistic(merged, parsed, last, None)
     if last is not None and last.intent in (Intent.METRICS, Intent.HOSTS, Intent.SPAN) and Sign.FOLLOW in signs:
         return replace(last, hosts=parsed.hosts or last.hosts)
-    if asks_hosts and not parsed.hosts and not parsed.times and not signs & (_STATISTICS - {Sign.LATEST}):
-        return Request(Intent.HOSTS, counting=Sign.COUNT in signs)
+    grouped = len(parsed.hosts) > 1 and signs & {Sign.COUNT, Sign.LIST, Sign.WHICH_HOST, Sign.HAVING}
+    if asks_hosts and (not parsed.hosts or grouped) and not parsed.times and not signs & (_STATISTICS - {Sign.LATEST}):
+        return Request(Intent.HOSTS, hosts=parsed.hosts, counting=Sign.COUNT in signs)
     if (
         Sign.SAMPLES in signs
         or signs & _STATISTICS
@@ -286,7 +332,9 @@ def _without_thing(request: Request, parsed: Parsed, context: Context) -> Reques
 
 
 def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
-    everyone = bool(parsed.signs & {Sign.EACH_HOST, Sign.WHICH_HOST, Sign.WHO})
+    # "Per host, please" stays with the hosts that were asked about, where there were several.
+    several = len(last.hosts) > 1 and Sign.EACH_HOST in parsed.signs
+    everyone = bool(parsed.signs & {Sign.EACH_HOST, Sign.WHICH_HOST, Sign.WHO}) and not several
     return replace(
         request,
         things=request.things or last.things,
@@ -305,7 +353,7 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
     extremes = signs & {Sign.MAX, Sign.MIN, Sign.WORST}
     lowest = Sign.MIN in signs and not signs & {Sign.MAX, Sign.WORST}
     quantile = request.quantile
-    flow = any(t in _FLOWS or (known is not None and known.metrics.get(t) == "counter") for t in request.things)
+    flow = any(t in kinds.FLOWS or (known is not None and known.metrics.get(t) == "counter") for t in request.things)
     if request.things == ("node_boot_time_seconds",):
         # Since when it has been up, however that is asked.
         statistic, when = "latest", False
@@ -315,12 +363,16 @@ def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vo
         statistic = "median"
     elif Sign.STDDEV in signs:
         statistic = "stddev"
-    elif Sign.INCREASE in signs or (
-        signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
-        and flow
-        and request.time_given
-        and not moment
-        and not signs & {Sign.MEAN, Sign.SAMPLES}
+    elif (
+        Sign.INCREASE in signs
+        or (flow and _WENT_UP.search(parsed.text.lower()))
+        or (
+            signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
+            and flow
+            and request.time_given
+            and not moment
+            and not signs & {Sign.MEAN, Sign.SAMPLES}
+        )
     ):
         # How much came through, not how fast.
         statistic = "increase"
@@ -392,13 +444,25 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
     for sign, name in ((Sign.LONGEST, "longest"), (Sign.NEWEST, "newest"), (Sign.OLDEST, "oldest")):
         if sign in signs:
             order, one = name, True
-    if signs & {Sign.WORST, Sign.MAX}:
+    said = next((name for pattern, name in _BY if pattern.search(parsed.text.lower())), "")
+    if said:
+        order, one = said, True
+    elif signs & {Sign.WORST, Sign.MAX}:
         order, one = (order if Sign.LONGEST in signs and Sign.WORST not in signs else "worst"), True
-    request = replace(request, anomaly_order=order, one=one and not parsed.top)
+    if parsed.pick is not None:
+        order, one = (
+            ("longest" if parsed.pick.of == "duration" else "score" if parsed.pick.of == "score" else order),
+            False,
+        )
+    request = replace(request, anomaly_order=order, one=one and not parsed.top, pick=parsed.pick)
     if signs & {Sign.WHICH_HOST, Sign.WHO, Sign.EACH_HOST} or (Sign.HOSTS in signs and not parsed.hosts):
+        if Sign.WITHOUT in signs:
+            return replace(request, intent=Intent.ANOMALY_HOSTS, without=True)
         return replace(
             request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=Sign.COUNT in signs
         )
+    if Sign.WITHOUT in signs and (Sign.HOSTS in signs or len(parsed.hosts) > 1):
+        return replace(request, intent=Intent.ANOMALY_HOSTS, without=True, hosts=parsed.hosts)
     if Sign.COUNT in signs:
         return replace(request, intent=Intent.ANOMALY_COUNT)
     if (

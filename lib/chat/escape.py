@@ -64,6 +64,12 @@ def inert(text: str) -> str:
     return stream.feed(text) + stream.end()
 
 
+def as_written(text: str) -> str:
+    """What `inert` made harmless, as it was said: names in it can be found again."""
+    text = text.replace(_JOINER, "").replace("&lt;", "<").replace("&amp;#", "&#")
+    return re.sub(r"\\([\\`\[\]$])", r"\1", text)
+
+
 def _words(text: str) -> str:
     return "".join(part if part.isspace() else _word(part) for part in re.split(r"(\s+)", text) if part)
 

@@ -89,7 +89,12 @@ class Done:
     sent: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
-Event = Text | ToolCall | Evidence | Error | Done
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing new; comes about twice a second while a provider is silent, so that a reader can be let go."""
+
+
+Event = Text | ToolCall | Evidence | Error | Done | Waiting
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from lib.chat.measures import MEASURES
 from lib.chat.question import Parsed, Vocabulary
 from lib.chat.request import Context, Intent, Reply, Request
 from lib.chat.signs import Sign
-from lib.chat.times import TimeKind
+from lib.chat.times import CLOCK, TimeKind, find_all, midnight
 from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
@@ -53,8 +53,26 @@ _STATISTICS = (
     (Sign.MIN, "min"),
     (Sign.INCREASE, "increase"),
 )
+# "Total memory used" adds up what is no flow; that has no answer.
+_SUMMED = re.compile(r"\b(?:totals?|sum|altogether|added up|accumulated?)\b")
+FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 _YES_OR_NO = re.compile(r"(?:did|has|have|is|was|are|were|does)\b")
 _HOSTS = r"(?:of the )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
+# A time of day without its day.
+_OF_DAY = re.compile(r"^(?:in|during) the |^this ")
+_DAYLESS = re.compile(
+    rf"(?:(?:in|during) the (?:morning|afternoon|evening|night)|"
+    rf"(?:(?:at|around|about|between|from|after|since) )?{CLOCK}(?: ?(?:to|and|until|till|-) ?{CLOCK})?"
+    rf"|(?:between|from) \d{{1,2}} (?:and|to) \d{{1,2}})$"
+)
+_HELD_AGAINST = re.compile(r"\b(?:than|vs\.?|versus|compared? (?:to|with)|against|relative to)\W*$")
+# "Does web-02 have queue_depth?" asks whether there is such a series, not for its value.
+_EXISTS = re.compile(
+    r"(?:(?:do|does|did|has|have|can) .*\b(?:have|has|expose[sd]?|export(?:s|ed)?|collect(?:s|ed)?|track|store|monitor"
+    r"|report"
+    r"|provide|offer|send|emit|see)\b|(?:is|are) .*\b(?:collected|stored|tracked|monitored|exported|exposed|available"
+    r"|recorded|scraped)\b)(?! (?:the )?(?:most|least|more|less|any|too|a lot|much|high|low))"
+)
 _LABEL_OF = {
     "mountpoint": "node_filesystem_avail_bytes",
     "code": "http_requests_total",
@@ -73,6 +91,9 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return carried
     if Sign.ALERTS in signs:
         return replace(request, intent=Intent.ALERTS)
+    if Sign.STATUS in signs and parsed.hosts and not parsed.things and not parsed.options:
+        window = request.windows[0] if request.time_given else Window(now - DAY, now)
+        return replace(request, intent=Intent.STATUS, windows=(window,))
     if Sign.AT_ONCE in signs and (Sign.ANOMALY in signs or Sign.HEALTH in signs):
         return replace(request, intent=Intent.AT_ONCE, things=())
     checks = tuple(name for sign, name in _CHECKS.items() if sign in signs)
@@ -105,10 +126,12 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         )
     if len(request.windows) > 1 and things and (Sign.COMPARE in signs or _both_sides(parsed)):
         return _compared(request, parsed, known)
+    if (growing := _growing(request, parsed, known)) is not None:
+        return growing
     if parsed.limit is not None:
         return _beyond(request, parsed, context)
     if Sign.OFTEN in signs and things:
-        return Reply("How often what? Name a limit, like: how often was cpu above 80 % yesterday?")
+        return Reply("How often what? Name a limit, like: `how often was cpu above 80 % yesterday?`")
     return None
 
 
@@ -249,9 +272,26 @@ def _changed(request: Request, parsed: Parsed, now: datetime) -> Request:
     return replace(request, intent=Intent.CHANGED, windows=(window,))
 
 
+def _growing(request: Request, parsed: Parsed, known: Vocabulary) -> Request | Reply | None:
+    """Whether something grows is told by the same time before it; what a counter grew by is its increase."""
+    signs, one_window = parsed.signs, len(request.windows) == 1
+    if not parsed.things or parsed.limit is not None or not one_window:
+        return None
+    counted = any(known.metrics.get(thing) == "counter" or thing in FLOWS for thing in parsed.things)
+    if Sign.GROWING not in signs and (Sign.INCREASE not in signs or counted):
+        return None
+    if signs & {Sign.MAX, Sign.MEAN, Sign.MEDIAN, Sign.WHICH_HOST, Sign.WHO} or _SUMMED.search(parsed.text.lower()):
+        return None
+    window = request.windows[0]
+    before = Window(window.start - window.span, window.start)
+    return replace(request, intent=Intent.COMPARE, windows=(before, window), statistic="mean")
+
+
 def _about_metric(request: Request, parsed: Parsed) -> Request | Reply | None:
     """How many series, labels or hosts a metric has."""
     signs = parsed.signs
+    if _EXISTS.match(parsed.text.lower()) and _stored_only(parsed) and not request.time_given:
+        return replace(request, intent=Intent.METRIC, checks=("series",))
     if not signs & {Sign.LABELS, Sign.KIND, Sign.HAVING} and not (Sign.SERIES in signs and parsed.things):
         return None
     if parsed.limit is not None or signs & {Sign.ANOMALY, Sign.MAX, Sign.MIN, Sign.MEAN, Sign.HEALTH, Sign.SAMPLES}:
@@ -274,6 +314,13 @@ def _about_metric(request: Request, parsed: Parsed) -> Request | Reply | None:
     return replace(request, intent=Intent.METRIC, things=(metric,), checks=(what,), label=label)
 
 
+def _stored_only(parsed: Parsed) -> bool:
+    """One stored metric is named, and nothing is asked of its values."""
+    asked = {Sign.MAX, Sign.MIN, Sign.MEAN, Sign.MEDIAN, Sign.LATEST, Sign.ANOMALY, Sign.HEALTH, *_CHECKS, Sign.GROWING}
+    named = len(parsed.things) == 1 and not parsed.options and parsed.things[0] not in MEASURES
+    return named and parsed.limit is None and not parsed.signs & (asked - {Sign.INTERVAL}) and not parsed.times
+
+
 def _pair(request: Request, parsed: Parsed) -> Request | Reply:
     intent = Intent.CORRELATION if Sign.CORRELATION in parsed.signs else Intent.RATIO
     if len(parsed.things) < 2:
@@ -286,8 +333,16 @@ def _pair(request: Request, parsed: Parsed) -> Request | Reply:
     return replace(request, intent=intent, things=parsed.things[:2])
 
 
-def rebased(parsed: Parsed, context: Context) -> Parsed:
+def rebased(parsed: Parsed, context: Context, now: datetime) -> Parsed:
     """ "The day before" is before what was asked about last; today stands in for it where nothing was."""
+    last_window = context.request.windows[-1] if context.request is not None and context.request.windows else None
+    if last_window is not None and len(parsed.times) == 1 and _DAYLESS.match(parsed.times[0].text.lower()):
+        start = last_window.start
+        if last_window.span == DAY and start == midnight(start) and start != midnight(now):
+            # "And in the afternoon?" is that of the day spoken of.
+            found = find_all(f"{start:%Y-%m-%d} {_OF_DAY.sub('', parsed.times[0].text.lower())}", now)
+            if len(found) == 1 and found[0].window is not None:
+                return replace(parsed, times=tuple(found))
     stands = next((found for found in parsed.times if found.begin == found.end and found.window is not None), None)
     if stands is None or stands.window is None:
         return parsed
@@ -298,8 +353,30 @@ def rebased(parsed: Parsed, context: Context) -> Parsed:
         shift = base.start - earlier.start
         base = last.windows[-1]
         earlier = Window(base.start - shift, base.end - shift)
+    if earlier.start >= now:
+        return replace(parsed, times=(replace(other, kind=TimeKind.FUTURE, window=None),))
+    earlier = Window(earlier.start, min(earlier.end, now))
     kept = (replace(stands, window=base),) if Sign.COMPARE in parsed.signs else ()
     return replace(parsed, times=(*kept, replace(other, window=earlier)))
+
+
+def against_now(parsed: Parsed, now: datetime) -> Parsed:
+    """ "Up against last week": what is held against a time that has passed is the time like it that runs now."""
+    held = [found for found in parsed.times if found.window is not None]
+    if len(held) != 1 or not parsed.signs & {Sign.COMPARE, Sign.INCREASE, Sign.GROWING}:
+        return parsed
+    (past,) = held
+    window = past.window
+    assert window is not None
+    before = parsed.text.lower().split(past.text.lower())[0]
+    if past.kind is not TimeKind.SPAN or window.end >= now or not _HELD_AGAINST.search(before):
+        return parsed
+    today = midnight(now)
+    starts = {timedelta(days=1): today, timedelta(days=7): today - timedelta(days=today.weekday())}
+    begun = starts.get(window.span)
+    same = begun is not None and begun == window.end
+    present = Window(begun, now) if begun is not None and same and begun < now else Window(now - window.span, now)
+    return replace(parsed, times=(replace(past, window=present), past), signs=parsed.signs | {Sign.COMPARE})
 
 
 def _both_sides(parsed: Parsed) -> bool:
@@ -309,6 +386,9 @@ def _both_sides(parsed: Parsed) -> bool:
 
 def _compared(request: Request, parsed: Parsed, known: Vocabulary) -> Request | Reply | None:
     statistic = next((name for sign, name in _STATISTICS if sign in parsed.signs), "mean")
+    if statistic == "increase" and not all(known.metrics.get(t) == "counter" or t in FLOWS for t in request.things):
+        # Of what is no counter, "did it increase" asks for its level in both.
+        statistic = "mean"
     if statistic == "max" and parsed.signs & {Sign.COMPARE} and Sign.MAX not in parsed.signs:
         statistic = "mean"
     if parsed.quantile is not None:

@@ -16,7 +16,7 @@ _USE = (
 )
 _MEMORY = r"(?:memory|ram|mem)"
 _NETWORK = r"(?:network|net|nic|ethernet)"
-_AMOUNT = r"(?: (?:traffic|bytes|data|bandwidth|throughput|rate|volume))*"
+_AMOUNT = r"(?: (?:traffic|bytes|data|bandwidth|throughput|rate|speed|volume))*"
 
 # Friendly words -> measure or metric. A tuple: could be any of them, so one has to ask.
 THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type: ignore[assignment]
@@ -63,7 +63,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             r"(?:disks?|disc) (?:io|i/o)(?: time)?|(?:disks?|disc) (?:busy|utili[sz]ation|activity|business)",
             "disk_busy",
         ),
-        (r"busy (?:are |is |was |were )?(?:the |its )?disks?", "disk_busy"),
+        (r"(?:busy|utili[sz]ed) (?:are |is |was |were )?(?:the |its )?disks?|disks? utili[sz]ed", "disk_busy"),
         (rf"(?:disks?|disc) (?:reads?|reading){_AMOUNT}|(?:bytes |data )?(?:read )?from (?:the )?disks?", "disk_read"),
         (
             rf"(?:disks?|disc) (?:writes?|writing|written){_AMOUNT}|(?:bytes |data )?(?:written |"
@@ -89,6 +89,8 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes) (?:sent|out)",
             "network_sent",
         ),
+        (r"rx|inbound|ingress", "network_received"),
+        (r"tx|outbound|egress", "network_sent"),
         (r"reads", "disk_read"),
         (r"writes", "disk_written"),
         (r"receives?|received|receiving|downloads?|downloaded", "network_received"),
@@ -190,7 +192,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.FOLLOW,
         ),
         (
-            r"why|explain|explanation|(?:what|how) (?:caused|causes|is the (?:cause|reason))|"
+            r"why|behind|explain|explanation|(?:what|how) (?:caused|causes|is the (?:cause|reason))|"
             r"what is behind|reason(?: for)?"
             r"|cause of|caused?|tell me more(?: about)?|details?|more details?|what made|how come|contributed?",
             Sign.WHY,
@@ -213,17 +215,24 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.OPEN,
         ),
         (_ANOMALY, Sign.ANOMALY),
+        (r"(?:anomaly )?scor(?:e|es|ed|ing)", Sign.ANOMALY),
         (r"on average|averages?|avg|mean|typical|typically|averaged", Sign.MEAN),
         (r"most", (Sign.MAX, Sign.MOST)),
         (r"least", (Sign.MIN, Sign.MOST)),
         (r"median|middle value", Sign.MEDIAN),
         (
-            r"how high|max(?:imum|ima|imal)?|peak(?:ed|s|ing)?|highest|largest|biggest|greatest|top|"
+            r"how (?:bad|large|big|slow|deep|long|far up)(?= .*\b(?:get|got|become|became|gotten|go|went)\b)"
+            r"|(?:the )?(?:all[- ]time )?(?:record|ceiling)(?= (?:for|of|high|value))"
+            r"|how high|max(?:imum|ima|imal)?|peak(?:ed|s|ing)?|highest|largest|biggest|greatest|top|"
             r"spike[ds]?|spiking|hottest|high"
             r"|maxed out|heaviest|strongest|hardest|worst",
             Sign.MAX,
         ),
-        (r"how low|min(?:imum|ima|imal)?|lowest|smallest|quietest|low|bottom|trough|dip(?:ped)?", Sign.MIN),
+        (
+            r"floor(?= (?:of|for|value))|ascending|how low"
+            r"|min(?:imum|ima|imal)?|lowest|smallest|quietest|low|bottom|trough|dip(?:ped)?",
+            Sign.MIN,
+        ),
         (
             r"summar(?:y|ies|ise|ize)|stat(?:s|istics)|overview|describe|tell me about|behave[ds]?|"
             r"how (?:was|were|did|has|have)|looked? like"
@@ -284,7 +293,8 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
             r"above|below|exceed(?:s|ed|ing)?|more than|less than|greater|over \d+|under \d+|at least|"
             r"at most|threshold|how often|"
             r"crossed?|percentage of (?:the )?time|times did|longer than|(?:higher|lower) than (?=\d)",
-            "I do not understand that limit; name a number and its unit, like: how often was cpu above 80 % yesterday?",
+            "I do not understand that limit; name a number and its unit, like: "
+            "`how often was cpu above 80 % yesterday?`",
         ),
         (
             r"influence[ds]?|trend(?:s|ing)?|season(?:al|ality)|slope|mode|skew(?:ness)?|"

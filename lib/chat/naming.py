@@ -13,7 +13,17 @@ _GROUP = re.compile(
     r"\b([a-z][a-z0-9]{1,20}) (?:(?=(hosts?|servers?|machines?|nodes?|boxe?s?|instances?|vms?)\b)\2|tier"
     r"|farm|cluster|fleet|group)\b|(?<![\w*-])([a-z][a-z0-9]{1,20})-?\*(?!\w)"
 )
-_ASKED = re.compile(r"\b(?:which|what|on which|on what)(?: of the| one of the)? ?$")
+_ASKED = re.compile(
+    r"\b(?:(?:which|what|on which|on what)(?: of the| one of the)?"
+    r"|(?:how many|number of|count(?: of)?|list|show(?: me)?|names?(?: of)?|are there|rank)(?: (?:the|all|our"
+    r"|any))*) ?$"
+)
+# Not what something is held against: "unlike the others".
+_OTHERS = re.compile(
+    r"(?<!from )(?<!than )(?<!to )(?<!with )(?<!against )(?<!unlike )(?<!among )(?<!vs )(?<!versus )(?<!all )(?<!any )"
+    r"\bthe others?\b(?! than)(?: (?:of )?(?P<group>[a-z][a-z0-9]{1,20}))?"
+    r"(?: (?:hosts?|servers?|machines?|nodes?|boxe?s?|instances?|vms?|ones?)\b)?"
+)
 _SPARED = re.compile(
     r"\b(?:except(?: for)?|excluding|without|other than|apart from|aside from|but not|not counting"
     r"|not including|besides|leaving out|ignoring)\b(?=(?: and| or| the|,|/)*(?:\s{4,}|$|[?.!]))"
@@ -59,6 +69,22 @@ def named_hosts(masked: Masked, known: Sequence[str]) -> tuple[str, ...]:
         wanted = {host for at, host in found if at < spared.start()} or set(known)
         listed = wanted - {host for at, host in found if at > spared.start()}
     return tuple(host for host in known if host in listed)
+
+
+def other_hosts(masked: Masked, known: Sequence[str]) -> tuple[str, ...] | None:
+    """The hosts "the other db" may be; () for "the other one", all those like the one before. None: nobody says so."""
+    match = _OTHERS.search(masked.text)
+    if match is None:
+        return None
+    group = match["group"] or ""
+    members = tuple(
+        host for host in known if group and re.match(rf"{re.escape(group.rstrip('s'))}(?![a-z])", host.lower())
+    )
+    noun = re.fullmatch(r"hosts?|servers?|machines?|nodes?|boxe?s?|instances?|vms?|ones?|database", group) is not None
+    if group and not members and not noun:
+        return None
+    masked.blank(match.start(), match.end())
+    return members
 
 
 def _spelling(word: str) -> str:

@@ -23,6 +23,8 @@ _REMEMBERED = 12
 # Marks older than this are not what "the deploy" means.
 _MARKS_BACK = timedelta(days=90)
 _LONG_AGO = timedelta(days=30)
+# What one looks at first of a host that is asked about.
+_STATUS = ("up", "cpu_busy", "memory_used", "disk_space_used", "node_load1")
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,12 @@ class _Answering:
             yield from self._inventory(asked)
         elif asked.intent is Intent.EXPLAIN:
             yield from self._explanation(asked)
+        elif asked.without:
+            yield from self._without(asked)
         elif asked.intent in (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS):
             yield from self._anomalies(asked)
+        elif asked.intent is Intent.STATUS:
+            yield from self._status(asked)
         elif asked.intent is Intent.HELP:
             yield Text(HELP_TEXT)
         elif asked.intent is not Intent.GREETING and asked.intent is not Intent.THANKS:
@@ -179,6 +185,13 @@ class _Answering:
                 yield from self._forecast_first(asked, str(arguments["metric"]))
                 return
 
+        if asked.intent is Intent.CHANGED:
+            # What people did is a change too.
+            marked: list[Result] = []
+            yield from self._ask("marks", marked, period=times.iso(asked.windows[0]))
+            if marked[0].outcome is Outcome.OK:
+                about = replace(asked, intent=Intent.MARKS, label="")
+                yield self._say(telling.tell(about, marked[0], "", self._number), False)
         if asked.intent is Intent.BEYOND and asked.statistic in ("max", "min"):
             # "Was it ever above 90 %, and what was the peak?" asks both.
             yield Text("\n\n")
@@ -203,13 +216,22 @@ class _Answering:
     def _inventory(self, asked: Request) -> Iterator[Event]:
         got: list[Result] = []
         if asked.intent is Intent.HOSTS:
-            yield from self._ask("list_metrics", got, of="hosts")
+            yield from self._ask("list_metrics", got, of="hosts", among=list(asked.hosts)[:50])
         elif asked.intent is Intent.SPAN:
             of = "hosts" if asked.hosts else "metrics"
             yield from self._ask("list_metrics", got, of=of)
         else:
             host = asked.hosts[0] if asked.hosts else ""
             yield from self._ask("list_metrics", got, search=asked.search, host=host)
+            if got[0].outcome is Outcome.NO_DATA and asked.things:
+                # "A metric for response times" has another name, which the words stand for.
+                for thing in asked.things[:4]:
+                    metric = MEASURES[thing].metrics[0] if thing in MEASURES else thing
+                    told: list[Result] = []
+                    yield from self._ask("describe_metric", told, metric=metric, host=host)
+                    one = replace(asked, things=(metric,), checks=("series",))
+                    yield self._say(telling.tell(replace(one, intent=Intent.METRIC), told[0], "", self._number))
+                return
         result = got[0]
         if result.outcome is not Outcome.OK:
             yield self._say(phrasing.missing(result, None))
@@ -233,6 +255,33 @@ class _Answering:
                 if got[0].outcome is Outcome.NO_DATA and got[0].values.get("detectors") and _may_be_older(one):
                     yield from self._older(one)
 
+    def _without(self, asked: Request) -> Iterator[Event]:
+        """Hosts none were found on: all that are known, without those that had some."""
+        got: list[Result] = []
+        yield from self._found(asked, "", asked.windows[0], got)
+        if got[0].outcome is Outcome.ERROR or (
+            got[0].outcome is Outcome.NO_DATA and not got[0].values.get("detectors")
+        ):
+            yield self._say(phrasing.missing(got[0], None))
+            return
+        yield self._say(phrasing.hosts_without(asked, got[0], asked.hosts or tuple(self.known.hosts), self._number))
+
+    def _status(self, asked: Request) -> Iterator[Event]:
+        """How a host is: what was found on it of late, and its newest values."""
+        for number, host in enumerate(asked.hosts[:3]):
+            about = replace(asked, intent=Intent.ANOMALIES, hosts=(host,))
+            got: list[Result] = []
+            yield from self._found(about, host, asked.windows[0], got)
+            yield self._say(self._anomaly_words(about, got[0]), not number)
+            for thing in _STATUS:
+                told: list[Result] = []
+                given = {"statistic": "latest", "period": times.iso(asked.windows[0]), "hosts": [host]}
+                yield from self._ask("statistics", told, metric=thing, **given)
+                if told[0].outcome is Outcome.OK:
+                    one = replace(about, statistic="latest", things=(thing,))
+                    words = phrasing.statistic(one, told[0], title(thing, self.known), self._number, self.data.now)
+                    yield self._say(words, False)
+
     def _older(self, asked: Request) -> Iterator[Event]:
         """Nobody said when: after "none in the last day", those of the last month."""
         end = asked.windows[0].end
@@ -253,6 +302,9 @@ class _Answering:
             metrics=list(dict.fromkeys(metrics)),
             severity=asked.severity,
             open_only=asked.open_only or None,
+            by=asked.pick.of if asked.pick else "",
+            above=asked.pick.above if asked.pick else None,
+            below=asked.pick.below if asked.pick else None,
             top=min(asked.top or 20, 50),
         )
 

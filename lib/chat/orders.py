@@ -28,7 +28,8 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
     (
         "label",
         re.compile(
-            r"^(?:the )?(?:anomaly|incident)\b.*?\b(?:was|is) (?:an? )?(?P<verdict>false(?: alarm| positive)"
+            r"^(?:the )?(?:(?:anomaly|incident)\b|(?:no\.? ?|number )?#?\d+\b).*?\b(?:was|is|looks like) "
+            r"(?:just |only )?(?:an? )?(?P<verdict>false(?: alarm| positive)"
             r"|expected|planned|real|genuine)\W*$"
         ),
     ),
@@ -36,7 +37,7 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
         "forecast",
         re.compile(
             rf"^{_PLEASE}(?:make|create|run|compute|calculate|start|build|produce|generate|prepare|renew"
-            rf"|refresh|update) "
+            rf"|refresh|update|kick off|fire off|trigger|launch|schedule|redo|re-?run|do|set off|get) "
             r"(?:me )?(?:an? |the |another |new |fresh )*(?:forecast|prediction|projection)s?\b(?P<rest>.*)$"
         ),
     ),
@@ -44,12 +45,13 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
         "detect",
         re.compile(
             rf"^{_PLEASE}(?:(?:re)?train|(?:re)?build|(?:re)?fit|detect|score|rescore|run|start|launch|trigger"
+            r"|kick off|fire off|schedule|redo|re-?run|do"
             rf"|look for|search for|find|create|make|set up)\b"
             r"(?=.*\b(?:detector|detectors|detection|train|retrain|model|models|score|rescore|new anomalies"
             r"|detect)\b)(?P<rest>.*)$"
         ),
     ),
-    ("detect", re.compile(rf"^{_PLEASE}detect\b(?P<rest>.*)$")),
+    ("detect", re.compile(rf"^{_PLEASE}(?:detect|(?:re-?)?train)\b(?P<rest>.*)$")),
     (
         "collect",
         re.compile(

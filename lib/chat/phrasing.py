@@ -145,7 +145,7 @@ def _age(row: Mapping[str, Any], span: Window, now: datetime) -> str:
 def _several(request: Request, result: Result, name: str, n: int, span: Window, now: datetime) -> str:
     values, unit = result.values, result.unit
     hosts = values.get("hosts", 0)
-    over = f"{hosts} hosts" if result.total == hosts else f"{result.total} series on {_noun(hosts, 'host')}"
+    over = f"{hosts} hosts" if result.total == hosts else f"{result.total} series [{n}] on {_noun(hosts, 'host')}"
     words, column = _said(request)
     if request.statistic == "latest":
         head = f"{name}, latest of {over} [{n}], the highest first:"
@@ -200,7 +200,7 @@ def _ranked(request: Request, result: Result, name: str, n: int, span: Window, n
     head = (
         f"{host} had the {most} {words} of {name}{compared} {window(span)}: {_value(first[column], result, n)}{when}."
     )
-    most_lines = request.top or 3
+    most_lines = request.top or (10 if request.each_host else 3)
     if result.total == 1 or most_lines == 1:
         return head
     lines = [f"{place}. {_row(row, column, result.unit, n)}" for place, row in enumerate(result.rows[:most_lines], 1)]
@@ -290,7 +290,12 @@ def no_anomalies(request: Request, span_: Window, n: int) -> str:
     """Zero, said with its evidence: nothing found is an answer."""
     where = f" on {', '.join(code(host) for host in request.hosts)}" if request.hosts else ""
     kind = f"{request.severity} " if request.severity else ""
-    return f"**0** [{n}] {kind}anomalies{where} were found {window(span_)}."
+    return f"**0** [{n}] {kind}anomalies{_picked(request, n)}{where} were found {window(span_)}."
+
+
+def _picked(request: Request, n: int) -> str:
+    """Which of them were asked for, by their size."""
+    return f" with {cited(request.pick.said, n)}" if request.pick else ""
 
 
 def anomaly_line(row: Mapping[str, Any], n: int) -> str:
@@ -324,17 +329,24 @@ def anomalies(request: Request, result: Result, n: int) -> str:
     span_ = result.window or request.windows[0]
     count = result.values["count"]
     if request.one:
-        which = {"worst": "worst", "longest": "longest", "newest": "newest", "oldest": "first"}[request.anomaly_order]
+        which = {"oldest": "first", "score": "highest scoring", "confidence": "surest"}.get(
+            request.anomaly_order, request.anomaly_order
+        )
         row = result.rows[0]
         of = f" of {count} [{n}]" if count > 1 else ", the only one,"
-        lasted = f" It lasted {duration(row['duration_s'])} [{n}]." if request.anomaly_order == "longest" else ""
+        lasted = (
+            f" It lasted {duration(row['duration_s'])} [{n}]."
+            if request.anomaly_order in ("longest", "shortest")
+            else ""
+        )
         how = f" (Worst: {WORST}.)" if which == "worst" and count > 1 else ""
-        return f"The {which} anomaly{of} {window(span_)} was {anomaly_line(row, n)}{lasted}{how}"
-    head = f"{_counted(count, 'anomaly', n).replace('anomalys', 'anomalies')} {window(span_)}"
+        return f"The {which} anomaly{_picked(request, n)}{of} {window(span_)} was {anomaly_line(row, n)}{lasted}{how}"
+    head = f"{_counted(count, 'anomaly', n).replace('anomalys', 'anomalies')}{_picked(request, n)} {window(span_)}"
     shown = result.rows[: request.top or _MOST_LINES]
     lines = "\n".join(f"- {anomaly_line(row, n)}" for row in shown)
     more = f"\n- … and more: {count} [{n}] in all" if count > len(shown) else ""
-    return f"{head}, the {request.anomaly_order} first:\n\n{lines}{more}"
+    order = {"score": "highest score", "confidence": "surest"}.get(request.anomaly_order, request.anomaly_order)
+    return f"{head}, the {order} first:\n\n{lines}{more}"
 
 
 def anomaly_count(request: Request, result: Result, n: int) -> str:
@@ -345,7 +357,9 @@ def anomaly_count(request: Request, result: Result, n: int) -> str:
     open_ = f", {values['open']} [{n}] still going on" if values["open"] else ""
     noun = "anomaly was" if values["count"] == 1 else "anomalies were"
     kind = f"{request.severity} " if request.severity else ""
-    return f"**{values['count']}** [{n}] {kind}{noun} found{where} {window(span_)}: {kinds}{open_}."
+    return (
+        f"**{values['count']}** [{n}] {kind}{noun} found{where}{_picked(request, n)} {window(span_)}: {kinds}{open_}."
+    )
 
 
 def anomaly_hosts(request: Request, result: Result, n: int) -> str:
@@ -353,14 +367,27 @@ def anomaly_hosts(request: Request, result: Result, n: int) -> str:
     by_host, span_ = result.values["hosts"], result.window or request.windows[0]
     ranked = sorted(by_host.items(), key=lambda pair: (-pair[1], pair[0]))
     if request.counting:
-        return f"**{len(ranked)}** [{n}] {'host' if len(ranked) == 1 else 'hosts'} had anomalies {window(span_)}."
+        noun = "host" if len(ranked) == 1 else "hosts"
+        return f"**{len(ranked)}** [{n}] {noun} had anomalies{_picked(request, n)} {window(span_)}."
     if request.one:
         host, most = ranked[0]
         tied = [code(other) for other, count in ranked[1:] if count == most]
         also = f" ({', '.join(tied)} had as many.)" if tied else ""
         return f"{code(host)} had the most anomalies {window(span_)}: **{most}** [{n}].{also}"
     lines = "\n".join(f"- {code(host) if host else 'no host'}: {count} [{n}]" for host, count in ranked[:25])
-    return f"{_counted(len(ranked), 'host', n)} had anomalies {window(span_)}:\n\n{lines}"
+    return f"{_counted(len(ranked), 'host', n)} had anomalies{_picked(request, n)} {window(span_)}:\n\n{lines}"
+
+
+def hosts_without(request: Request, result: Result, known: Sequence[str], n: int) -> str:
+    """Which of the known hosts had none."""
+    none = [host for host in known if host not in result.values.get("hosts", {})]
+    kind = f"{request.severity} " if request.severity else ""
+    what = f"had no {kind}anomalies{_picked(request, n)} {window(request.windows[0])}"
+    listed = f": {', '.join(map(code, none[:25]))}" if none else ""
+    if request.hosts:
+        asked = ", ".join(map(code, request.hosts[:10]))
+        return f"Of {asked} these {what} [{n}]{listed}." if none else f"None of {asked} {what} [{n}]."
+    return f"{tally(result.values['hosts_without'], 'host', n)} {what}{listed}."
 
 
 def explanation(result: Result, n: int) -> str:

@@ -24,7 +24,9 @@ _KIND = re.compile(r"[a-z][a-z0-9]{1,19}")
 # Not among the stored names, and still somebody's: addresses typed into a question.
 _ADDRESSES = (
     ("mail", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("address", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)")),
+    ("address", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")),
+    ("address", re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:])", re.I)),
+    ("address", re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}(?![\w:])", re.I)),
     (
         "domain",
         re.compile(r"(?<![\w.-])(?:[a-z0-9][a-z0-9-]*\.)+(?:com|net|org|io|dev|local|internal|lan|corp)\b", re.I),
@@ -69,8 +71,8 @@ class Pseudonyms:
             for found in dict.fromkeys(pattern.findall(text)):
                 text = text.replace(found, self._alias_of(kind, found))
         for name in self._spaced:
-            if name in text:
-                text = text.replace(name, self._alias[name.lower()])
+            if name.lower() in text.lower():
+                text = re.sub(re.escape(name), self._alias[name.lower()], text, flags=re.IGNORECASE)
         return _TOKEN.sub(lambda match: self._token(match.group()), text)
 
     def _token(self, token: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,17 +9,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lib.chat import anchors, limits, orders
+from lib.chat import anchors, limits, orders, picks
 from lib.chat.ahead import find_ahead
 from lib.chat.escape import UNSEEN
 from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
 from lib.chat.masked import Masked
 from lib.chat.measures import MEASURES
-from lib.chat.naming import named_hosts, unknown_host_in
+from lib.chat.names import by_words, name_words
+from lib.chat.naming import named_hosts, other_hosts, unknown_host_in
 from lib.chat.orders import Order
+from lib.chat.picks import Pick
 from lib.chat.signs import AHEAD, AHEAD_WORDS, Sign
+from lib.chat.spelling import corrected
 from lib.chat.times import Found, TimeKind
-from lib.chat.wording import carries_nothing, plain
+from lib.chat.wording import carries_nothing, plain, preamble
 from lib.frames import Series
 
 MAX_CHARACTERS = 2000
@@ -49,12 +51,15 @@ _QUANTILES = (
     (re.compile(r"\b(?:percentile|quantile) (\d{1,2}(?:\.\d+)?)\b"), 100.0),
 )
 _TOP = re.compile(
-    r"\b(?:top|first|worst|best|highest|lowest|busiest|biggest) (\d{1,2}|three|five|ten)\b"
+    r"\b(?:top|bottom|first|worst|best|highest|lowest|busiest|biggest|largest) (\d{1,2}|two|three|four|five|six|ten)\b"
     r"|\b(?:the |name |list |show |which |what )(\d{1,2}|two|three|four|five|six|ten) (?:hosts|machines|servers|nodes)"
     r"(?= (?:with|by|that|had|have|having|which|used?)\b)"
     r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
 )
-_ANOMALY_ID = re.compile(r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b")
+_ANOMALY_ID = re.compile(
+    r"\b(?:anomaly|anomalies|incident) (?:id |number |no\.? ?|#)?(\d{1,12})\b|#(\d{1,12})\b"
+    r"|\b(?:details? (?:of|on|about|for)|explain|about|show(?: me)?|describe) (?:number|no\.?|nr\.?|id) ?(\d{1,12})\b"
+)
 _LABELS = (
     (r"\b(?:mount ?points?|file ?systems?|partitions?)\b", "mountpoint"),
     (r"\b(?:devices?|interfaces?|nics?|network cards?|disks)\b", "device"),
@@ -84,6 +89,12 @@ _COMPARING = re.compile(
     r"|less|higher|lower)|same (?:time|period)|(?:go|goes|going|gone|went) (?:up|down)"
     r"|ris(?:e|en)|rose|improved?|worse|affect(?:ed)?|impact(?:ed)?|effect)\b"
 )
+# "The busiest server" asks for a host without a word that asks.
+_MOST_HOST = re.compile(
+    r"\b(?:most|least|highest|lowest|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
+    r"(?: (?!(?:on|of|in|for|by|at|per|across|each|all|any|every|an?|the|and|or|to|from|is|was)\b)[\w-]+){0,3}?"
+    r" (?:host|machine|server|box|node|instance|vm)\b(?!s)"
+)
 _WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 
 
@@ -103,7 +114,8 @@ class Parsed:
     """What one text says by itself.
 
     things: metrics or measures. options: several it may be. unknown_metric, unknown_host: names nobody has. labels:
-    label values said. cannot: what was asked for that is not done here. rest: words not understood.
+    label values said. cannot: what was asked for that is not done here. rest: words not understood. others: "the other
+    db" is one of these, without those spoken of before.
     """
 
     text: str
@@ -129,6 +141,8 @@ class Parsed:
     order: Order | None = None
     sql: str = ""
     of_label: str = ""
+    pick: Pick | None = None
+    others: tuple[str, ...] | None = None
 
 
 def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
@@ -143,14 +157,19 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     clean = plain(clean)
     masked = Masked(_NOW_FOR.sub("and", clean.lower()))
     order = orders.find(masked.text)
+    told = preamble(masked.text)
+    if any(pattern.search(masked.text[:told]) for pattern, _ in THINGS):
+        told = 0
     labels = _labels(masked)
     exact, unknown_metric = _names(masked, known)
+    others = other_hosts(masked, known.hosts)
     hosts = named_hosts(masked, known.hosts)
     quantile = _quantile(masked)
-    anomaly_id = next((int(m[1] or m[2]) for m in masked.take(_ANOMALY_ID)), None)
+    anomaly_id = next((int(m[1] or m[2] or m[3]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
     top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3]) else None
     _correct(masked, known)
+    pick = picks.find(masked, bool(exact) or any(pattern.search(masked.text) for pattern, _ in THINGS))
     ahead = _AHEAD.search(masked.text) is not None
     limit = limits.find(masked.text, ahead)
     if limit is not None:
@@ -167,16 +186,36 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         signs.add(Sign.FORECAST)
     if listed:
         signs.add(Sign.LABELS)
+    if _MOST_HOST.search(clean.lower()):
+        signs.add(Sign.WHICH_HOST)
+    if pick is not None:
+        signs.add(Sign.ANOMALY)
     if ranked and not ranked[2]:
-        signs.add(Sign.MIN if ranked[0].startswith("lowest") else Sign.WORST)
+        signs.add(Sign.MIN if ranked[0].startswith(("lowest", "bottom")) else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
-    rest = [word for word, _, _ in masked.tokens() if word not in STOP and not carries_nothing(word)]
+    rest = [word for word, _, end in masked.tokens() if end > told and word not in STOP and not carries_nothing(word)]
+    if limit is not None or signs & {Sign.ANOMALY, Sign.WHEN}:
+        rest = [word for word in rest if word not in _PLACES]
+    if Sign.ANOMALY in signs:
+        rest = [word for word in rest if word not in _OF_ANOMALY]
     named = _LABEL_NAMED.search(clean.lower())
     of_label = next((name for words, name in _LABELS if re.search(words, clean.lower())), "")
     if named and Sign.LABELS in signs:
         of_label = named["name"]
         rest = [word for word in rest if word != of_label]
+    if Sign.LABELS in signs and things and not of_label:
+        # "The values of code": a label of what was named.
+        said = {
+            key
+            for thing in things
+            for metric in _metrics_of(thing)
+            for s in known.find(metric, None)
+            for key in s.labels
+        }
+        of_label = next((word for word in rest if word in said), "")
+    if of_label and Sign.LABELS in signs:
+        rest = [word for word in rest if word not in (of_label, f"{of_label}s")]
     # "eth1" looks like a host and is a label's value.
     valued, _ = _label_values([*things, *(one for options in loose for one in options)], rest, known)
     if not things and not loose and (unknown_host_in(rest, known.hosts) or any(one[0] == "/" for one in rest)):
@@ -204,6 +243,8 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         ahead=coming,
         order=order,
         of_label=of_label,
+        pick=pick,
+        others=others,
     )
     rest = [word for word in rest if word != unknown_host]
     parsed = _matched(parsed, loose, thing_words, rest, held, known)
@@ -282,6 +323,9 @@ def _things(masked: Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]
 
 def _spare(masked: Masked, spoken: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """What is left of a thing where the words for it stand apart: "the memory web-01 had available"."""
+    if any(thing in _SPARE_OF.values() for _, thing in spoken):
+        masked.take(_LEFT)
+        return spoken
     if not any(thing in _SPARE_OF for _, thing in spoken) or not masked.take(_LEFT):
         return spoken
     return [(at, _SPARE_OF.get(thing, thing)) for at, thing in spoken]
@@ -307,27 +351,17 @@ def _times(
 
 
 def _correct(masked: Masked, known: Vocabulary) -> None:
-    """Slips of the finger in words of five letters or more, put right."""
+    """Slips of the finger put right; words that mean something, and names, stay."""
     names = {part for name in known.metrics for part in name_words(name)}
     for word, begin, end in reversed(masked.tokens()):
-        if len(word) < 5 or not word.isalpha() or word in STOP or word in names or word in SYNONYMS or _is_sign(word):
+        if not word.isalpha() or word in STOP or word in names or word in SYNONYMS or carries_nothing(word):
             continue
-        near = difflib.get_close_matches(word, _SPELT, n=1, cutoff=0.82)
-        if near:
-            masked.text = masked.text[:begin] + near[0] + masked.text[end:]
-
-
-_SPELT = """
-    anomaly anomalies average averages maximum minimum median percentile latest current highest lowest metrics hosts
-    machines servers explain worst biggest longest incidents problems summary compare statistics caused yesterday today
-    tomorrow usage memory network received traffic processor utilization monday tuesday wednesday thursday friday
-    saturday sunday morning afternoon evening night hours minutes filesystem between correlation duplicates constant
-    forecast predict difference changed detectors requests latency interval resets deviation detector increase alerts
-    """.split()  # noqa: SIM905
+        if (meant := corrected(word)) != word and not _is_sign(word):
+            masked.text = masked.text[:begin] + meant + masked.text[end:]
 
 
 def _is_sign(word: str) -> bool:
-    return any(pattern.fullmatch(word) for pattern, _ in (*SIGNS, *CANNOT))
+    return any(pattern.fullmatch(word) for pattern, _ in (*SIGNS, *CANNOT, *THINGS))
 
 
 def _signs(masked: Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
@@ -346,39 +380,6 @@ def _signs(masked: Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
 
 
 # --- names by their words -----------------------------------------------------------------------
-
-
-def name_words(name: str) -> list[str]:
-    """`node_memory_MemAvailable_bytes` -> node, memory, mem, available, bytes."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[_:]+", split.lower()) if word]
-
-
-def _says(word: str, part: str) -> bool:
-    """Whether a word of a question means a word of a name: plural, stem or synonym."""
-    for spoken in {word, SYNONYMS.get(word, word)}:
-        stem = re.sub(r"(?:es|s|ing|ed)$", "", spoken)
-        if spoken == part or (len(stem) >= 3 and stem == re.sub(r"(?:es|s|ing|ed)$", "", part)):
-            return True
-        if len(spoken) >= 4 and (part.startswith(spoken) or (len(part) >= 4 and spoken.startswith(part))):
-            return True
-    return False
-
-
-def by_words(words: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Names whose words cover all of `words`; the tightest of them, all that are equally tight."""
-    if {"drop", "dropped", "drops", "errors", "errs"} & set(words):
-        # What is dropped on a network are packets; exporters leave that out of the name.
-        words = [word for word in words if word not in ("packet", "packets")]
-    scored = []
-    for name in names:
-        parts = name_words(name)
-        if all(any(_says(word, part) for part in parts) for word in words):
-            scored.append((len(parts), name))
-    if not scored:
-        return []
-    least = min(size for size, _ in scored)
-    return sorted(name for size, name in scored if size == least)
 
 
 def _matched(
@@ -433,7 +434,13 @@ def _matched(
     return replace(parsed, options=() if parsed.things and not loose else options, rest=tuple(content))
 
 
-_OF_ANOMALY = frozenset("bad severe severity serious score confidence size big strong".split())  # noqa: SIM905
+# "When did it first go above 80 %" is when it went above 80 %.
+_PLACES = frozenset(("first", "last", "finally", "initially"))
+_OF_ANOMALY = frozenset(
+    """
+    bad severe severity severities serious shortest briefest confident score confidence size big strong
+    """.split()  # noqa: SIM905
+)
 
 
 def _metrics_of(thing: str) -> tuple[str, ...]:
@@ -474,6 +481,14 @@ def _cannot(parsed: Parsed) -> Parsed:
             return replace(parsed, cannot=told)
     # Phrases of plain words ("more than") leave no rest; they are looked for in the whole text.
     found = CANNOT[1][0].search(parsed.text.lower())
-    if found and " " in found[0] and parsed.limit is None and not parsed.signs & {Sign.OFTEN, Sign.INTERVAL}:
+    if Sign.COMPARE in parsed.signs and parsed.times and not re.search(r"\d", re.sub(r"[a-z]+-?\d+", "", parsed.text)):
+        return parsed  # "more than yesterday" has a time where a limit has a number
+    if (
+        found
+        and " " in found[0]
+        and parsed.limit is None
+        and parsed.pick is None
+        and not parsed.signs & {Sign.OFTEN, Sign.INTERVAL}
+    ):
         return replace(parsed, cannot=CANNOT[1][1])
     return parsed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lib.chat.picks import Pick
 from lib.frames import Window
 
 
@@ -41,6 +42,7 @@ class Intent(StrEnum):
     SOURCES = "sources"
     COMMAND = "command"
     SQL = "sql"
+    STATUS = "status of hosts"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Request:
     sql: str = ""
     label: str = ""
     by_how_much: bool = False
+    pick: Pick | None = None
+    without: bool = False
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,38 @@ class Sign(StrEnum):
     BY_HOW_MUCH = "by how much"
     HAVING = "having"
     KIND = "kind"
+    WITHOUT = "without"
+    GROWING = "growing"
+    STATUS = "status"
 
 
 _H = r"(?:hosts?|machines?|servers?|nodes?|instances?|boxe?s?|ones?|systems?)"
 
 # Tried before all others; longer phrases first.
 CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
+    (
+        r"(?:no|zero|not any|without(?: any)?|free (?:of|from)(?: any)?"
+        r"|(?:(?:did|do|does|have|has|had) not|(?:did|do|does|have|has|had)n't|never)"
+        r"(?: (?:have|had|see|seen|show|shown))?(?: any| a single| an?)?)"
+        r" (?:anomal(?:y|ies)|incidents?|problems?|issues?|troubles?)"
+        r"|(?:anomaly|trouble|incident|problem)[- ]free",
+        (Sign.ANOMALY, Sign.WITHOUT),
+    ),
+    (
+        r"(?:is |are |was |were |been |has |have |had |keeps? |kept |on the )*(?:growing|climbing|rising|increasing"
+        r"|creeping(?: up)?|trending (?:up|down)|going (?:up|down)|ramping(?: up)?|shrinking|decreasing|dropping"
+        r"|falling"
+        r"|declining|leaking|getting (?:higher|lower|bigger|smaller|worse|better|slower|faster|busier|fuller)|sinking"
+        r"|on the rise)",
+        Sign.GROWING,
+    ),
+    (
+        r"(?:the )?(?:current |overall |general |health )?(?:status|state|condition|rundown)"
+        r"(?: (?:report|summary|check))?"
+        r"(?= (?:of|on|for)|[ ?]*$)|health ?(?:check|report|status)(?= (?:of|on|for)|[ ?]*$)"
+        r"|(?:how(?:'s| is| are| was| has been)) (?=.*\b(?:doing|feeling|holding up|going|getting on|getting along)\b)",
+        Sign.STATUS,
+    ),
     (r"(?:longest|greatest|largest) (?:duration|lasting)|longest[- ]running", Sign.LONGEST),
     (r"affect(?:ed|s)?|impact(?:ed|s)?|(?:have|had) an? (?:effect|impact)(?: on)?|effect", Sign.COMPARE),
     (r"(?:the )?(?:difference|change) (?:in|of|between)", (Sign.BY_HOW_MUCH, Sign.COMPARE)),
@@ -81,9 +107,11 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:from )?when to when|from when (?:until|till)|until when|how long (?:do|have) (?:we|you) (?:have|had|kept)",
         Sign.SPAN,
     ),
-    (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= (?:the|all|by))|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
+    (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= .*\bby\b)|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
     (
-        r"(?:scrap(?:e|ing)|sampl(?:e|ing)|collection|polling|measurement) (?:interval|frequency|rate|period"
+        r"(?:collection|scraping|sampling) (?:is )?(?:regular|even)|regular(?:ly)? (?:collect|scrap|sampl)(?:ed"
+        r"|ion|ing)"
+        r"|(?:scrap(?:e|ing)|sampl(?:e|ing)|collection|polling|measurement) (?:interval|frequency|rate|period"
         r"|resolution|step)"
         r"|how (?:often|frequently) (?:is|are|was|were|do (?:we|you)|does)(?= .*(?:scrap|collect|sampl|poll"
         r"|measur|record|report|stor))"
@@ -114,7 +142,9 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.STALE,
     ),
     (
-        r"(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?|incomplete|"
+        r"outages?(?: (?:of|in) (?:the )?(?:monitoring|collection|data|scraping))?|offline|downtimes?|unreachable"
+        r"|went dark|(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?"
+        r"|incomplete|"
         r"gaps?(?: in (?:the )?(?:data|collection|series|history|monitoring))?|holes?(?: in (?:the )?(?:data|history))?"
         r"|missing (?:data|samples|values|points|scrapes|measurements|intervals)|interruptions?|pauses?|drop-?outs?"
         r"|(?:data|scrape|scraping|collection|monitoring) (?:outages?|loss|is missing|was missing|missing)"
@@ -136,6 +166,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"|move|moved)|stuck"
         r"|unchang(?:ed|ing)|(?:does|do|did) not (?:change|vary|move)|(?:do|did|does)n't (?:change|vary|move)"
         r"|not (?:changing|varying)"
+        r"|(?:always |only )?(?:the )?same values?(?: (?:all the time|always|over and over|constantly|forever"
+        r"|every time))?"
         r"|frozen|no variation|invariant|always the same(?: value)?",
         Sign.CONSTANT,
     ),
@@ -152,6 +184,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (
         r"correlat(?:e[sd]?|ion|ions|ed|ing)|(?:(?:is|are|was|were) )?related(?: to)?|relat(?:ion|ionship)"
         r"|move[sd]? (?:together|along)"
+        r"|(?:tied|linked|connected|coupled|associated) (?:to|with)|in (?:sync|step|line|tandem) with|hand in hand"
         r"|depend(?:s|ed|ent)? on|go(?:es)? (?:together|along)|connection between|connected|linked"
         r"|pearson(?:'s r)?|coupled",
         Sign.CORRELATION,
@@ -167,6 +200,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         rf"|unusual) (?:from|than|to|compared (?:to|with))? ?(?:all )?(?:the )?(?:others?|rest|fleet|other {_H})"
         rf"|(?:unlike|differs?|differed|deviates?|deviated"
         rf"|differing) (?:the )?(?:most )?(?:from )?(?:all )?(?:the )?(?:others?|rest|fleet|other {_H})"
+        r"|(?:is|are|was|were|does|do|did)(?: not|n't) (?:look |behave |act )?like (?:all )?(?:the )?(?:others?|rest)"
         r"|stands? out|stood out|most different|differs? (?:the )?most|deviates? (?:the )?most"
         r"|deviated (?:the )?most|does(?: not|n't) (?:fit|belong)",
         Sign.ODD,
@@ -205,7 +239,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.MARKS,
     ),
     (
-        r"standard deviations?|std(?:dev)?|variance|variab(?:le|ility)|volatil(?:e|ity)|spread|fluctuat(?:e|es"
+        r"standard deviations?|std\.? dev\.?|std(?:dev)?|variance|variab(?:le|ility)|volatil(?:e|ity)|spread"
+        r"|fluctuat(?:e|es"
         r"|ed|ion|ions)"
         r"|vary|varies|varied|jitter|unstable|stable|steady",
         Sign.STDDEV,
@@ -213,7 +248,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (
         r"(?:labels?|dimensions?|tags?)(?: (?:values?|names?|keys?))?|(?:values|different values) of (?:the )?label"
         r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: (?:different"
-        r"|distinct|network|disk|storage|block|http|cpu|response))* (?:devices?|mount ?points?|modes?"
+        r"|distinct|network|disk|storage|block|http|cpu|response))*\s+(?:devices?|mount ?points?|modes?"
         r"|status codes?|codes?|disks|file ?systems|interfaces|nics|cores)"
         r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for)| *$)",
         Sign.LABELS,
@@ -228,7 +263,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (
         r"(?:what|which) (?:kind|type|sort|unit)(?: of (?:metric|thing))?|(?:kind|type|unit) of|in which unit"
-        r"|counter or (?:a )?gauge|gauge or (?:a )?counter",
+        r"|(?:is|are) .{0,60}\b(?:a|an) (?:counter|gauge|histogram)|counter or (?:a )?gauge|gauge or (?:a )?counter",
         Sign.KIND,
     ),
     (r"(?:data )?sources?|scrape targets?|prometheus(?:es| servers?)", Sign.SOURCES),
@@ -244,7 +279,10 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"|chang(?:e|ed|ing))",
         Sign.COMPARE,
     ),
-    (r"busier|higher|larger|slower|worse", Sign.COMPARE),
+    (
+        r"busier|higher|larger|slower|worse|(?:quiet|calm|hott|cool|light|heavi|long|short|deep|full|idl)er(?= than)",
+        Sign.COMPARE,
+    ),
     (r"(?:less|lower|smaller|faster|better)(?= than)", (Sign.COMPARE, Sign.LESS)),
     (r"than", Sign.COMPARE),
     (
@@ -261,11 +299,14 @@ AHEAD = (
     r"|\bexpect(?:ed)?\b(?! value| range)|\brun(?:s|ning)? (?:out|full)\b"
     r"|\bwhen (?:does|do|is|are) .*\b(?:full|fill|reach|cross|hit|exceed|run|drop|fall|go|get|pass|below|above)"
     r"|\bprojected?\b|\bextrapolate\b|\bby when\b|\bhow soon\b"
+    r"|\bhow (?:many (?:days|hours|weeks)|long) (?:(?:is|are) (?:left )?)?(?:until|till|before|left|remain)\b"
+    r"|\b(?:days|hours|weeks|time) (?:left|remaining)\b|\bby (?:the end of|tomorrow|next|the coming)\b"
+    r"|\bby (?:(?:this|next|coming) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\bget full\b|\bfill(?:s)? up\b"
     r"|\bwould .* be\b|\bprojection\b|\bshall .* be\b|\bhow long until\b|\bestimated?\b"
 )
 AHEAD_WORDS = (
     r"will|forecast(?:s|ed|ing)?|predict(?:s|ed|ion|ions|ing)?|going to|expect(?:ed)?|run(?:s"
     r"|ning)? out(?: of)?|extrapolate|future"
     r"|projection|project(?:ed)?|by when|how soon|how long until|would|be|estimate[ds]?|likely|outlook|upcoming"
-    r"|ahead|left|run(?:s|ning)?"
+    r"|ahead|left|run(?:s|ning)?|how many (?:days|hours|weeks)|until|till"
 )

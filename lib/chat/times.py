@@ -79,7 +79,7 @@ DAY = (
 )
 _PART = r"(?:morning|afternoon|evening|night)"
 _PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
-_TO = r"\s*(?:to|and|until|till|-|–|—|through)\s*"
+_TO = r"\s*(?:to|and|until|till|-|–|—|through|\.\.+)\s*"
 _OVER = r"(?:(?:in|over|during|within|for|across|throughout) )?"
 
 _Handler = Callable[[re.Match[str], datetime], "tuple[TimeKind, Window | None]"]
@@ -270,6 +270,8 @@ def _clock_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window 
 
 def _hour_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     day, first, last = day_named(match["d1"] or match["d2"], now), int(match["a"]), int(match["b"])
+    if last <= first <= 12 and last < 12:
+        last += 12  # "from 9 to 5" ends in the afternoon
     if not first < last <= 24:
         raise ValueError(match[0])
     return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
@@ -350,6 +352,18 @@ def _weekend(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | No
     return TimeKind.SPAN, Window(saturday, saturday + timedelta(days=2))
 
 
+def _weekend_of(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    day = day_named(match["day"], now)
+    saturday = day + timedelta(days=5 - day.weekday())
+    return TimeKind.SPAN, Window(saturday, saturday + timedelta(days=2))
+
+
+def _since_calendar(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    _, window = _calendar(match, now)
+    assert window is not None
+    return TimeKind.SPAN, Window(window.start, now)
+
+
 def _part_of_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     text, part = match["day"] or "", match["part"] if match.groupdict().get("part") else "night"
     if text.strip() == "last":
@@ -418,6 +432,8 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
 
 
 _NTH = r"(?P<{}>\d{{1,2}})(?:st|nd|rd|th)?"
+# Alone, without "in": "may" is a verb, and short forms are too little.
+_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
@@ -451,6 +467,9 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"{_OVER}(?:(?:the )?past|the last) (?P<n>)(?P<unit>month|year)", _rolling_months),
     _rule(rf"{_OVER}(?P<which>last|previous|this|the current) (?P<unit>week|month|year|hour)(?: so far)?", _calendar),
     _rule(rf"{_OVER}the (?P<unit>week|month|year) before last", _before_last),
+    _rule(rf"(?:on |over |during |at )?(?:the )?weekend (?:of|around) (?P<day>{DAY})", _weekend_of),
+    _rule(rf"(?:in |during |on |over )?(?:the )?(?P<part>{_PART}) of (?P<day>{DAY})", _part_of_day),
+    _rule(r"since (?:the (?:start|beginning) of )?(?P<which>last|this) (?P<unit>week|month)", _since_calendar),
     _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
     _rule(rf"(?:in the |during the )?(?P<day>this|{DAY}|last) (?P<part>{_PART})", _part_of_day),
     _rule(r"(?:in|during) the (?P<day>)(?P<part>morning|afternoon|evening)", _part_of_day),
@@ -462,9 +481,12 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?P<c1>\d{{1,2}}:\d{{2}}(?: ?(?:am|pm|utc))*|\d{{1,2}} ?(?:am|pm))(?:,? (?P<d1>{DAY}))?", _at),
     _rule(rf"{_OVER}{DAY}", lambda m, now: _whole_day(re.search(DAY, m[0]) or m, now)),
     _rule(rf"(?P<n>{NUMBER}) ?(?P<unit>{UNIT}) ago", _ago),
+    # The last twelve hours, or twelve hours from now?
+    _rule(r"in \d+ ?(?:hours?|days?|minutes?|weeks?|h|d|min|mins)\b", _fixed(TimeKind.UNCLEAR)),
     _rule(rf"{_OVER}(?P<n>\d+) ?(?P<unit>(?:hours?|days?|minutes?|weeks?|h|d))\b", _rolling),
     _rule(rf"(?:in |during )(?P<month>{_MONTH})\b(?: (?P<year>\d{{4}}))?", _whole_month),
     _rule(rf"(?P<month>{_MONTH}) (?P<year>\d{{4}})", _whole_month),
+    _rule(rf"(?:over |throughout |since )?(?P<month>{_WHOLE_MONTH})(?P<year>)", _whole_month),
     _rule(
         r"(?:tomorrow|next (?:hour|day|week|month|year|\d+ \w+|weekend)|in the (?:near )?future)",
         _fixed(TimeKind.FUTURE),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from lib.chat.carriers import CARRIERS
+
 # Between these a word stands alone: never inside a name, a path, a selector or a label.
 _BEFORE, _AFTER = r"(?<![\w./:=*{\"'-])", r"(?![\w/:=*-]|\.\w)"
 
@@ -90,9 +92,118 @@ _WORDS = {
     "info": "details",
     "stddev": "standard deviation",
     "corr": "correlation",
+    "atm": "at the moment",
+    "rn": "right now",
+    "ystdy": "yesterday",
+    "ystday": "yesterday",
+    "yesty": "yesterday",
+    "2moz": "tomorrow",
+    "tonite": "tonight",
+    "2nite": "tonight",
+    "avrg": "average",
+    "mx": "max",
+    "mn": "min",
+    "pct": "percent",
+    "pctile": "percentile",
+    "bw": "bandwidth",
+    "tput": "throughput",
+    "errs": "errors",
+    "err": "error",
+    "teh": "the",
+    "hte": "the",
+    "waht": "what",
+    "whta": "what",
+    "wht": "what",
+    "hwo": "how",
+    "mny": "many",
+    "mcuh": "much",
+    "adn": "and",
+    "taht": "that",
+    "wnat": "want",
+    "hav": "have",
+    "abt": "about",
+    "rigth": "right",
+    "dbs": "databases",
+    "dups": "duplicates",
+    "dupes": "duplicates",
+    "dupe": "duplicate",
+    "thru": "through",
+    "btwn": "between",
+    "usg": "usage",
+    "cos": "because",
+    "cuz": "because",
+    "gb's": "GB",
+    "gbs": "GB",
+    "gigs": "GB",
+    "gig": "GB",
+    "megs": "MB",
+    "megabytes": "MB",
+    "gigabytes": "GB",
+    "gibibytes": "GiB",
+    "terabytes": "TB",
+    "preds": "predictions",
+    "vals": "values",
+    "val": "value",
+    "msrmnts": "measurements",
 }
 # Longest first: a phrase is put right before its words are.
 _PHRASES: tuple[tuple[str, str], ...] = (
+    (r"([a-z]{3,})/(?:s|sec|secs|second)", r"\1 per second"),
+    (r"(what|which) ?% of", r"\1 percent of"),
+    (r"% of (?=(?:the |all |its )*(?:time|requests|readings|samples|yesterday|today))", "percent of "),
+    (r"(?:right )?(?:at )?this (?:very )?(?:minute|second|moment|instant)", "right now"),
+    (r"as of (?:right )?now", "right now"),
+    (
+        r"(?:fleet|cluster|site|estate|company|farm)[- ]?wide|(?:across|over|in|on) the (?:whole |entire )?(?:fleet"
+        r"|board|estate|cluster|farm|park)|all over the place",
+        "on all hosts",
+    ),
+    (r"(top|bottom)-?(\d{1,2})", r"\1 \2"),
+    (r"(?:tp|pct|p-|p_|perc)(50|75|90|95|99)", r"p\1"),
+    (r"(\d{2}(?:\.\d+)?)(?:th)? ?(?:%ile|%tile|pctl|pctile|ptile|centile|%-ile)", r"\1th percentile"),
+    (
+        r"(?<!above )(?<!over )(?<!than )(?<!below )(?<!under )(?<!exceed )(?<!exceeds )(?<!exceeded )(?<!least )"
+        r"(?<!past )(?<!at )(?<!beyond )(50|75|90|95|99)(?:th)? (?:pct|perc|percent)"
+        r"(?= (?:of )?(?:cpu|load|mem|lat|resp|queue|quer|disk))",
+        r"p\1",
+    ),
+    (
+        r"(?:how many )?(?:[KMGT]i?B|bytes|(?:kilo|mega|giga|tera)bytes)(?= (?:(?:were|was|got|of data) )?"
+        r"(?:read|written|sent|received|downloaded|uploaded|transferred|transmitted))",
+        "how many bytes",
+    ),
+    (
+        r"(?:the )?(biggest |largest |heaviest |worst |main )?(memory|ram|mem|cpu|disk|network|bandwidth) "
+        r"(?:hogs?|eaters?|consumers?|users?|guzzlers?)",
+        r"hosts with the most \2 usage",
+    ),
+    (
+        r"(?:wrote|writes?|writing) (?:the )?(most|least)(?: data| bytes)? (?:to|on) (?:the )?(?:disks?|storage)",
+        r"had the \1 disk writes",
+    ),
+    (
+        r"(?:reads?|reading) (?:the )?(most|least)(?: data| bytes)? (?:from|off) (?:the )?(?:disks?|storage)",
+        r"had the \1 disk reads",
+    ),
+    (r"(?:wrote|writing)(?= .{0,30}\b(?:disk|storage)\b)", "written"),
+    (
+        r"(?:miss(?:ed|es|ing)?|skip(?:ped|s)?|drop(?:ped|s)?) (?:(?:any|some|a|the|its|many) )*"
+        r"(?:scrapes?|samples?|data|data ?points?|points?|polls?|readings?)",
+        "have gaps in the data",
+    ),
+    (r"(the|an?|one) (hour|day|week|minute) (before and after|either side of)", r"1 \2 before and after"),
+    (r"(?:either side|both sides) of", "before and after"),
+    (r"(?:for |over |during |in |across )?the (?:whole|entire|full|complete) (week|month)", r"this \1"),
+    (r"all (?:this )?(week|month)(?: long)?", r"this \1"),
+    (r"(?:the )?(?:whole|entirety) of (yesterday|today|last week|this week|last month|this month)", r"\1"),
+    (r"(?:the )?(?:whole|entire|full) (?:of )?day (?:yesterday|before)", "yesterday"),
+    (r"(?:what|how) about (?:the )?day before\??", "and the day before"),
+    (r"(?:is|are) there (?:an?y?|some) (metrics?|series|data) (?:for|on|about)", r"which \1 are there about"),
+    (
+        r"how long (?:did|has) (?:it|that|this|that one|this one)(?: been)? (?:last(?:ed)?"
+        r"|going(?: on)?|go on|take|run)|how long was (?:it|that|this)",
+        "tell me more about that one",
+    ),
     (r"(?<!.)instead of (?:the )?[\w -]{2,30}?,", "and"),
     (r"(?<!.)(.{3,80}) instead of (?:the )?[\w-]{2,30}", r"and \1"),
     (r"root (?:disk|partition|file ?system|fs|volume|mount ?point|drive)", "root disk space"),
@@ -107,9 +218,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"error rate\1",
     ),
     (
-        r"(?:highest|top)[- ]scor(?:ing|ed)|scored (?:the )?(?:highest|most|top)"
-        r"|(?:with |had )?the (?:highest|top) score",
-        "worst",
+        r"scored (?:the )?(?:highest|most|top)|(?:with |had |has |have )?the (?:highest|top|largest) score",
+        "highest scoring",
     ),
     (
         r"how (?:big|large) (?:is|are|was) (?:the )?(root )?(?:disk(?: space)?|file ?system|partition|volume)",
@@ -117,10 +227,35 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"(which|who)( .{0,60}?)? more", r"\1\2 most"),
     (
-        r"(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
+        r"(?:queued|waiting|pending|enqueued) (?:jobs|items|tasks|messages|entries)"
+        r"|(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
         r"(?:waiting|pending|queued)(?: in (?:the |a )?queue)?",
         "queue depth",
     ),
+    (
+        r"(?:share|percent|percentage|fraction|proportion|part|ratio) of (?:all |the )*cache "
+        r"(?:lookups|requests|accesses|queries|reads|calls) (?:(?:that|which|were|was|are|have|had"
+        r"|been) )*(?:a )?hits?",
+        "cache hit share",
+    ),
+    (
+        r"(?:who|which (?:hosts?|servers?|machines?|boxes|nodes)) (?:was|were|is|are|got|has been|have been) "
+        r"(?:affected|impacted|hit|involved|in trouble|concerned|suffering)",
+        "which hosts had anomalies",
+    ),
+    (
+        r"(which|what|how many) (hosts?|servers?|machines?|boxes|nodes) (?:stayed|remained|were|are|kept|was|is"
+        r"|have been"
+        r"|has been|ran) (?:completely |all |totally |still )?"
+        r"(?:clean|quiet|calm|healthy|fine|ok|okay|normal|normally|unaffected|spared|inconspicuous|smoothly)",
+        r"\1 \2 had no anomalies",
+    ),
+    (
+        r"(up|down|grown|changed|increased|risen|fallen|dropped|decreased|better|worse|higher|lower) since "
+        r"(last week|yesterday|last month)",
+        r"\1 compared with \2",
+    ),
+    (r"network (?:usage )?(?:for |in |by )?(sending|receiving)(?: data)?", r"network \1"),
     (r"before ?(?:vs\.?|versus|/|or|compared (?:to|with)) ?after", "before and after"),
     (
         r"(?:the )?([a-z][\w-]* v?\d+(?:\.\d+)+) (deploy(?:ment)?|release|roll-?out|upgrade)",
@@ -132,6 +267,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"\1 the deploy of \2",
     ),
     (r"(?:no\.?|#) of", "number of"),
+    (r"(?:slower|slowest) (?:(?:db|database|sql) )?quer(?:y|ies)", "highest query latency"),
+    (r"(?:slower|slowest) (?:http )?(?:requests?|responses?|answers?)", "highest latency"),
     (r"slowest", "highest latency"),
     (r"fastest", "lowest latency"),
     (r"emptiest", "lowest"),
@@ -164,6 +301,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"eighty", "80"),
     (r"fifty", "50"),
     (r"(?:disk|hard) ?drives?", "disk"),
+    (r"(?:which|what) database(?! (?:server|host|machine|node|quer|metric|latenc|is used))", "which database server"),
+    (r"(?:databases|dbs)(?! (?:server|host|machine|node|box))", "database servers"),
     (r"databases (?=(?:servers?|hosts?|machines?|nodes?|boxes))", "database "),
     (r"(?:in total )?(?:all together|altogether|combined|all in all)", "in total"),
 )
@@ -175,28 +314,19 @@ _RULES = [
     )
 ]
 
-# Words that only carry a question along. An adverb in -ly is one without being listed.
-CARRIERS = frozenset(
-    """
-    ran executed processed issued responded return returned returns emitted clocked logged registered tracked
-    able according account actual ago ah aha already alright always anyhow anyway arrive arrived assume aware away
-    based basically believe bit bother bothering bunch call called calling carried carries carry clue come comes
-    coming concern consist contain contained contains could've cover covered covers dear easy end ended ends enough
-    er ever everybody evidently exhibit exhibited exhibiting exhibits expose face faced facing folks followed fyi
-    gathered general getting gotten guess guys had happens hear heard hello hm hmm hmmm hold holds hopefully hour's
-    hover hovered hovering how'd how's idea imo incl include included includes including inform inspect inspected
-    it'd just keen keep keeping keeps kept kinda kindly known knows later learn literally looked lot lots man mate
-    matter meant meanwhile mention mentioned minute morning's needed needs nope note now's obviously occurring
-    offhand oh ok'd one's onto otherwise outta pal particular per perform performing performs pointer pulled quickly
-    quote reach reality reason relate remain remind report reports require required rn sec seeing seemed sense she's
-    short showing side sir sit sits sitting situation sorry sort spend stand standing stands stayed stuff suffer
-    suffered suffering suppose team tells thank that'd that'll there'd they're thought till tried trying tune turn
-    uh um use via wait wanting way we'd we're we've what'd what're what've where's wonder word worth yeah yep yes
-    you'd you're you've yup
-    """.split()  # noqa: SIM905
+# A sentence about why somebody asks, ahead of what is asked. It says nothing of what to leave out, or when.
+_PREAMBLE = re.compile(
+    r"^(?:i|i'm|i've|we|we've|we're|my|our|the|a|some|users?|customers?|people|someone|somebody|they|management|there"
+    r"|colleagues?|it)\b(?!.*\b(?:only|except|exclud\w*|without|ignor\w*|besides|when|while|if|not|never|no)\b.*[.,;!])"
+    r"[^?]{3,120}?(?:[.;!]|, ?(?=(?:so |and |but )?(?:what|which|how|when|who|where|why|is|was|did|can|could|show|give"
+    r"|tell|compare)\b)) ?",
+    re.IGNORECASE,
 )
-
-
+_ON_BEHALF = re.compile(
+    r"^(?:(?:my|our|the) (?:\w+ )?|some)\w+ (?:wants?|needs?|asked|asks|would like|is asking|are asking)(?: me| us)?"
+    r"(?: to (?:know|see|get|have|find out)| for| about)? (?=\w+ \w+)",
+    re.IGNORECASE,
+)
 # What people say before they ask; where nothing follows, it is all they say.
 _LEAD = re.compile(
     r"^(?:(?:ok|okay|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
@@ -211,7 +341,13 @@ def plain(text: str) -> str:
     """A question in the words the grammar knows. text: one line; names, quoted text and selectors stay as they are."""
     for pattern, told in _RULES:
         text = pattern.sub(told, text)
-    return " ".join(_LEAD.sub("", text).split())
+    return " ".join(_ON_BEHALF.sub("", _LEAD.sub("", text)).split())
+
+
+def preamble(text: str) -> int:
+    """How many letters of a text only tell why somebody asks; 0 where it comes to the point at once."""
+    match = _PREAMBLE.match(text)
+    return match.end() if match else 0
 
 
 def carries_nothing(word: str) -> bool:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from lib.errors import ProviderError, ProviderRefused, ProviderTimeout, Unavailable
 from lib.llm.gemini import Gemini
 from lib.llm.openai import OpenAI
-from lib.llm.provider import TITLES, Chunk, Done, Message, MessageRole, Provider, ToolSpec
+from lib.llm.provider import TITLES, Chunk, Done, Message, MessageRole, Provider, ToolSpec, Waiting
 from lib.settings import LlmMode, Settings
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ ATTEMPTS = 3  # per provider and question: the first try and two more
 BACKOFF_S = 0.5  # doubled each time, with full jitter
 FAILURES_TO_OPEN = 3  # in a row, until a provider is left alone for a while
 OPEN_S = 60.0
+# How long a reader who pressed stop waits while a provider says nothing.
+WAITING_S = 0.4
 REFUSED_OPEN_S = 600.0  # a wrong key does not become right in a minute
 
 
@@ -112,6 +114,8 @@ class Fallback:
     ) -> Iterator[tuple[str, Chunk]]:
         """(provider, chunk) pairs of the first of `names` that answers. deadline: a moment of `time.monotonic()`.
 
+        While nothing comes, Waiting does, about twice a second.
+
         A provider is left only before its first chunk; after it, its errors are raised. insist: ask also those
         that rest (a person chose them). Raises the last provider's error when none answered, Unavailable when
         there was none to ask.
@@ -194,7 +198,7 @@ class Fallback:
         started = False
         try:
             for chunk in _pumped(provider, messages, tools, first_by, deadline):
-                started = True
+                started = started or not isinstance(chunk, Waiting)
                 if isinstance(chunk, Done):
                     self._note_success(name, chunk)
                 yield chunk
@@ -262,10 +266,14 @@ def _pumped(
     until = first_by
     try:
         while True:
+            left_s = until - time.monotonic()
             try:
-                item = arrived.get(timeout=max(0.0, until - time.monotonic()))
+                item = arrived.get(timeout=min(WAITING_S, max(0.0, left_s)))
             except queue.Empty:
-                raise ProviderTimeout(f"{title} did not answer within the deadline.") from None
+                if left_s <= WAITING_S:
+                    raise ProviderTimeout(f"{title} did not answer within the deadline.") from None
+                yield Waiting()
+                continue
             if item is None:
                 return
             if isinstance(item, ProviderError):

@@ -49,7 +49,12 @@ class Done:
     tokens_out: int = 0
 
 
-Chunk = Text | ToolCall | Done
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing has come for a moment: whoever listens may look whether anybody still does."""
+
+
+Chunk = Text | ToolCall | Done | Waiting
 
 
 @dataclass(frozen=True)

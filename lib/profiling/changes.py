@@ -25,19 +25,22 @@ class Test(StrEnum):
     SPREAD = "spread"  # it moves more, or less
     SHAPE = "shape"  # its values are distributed otherwise around their middle
     TREND = "trend"  # it rises or falls as it did not before
+    PEAK = "peak"  # for a part of the window it goes further out than ever before
     FLAT = "flat"  # it moved and now stands still
     APPEARED = "appeared"  # it was not there before
     DISAPPEARED = "disappeared"  # it stopped while others of its source went on
 
 
 # What no history makes remarkable, in the unit of each test: deviations, log of a ratio, distance of distributions,
-# deviations, and powers of ten of chance for the rest.
+# deviations, times as far, and powers of ten of chance for the rest.
 FLOORS: Mapping[Test, float] = {
     Test.LEVEL: 3.0,
     Test.SPREAD: float(np.log(2)),
     # One in a hundred pairs of 24 and 96 independent draws is 0.37 apart, and slots are not quite independent.
     Test.SHAPE: 0.42,
     Test.TREND: 3.0,
+    # Two and a half times as far from the middle as whatever was furthest, noise minded.
+    Test.PEAK: 1.5,
     Test.FLAT: 3.0,
     Test.APPEARED: 4.0,
     Test.DISAPPEARED: 4.0,
@@ -72,7 +75,8 @@ class Compared:
     """statistic: shape (n, tests) in `ORDER`, higher is more different, NaN where a test cannot say.
 
     now, before: medians; moves_now, moves_before: typical movement; rise_now, rise_before: from the first half of a
-    stretch to its second; all shape (n,).
+    stretch to its second; peak_now, peak_before: the furthest slot on the side on which the window goes out, and the
+    furthest of every reference; all shape (n,).
     """
 
     statistic: np.ndarray
@@ -82,6 +86,8 @@ class Compared:
     moves_before: np.ndarray
     rise_now: np.ndarray
     rise_before: np.ndarray
+    peak_now: np.ndarray
+    peak_before: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -143,19 +149,23 @@ def compare(before: Slots, window: Slots, days: list[Slots]) -> Compared:
     rise, rises = _rise(window), np.stack([_rise(one) for one in references], axis=1)
     trend = _nearest(rise, rises) / scale
 
+    peak, peak_now, peak_before = _peak(window, references, usual, scale)
+
     statistic = np.full((now.size, len(ORDER)), np.nan)
     for test, values in (
         (Test.LEVEL, level),
         (Test.SPREAD, spread),
         (Test.SHAPE, shape),
         (Test.TREND, trend),
+        (Test.PEAK, peak),
         (Test.FLAT, _flat(before, window, references)),
     ):
         statistic[:, ORDER.index(test)] = values
     few = (_count(window.mean) < LEAST_NOW) | (_count(before.mean) < LEAST_BEFORE)
     statistic[few] = np.nan
     count = len(units)
-    return Compared(statistic, now, usual, moves_now, _median(moves[:, :count]), rise, _median(rises[:, :count]))
+    moved, rose = _median(moves[:, :count]), _median(rises[:, :count])
+    return Compared(statistic, now, usual, moves_now, moved, rise, rose, peak_now, peak_before)
 
 
 def presence(
@@ -246,6 +256,28 @@ def _steps(values: np.ndarray) -> np.ndarray:
 def _rise(slots: Slots) -> np.ndarray:
     half = slots.mean.shape[1] // 2
     return _median(slots.mean[:, -half:]) - _median(slots.mean[:, :half])
+
+
+def _peak(
+    window: Slots, references: list[Slots], usual: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How much further than any slot of any reference the window goes out, as a share of how far that was; and both
+    places. What a single slot does is no change: the second furthest counts, and names the place.
+
+    The middle of a window says nothing of an hour within its day, which this does.
+    """
+    middle = usual[:, None]
+    found = []
+    for sign in (1.0, -1.0):
+        out = np.sort(_filled(sign * (window.mean - middle), -np.inf), axis=1)[:, -2:]
+        second = _filled(out[:, 0], 0.0) if out.shape[1] > 1 else np.zeros(usual.size)
+        each = [_filled(sign * (one.mean - middle), -np.inf).max(axis=1, initial=0.0) for one in references]
+        furthest = _filled(np.max(each, axis=0), 0.0)
+        found.append((np.maximum(second - furthest, 0) / (furthest + 3 * scale), sign * second, sign * furthest))
+    up, down = found
+    upward = up[0] >= down[0]
+    peak, now, before = (np.where(upward, a, b) for a, b in zip(up, down, strict=True))
+    return peak, usual + now, usual + before
 
 
 def _flat(before: Slots, window: Slots, references: list[Slots]) -> np.ndarray:

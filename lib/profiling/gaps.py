@@ -32,20 +32,20 @@ def typical_interval_ms(ts_ms: np.ndarray) -> float | None:
     return float(np.median(np.diff(ts_ms)))
 
 
-def is_gap(ts_ms: np.ndarray, factor: float = GAP_FACTOR) -> np.ndarray:
+def is_gap(ts_ms: np.ndarray, factor: float = GAP_FACTOR, usual_ms: float | None = None) -> np.ndarray:
     """Which of the n-1 steps between n samples are gaps: shape (n-1,), bool.
 
     A step is a gap when it is longer than 2.5 times the typical interval, and than 2.5 times the shorter of its two
     neighbours: a series whose scrape interval was changed is slow for a while, not full of holes (it breaks once,
-    at the change).
+    at the change). usual_ms: the interval where it is known, as of buckets; two or three points do not tell it.
     """
     steps = np.diff(np.asarray(ts_ms, dtype=np.int64)).astype(np.float64)
     if steps.size < 2:
-        return np.zeros(steps.size, dtype=bool)
+        return steps > factor * (np.inf if usual_ms is None else usual_ms)
     before = np.concatenate(([np.inf], steps[:-1]))
     after = np.concatenate((steps[1:], [np.inf]))
     local = np.minimum(before, after)
-    return steps > factor * np.maximum(np.median(steps), local)
+    return steps > factor * np.maximum(np.median(steps) if usual_ms is None else usual_ms, local)
 
 
 def find_gaps(ts_ms: np.ndarray) -> list[Gap]:
@@ -62,9 +62,11 @@ def missing_count(ts_ms: np.ndarray) -> int:
     return int(np.maximum(np.round(held / typical) - 1, 0).sum())
 
 
-def break_lines(ts_ms: np.ndarray, *columns: np.ndarray, factor: float = GAP_FACTOR) -> tuple[np.ndarray, ...]:
+def break_lines(
+    ts_ms: np.ndarray, *columns: np.ndarray, factor: float = GAP_FACTOR, usual_ms: float | None = None
+) -> tuple[np.ndarray, ...]:
     """The same points with a NaN in the middle of every gap, so that a line drawn through them breaks there."""
-    at = np.flatnonzero(is_gap(ts_ms, factor)) + 1
+    at = np.flatnonzero(is_gap(ts_ms, factor, usual_ms)) + 1
     if at.size == 0:
         return (ts_ms, *columns)
     middle = (ts_ms[at - 1] + ts_ms[at]) // 2

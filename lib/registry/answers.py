@@ -90,14 +90,14 @@ def require_few(rows: Sequence[object], key: str) -> None:
 def refused(checked: Checked) -> Invalid:
     """Rows that cannot be predicted, as one error that names every field."""
     told = "; ".join(
-        f"row {one.row + 1}, {one.message}" if len(checked.bad_rows) > 1 else one.message
+        (f"row {one.row + 1}, {one.message}" if len(checked.bad_rows) > 1 else one.message).rstrip(".")
         for one in checked.problems[:_TOLD]
     )
     more = len(checked.problems) - _TOLD
     fields = [
         {"row": one.row, "field": one.field, "code": one.code, "message": one.message} for one in checked.problems
     ]
-    return Invalid(f"{told}{f'; and {more} more' if more > 0 else ''}", fields=fields)
+    return Invalid(f"{told}{f'; and {more} more' if more > 0 else ''}.", fields=fields)
 
 
 def usual_row(schema: ModelSchema) -> dict[str, Any]:

@@ -7,7 +7,6 @@ that what answers there is what answers here. Nothing of the app's settings or d
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.metadata
 import json
 import re
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib.disk import sha256
 from lib.errors import Invalid, Unavailable
 from lib.registry.schema import ModelSchema
 from lib.settings import ROOT
@@ -97,7 +97,7 @@ def write_folder(export: Export, folder: Path) -> list[str]:
         _write(folder / f"{target}.json", json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")
     _write(folder / "ecs-task.json", json.dumps(_ecs_task(export), indent=1) + "\n")
     names = [one.relative_to(folder).as_posix() for one in sorted(folder.rglob("*")) if one.is_file()]
-    digests = {name: _digest(folder / name) for name in names}
+    digests = {name: sha256(folder / name) for name in names}
     _write(folder / "MANIFEST.json", json.dumps({"files": digests}, indent=1) + "\n")
     return [*names, "MANIFEST.json"]
 
@@ -113,7 +113,7 @@ def pack(folder: Path, target: Path) -> str:
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             with path.open("rb") as source, archive.open(entry, "w") as member:
                 shutil.copyfileobj(source, member, 1 << 20)
-    return _digest(target)
+    return sha256(target)
 
 
 def vendor(folder: Path, seeds: Iterable[str]) -> list[str]:
@@ -251,8 +251,3 @@ def _ecs_task(export: Export) -> dict[str, Any]:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,10 +7,8 @@ checksum first, then opens arrays without pickle and skops files against the all
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import shutil
@@ -23,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.disk import sha256, sync
 from lib.errors import ArtefactRefused, Conflict, NotFound
 
 METADATA = "metadata.json"
@@ -152,19 +151,19 @@ class Registry:
         files = {}
         for file in sorted(staging.iterdir()):
             if file.name != METADATA:
-                files[file.name] = {"sha256": _digest(file), "size_bytes": file.stat().st_size}
-                _sync(file)
+                files[file.name] = {"sha256": sha256(file), "size_bytes": file.stat().st_size}
+                sync(file)
         full = {"schema": SCHEMA, "libraries": _versions(), **metadata, "files": files}
         (staging / METADATA).write_text(json.dumps(full, indent=1, default=_plain, allow_nan=False))
-        _sync(staging / METADATA)
-        _sync(staging)
+        sync(staging / METADATA)
+        sync(staging)
 
     def _place(self, staging: Path, target: Path) -> None:
         if target.exists():
             raise Conflict(f"There is a model {target.name!r} already; models are never overwritten.")
         staging.chmod(0o755)
         staging.rename(target)
-        _sync(self.folder)
+        sync(self.folder)
 
 
 def seal(
@@ -194,24 +193,11 @@ def _open(path: Path) -> Artefact:
         strange = sorted(present ^ files.keys())
         raise ArtefactRefused(f"{path.name} has files missing or added: {', '.join(strange)}. Train it again.")
     for name, expected in files.items():
-        if _digest(path / name) != expected.get("sha256"):
+        if sha256(path / name) != expected.get("sha256"):
             raise ArtefactRefused(
                 f"{name} in {path.name} was changed after it was written (checksum differs). Train it again.", file=name
             )
     return Artefact(path, metadata)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,6 @@ One file is there whole or not at all, in a folder as in a bucket, and one check
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib import disk
 from lib.errors import ArtefactRefused, Invalid, StoreError
 from lib.store.places import Place
 
@@ -51,7 +51,7 @@ class Packages:
                 for name in sorted(files):
                     with files[name].open("rb") as source, archive.open(zipfile.ZipInfo(name, _EPOCH), "w") as member:
                         shutil.copyfileobj(source, member, 1 << 20)
-            packed = Packed(_digest(path), path.stat().st_size)
+            packed = Packed(disk.sha256(path), path.stat().st_size)
             self.place.put(path, _name(packed.sha256))
         finally:
             path.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ class Packages:
             path = self.place.fetch(_name(sha256))
         except FileNotFoundError:
             raise StoreError(f"The files of model {sha256[:12]} are gone from where models are kept.") from None
-        if _digest(path) != sha256:
+        if disk.sha256(path) != sha256:
             raise ArtefactRefused(
                 f"The files of model {sha256[:12]} were changed after they were written (checksum differs). Put them "
                 "back from a backup, or upload the model again.",
@@ -112,8 +112,3 @@ def _name(sha256: str) -> str:
     if not _DIGEST.fullmatch(sha256):
         raise ArtefactRefused(f"{sha256[:20]!r} is no checksum.")
     return f"{sha256[:2]}/{sha256}.model"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -102,8 +102,9 @@ class Assistant:
         if not names:
             return None
         before = self.kept.entries(actor, conversation_id) if conversation_id is not None else list(history)
-        cover = self._cover(actor, conversation_id)
-        messages = assistant_privacy.as_sent(prompt(text.strip(), _messages(before), self.clock(), cover))
+        question = text.strip()
+        cover = self._cover(actor, conversation_id, question)
+        messages = assistant_privacy.as_sent(prompt(question, _messages(before), self.clock(), cover))
         everything = "\n".join(words for _, words in messages)
         return Preview(
             to=self._places(names),
@@ -141,11 +142,16 @@ class Assistant:
     def _keep(self, actor: Actor, place: _Place, entries: list[Entry]) -> int | None:
         return self.kept.append(actor, place.conversation_id, entries, place.replaced)
 
-    def _cover(self, actor: Actor, conversation_id: int | None) -> Pseudonyms | None:
+    def _cover(self, actor: Actor, conversation_id: int | None, question: str) -> Pseudonyms | None:
+        # A conversation that has no number yet: its first question stands for it, so that the next has other aliases.
+        which = question if conversation_id is None else str(conversation_id)
+        return self.cover(actor, f"{conversation_id is None}/{which}")
+
+    def cover(self, actor: Actor, subject: str) -> Pseudonyms | None:
+        """Aliases for what this actor sends about one subject; None where names leave as they are."""
         if not self.settings.llm_pseudonyms:
             return None
-        series = self.sight.exploration.find(actor)
-        return assistant_privacy.cover(series, f"{actor.name}/{conversation_id}")
+        return assistant_privacy.cover(self.sight.exploration.find(actor), f"{actor.name}/{subject}")
 
     def _engines(
         self, actor: Actor, question: str, before: list[Entry], writing: _Writing, place: _Place
@@ -156,7 +162,7 @@ class Assistant:
         if names:
             forced = self.settings.llm_mode is not LlmMode.AUTO
             deadline = time.monotonic() + max(1.0, self.settings.llm_deadline_s - OFFLINE_RESERVE_S)
-            cover = self._cover(actor, place.conversation_id)
+            cover = self._cover(actor, place.conversation_id, question)
             model = ModelAnswer(self.fallback, names, forced, ledger, deadline, cover)
             try:
                 for event in model.events(question, _messages(before), writing.asked_at):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
-import os
 import shutil
 import sqlite3
 import threading
@@ -23,6 +21,7 @@ from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission, Role
 from lib.db.database import Database
 from lib.db.tables import Task
+from lib.disk import sha256, sync
 from lib.errors import Conflict, StoreError, StoreFull
 from lib.settings import Settings
 from lib.store import copying, schema
@@ -334,17 +333,7 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 def about(file: Path) -> dict[str, Any]:
     """Size and checksum."""
-    with file.open("rb") as stream:
-        return {"size_bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-
-
-def sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return {"size_bytes": file.stat().st_size, "sha256": sha256(file)}
 
 
 def _plain(name: str) -> bool:

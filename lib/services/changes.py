@@ -412,6 +412,7 @@ class _Numbers:
         self.now, self.before = joined("now"), joined("before")
         self.moves_now, self.moves_before = joined("moves_now"), joined("moves_before")
         self.rise_now, self.rise_before = joined("rise_now"), joined("rise_before")
+        self.peak_now, self.peak_before = joined("peak_now"), joined("peak_before")
 
 
 def _affordable(series: list[Series], counts: dict[int, int]) -> list[Series]:
@@ -472,6 +473,10 @@ def _reason(test: Test, series: Series, numbers: _Numbers, row: int, unit: str, 
         rise = float(numbers.rise_now[row])
         usual = amount(abs(float(numbers.rise_before[row])), unit)
         return f"{'Rises' if rise > 0 else 'Falls'} by {amount(abs(rise), unit)} within the window; usual is {usual}."
+    if test is Test.PEAK:
+        peak, ever = float(numbers.peak_now[row]), float(numbers.peak_before[row])
+        verb = "Rises to" if peak > ever else "Falls to"
+        return f"{verb} {amount(peak, unit)} for a part of the window; never beyond {amount(ever, unit)} before."
     if test is Test.SHAPE:
         return f"Its values spread otherwise around their middle ({a}, before {b})."
     up = now > before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import secrets
 import threading
@@ -14,10 +15,10 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from sqlalchemy import func
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from lib.audit.log import Audit
-from lib.auth.actor import Actor, Permission
+from lib.auth.actor import SYSTEM, Actor, Permission
 from lib.db.learning_tables import Experiment, ModelAlias, Predicted
 from lib.errors import Conflict, Invalid, NotFound
 from lib.experiments import sequential
@@ -33,7 +34,8 @@ METRICS = {
     "error": "absolute error of numbers",
     "reward": "a number you report, higher is better",
 }
-MOST_OUTCOMES = 100_000
+MOST_OUTCOMES, OUTCOMES_AT_ONCE = 100_000, 500
+Actual = str | float | bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Experiments:
         self.models, self.log, self.audit, self.clock = models, log, audit, clock
         self.database = models.database
         self._remembered: dict[str, tuple[float, Experiment | None]] = {}
+        self._classes: dict[tuple[str, int], tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
     # --- running --------------------------------------------------------------------------------
@@ -138,37 +141,40 @@ class Experiments:
     # --- outcomes -------------------------------------------------------------------------------
 
     def outcome(
-        self, actor: Actor, token: str = "", *, experiment_id: int | None = None, key: str = "", actual: str | float,
+        self, actor: Actor, token: str = "", *, experiment_id: int | None = None, key: str = "", actual: Actual,
     ) -> Predicted:  # fmt: skip
         """What came of a prediction: the right class, the right number, or a reward. Named by the prediction's id, or
         by test and key (then of the newest prediction for the key). A later one replaces an earlier.
 
-        Raises NotFound when the prediction was not kept, Invalid when it is no number where one is needed.
+        Raises NotFound when the prediction was not kept, Invalid when it is no number where one is needed, or no class
+        the version knows.
         """
         actor.require(Permission.TRAIN)
         self.log.flush()
-        with self.database.session() as session:
-            wanted = select(Predicted).order_by(col(Predicted.id).desc()).limit(1)
-            if token:
-                wanted = wanted.where(Predicted.token == token[:32])
-            else:
-                test = session.get(Experiment, experiment_id) if experiment_id is not None else None
-                if test is None or not key:
-                    raise Invalid("Name the prediction by its id, or by experiment and key.")
-                hashed = hashed_key(test.salt, key)
-                wanted = wanted.where(Predicted.experiment_id == experiment_id, Predicted.key_hash == hashed)
-            row = session.exec(wanted).first()
-            if row is None:
-                raise NotFound(
-                    "This prediction is not known: it was not sampled, has been removed, or was never given."
-                )
-            metric = "accuracy" if row.label is not None else "error"
-            if row.experiment_id is not None:
-                running = session.get(Experiment, row.experiment_id)
-                metric = running.metric if running is not None else metric
-            row.score = _score(metric, row, actual)
-            row.actual, row.actual_at = str(actual)[:256], self.clock()
-            session.add(row)
+        with self.database.exclusive("outcomes") as session:
+            return self._outcome(session, token, experiment_id, key, actual)
+
+    def _outcome(self, session: Session, token: str, experiment_id: int | None, key: str, actual: Actual) -> Predicted:
+        wanted = select(Predicted).order_by(col(Predicted.id).desc()).limit(1)
+        if token:
+            wanted = wanted.where(Predicted.token == token[:32])
+        else:
+            test = session.get(Experiment, experiment_id) if experiment_id is not None else None
+            if test is None or not key:
+                raise Invalid("Name the prediction by its id, or by experiment and key.")
+            hashed = hashed_key(test.salt, key)
+            wanted = wanted.where(Predicted.experiment_id == experiment_id, Predicted.key_hash == hashed)
+        row = session.exec(wanted).first()
+        if row is None:
+            raise NotFound("This prediction is not known: it was not sampled, has been removed, or was never given.")
+        metric = "accuracy" if row.label is not None else "error"
+        if row.experiment_id is not None:
+            running = session.get(Experiment, row.experiment_id)
+            metric = running.metric if running is not None else metric
+        actual = self._said(row, actual, metric)
+        row.score = _score(metric, row, actual)
+        row.actual, row.actual_at = str(actual)[:256], self.clock()
+        session.add(row)
         return row
 
     def outcomes_from(self, actor: Actor, experiment_id: int, stream: BinaryIO) -> tuple[int, list[str]]:
@@ -180,23 +186,22 @@ class Experiments:
         names = set(reader.fieldnames or ())
         if "actual" not in names or not names & {"id", "key"}:
             raise Invalid("The file needs the columns actual, and id or key.")
-        taken, wrong = 0, []
-        for number, line in enumerate(reader, 2):
-            if number > MOST_OUTCOMES + 1:
+        taken, wrong, lines = 0, [], enumerate(reader, 2)
+        self.log.flush()
+        # Pieces, so that predictions are written between them.
+        while piece := list(itertools.islice(lines, OUTCOMES_AT_ONCE)):
+            if piece[0][0] > MOST_OUTCOMES + 1:
                 wrong.append(f"Only the first {MOST_OUTCOMES:,} lines were read.")
                 break
-            try:
-                self.outcome(
-                    actor,
-                    (line.get("id") or "").strip(),
-                    experiment_id=experiment_id,
-                    key=(line.get("key") or "").strip(),
-                    actual=(line.get("actual") or "").strip(),
-                )
-                taken += 1
-            except (Invalid, NotFound) as error:
-                if len(wrong) < 20:
-                    wrong.append(f"Line {number}: {error.message}")
+            with self.database.exclusive("outcomes") as session:
+                for number, line in piece:
+                    token, key, actual = ((line.get(name) or "").strip() for name in ("id", "key", "actual"))
+                    try:
+                        self._outcome(session, token, experiment_id, key, actual)
+                        taken += 1
+                    except (Invalid, NotFound) as error:
+                        if len(wrong) < 20:
+                            wrong.append(f"Line {number}: {error.message}")
         self.audit.record(actor, "experiment.outcomes", str(experiment_id), taken=taken, wrong=len(wrong))
         return taken, wrong
 
@@ -254,16 +259,42 @@ class Experiments:
             words = str(test.verdict.get("words", words))
         return Standing(test, result, words[:1].upper() + words[1:], given, latency)
 
+    def _said(self, row: Predicted, actual: Actual, metric: str) -> Actual:
+        """The outcome as the version itself would word it: JSON's true is the class True, a spreadsheet's 1 the class
+        1.0. What is no class of it would count as a wrong prediction, whatever was meant, so it is refused."""
+        if row.label is None or metric == "reward":
+            return actual
+        classes = self._classes.get((row.name, row.version))
+        if classes is None:
+            classes = self.models.schema_of(self.models.get(SYSTEM, row.name, row.version)).classes
+            self._classes[row.name, row.version] = classes
+        told = str(actual).strip()
+        if told in classes:
+            return told
+        same = [one for one in classes if one.casefold() == told.casefold() or _equal(one, told)]
+        if len(same) != 1:
+            known = f"{', '.join(classes[:20])}{' and others' if len(classes) > 20 else ''}"
+            what = f"The outcome is {told[:40]!r}" if told else "The outcome is empty"
+            raise Invalid(f"{what}; version {row.version} of {row.name} knows the classes {known}.")
+        return same[0]
+
     def _forget(self) -> None:
         with self._lock:
             self._remembered.clear()
+
+
+def _equal(one: str, other: str) -> bool:
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def _open() -> Any:
     return col(Experiment.ended_at).is_(None)
 
 
-def _score(metric: str, row: Predicted, actual: str | float) -> float:
+def _score(metric: str, row: Predicted, actual: Actual) -> float:
     """Higher is better."""
     if metric == "accuracy":
         return 1.0 if row.label is not None and str(actual) == row.label else 0.0

@@ -381,7 +381,10 @@ def _bucket_line(series: Series, title: str, frame: pd.DataFrame, step_ms: int, 
     columns = (frame[name].to_numpy(dtype=np.float64) for name in ("mean", "min", "max"))
     # One empty bucket is a gap where a bucket is wide enough to hold one; elsewhere it may be one missed sample.
     factor = 1.5 if step_ms >= GAP_FACTOR * interval_s * 1000 else GAP_FACTOR
-    ts_ms, value, low, high = break_lines(unix_ms(frame["ts"]) + step_ms // 2, *columns, factor=factor)
+    usual_ms = max(float(step_ms), 1000 * interval_s)
+    ts_ms, value, low, high = break_lines(
+        unix_ms(frame["ts"]) + step_ms // 2, *columns, factor=factor, usual_ms=usual_ms
+    )
     return ChartLine(series, title, ts_ms, value, low, high)
 
 

@@ -60,7 +60,7 @@ class Jobs:
 
     def may_cancel(self, actor: Actor, task: Task) -> bool:
         """Whether it still runs or waits, and this actor may end it."""
-        right = Permission.RUN_TASKS if _person(task.created_by) == _person(actor.name) else Permission.MANAGE_TASKS
+        right = Permission.RUN_TASKS if person(task.created_by) == person(actor.name) else Permission.MANAGE_TASKS
         return task.status in ACTIVE and actor.may(right)
 
     def cancel(self, actor: Actor, task_id: int) -> None:
@@ -69,7 +69,7 @@ class Jobs:
         target = f"task {task_id} {task.kind}"
         try:
             actor.require(Permission.RUN_TASKS)
-            if _person(task.created_by) != _person(actor.name):
+            if person(task.created_by) != person(actor.name):
                 actor.require(Permission.MANAGE_TASKS)
         except Forbidden:
             self.audit.record(actor, "cancel task", target, "refused", owner=task.created_by)
@@ -89,7 +89,7 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _person(name: str) -> str:
+def person(name: str) -> str:
     """Who stands behind a name: a key is called `owner/key`, and no user name has a slash."""
     return name.partition("/")[0]
 

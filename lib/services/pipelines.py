@@ -254,6 +254,13 @@ class Pipelines:
             return None
         return self.suggestions.of(actor, dataset_id, version, target)
 
+    def free_name(self, actor: Actor, wanted: str) -> str:
+        """A name no pipeline has yet: this one, or this one with a number."""
+        taken = {one.name for one in self.list(actor)}
+        name = _name(wanted[: MOST_NAME - 6])
+        numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
+        return name if name not in taken else next(one for one in numbered if one not in taken)
+
     # --- changing ---------------------------------------------------------------------------------
 
     def save(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from lib.auth.actor import SYSTEM, Actor, Permission
@@ -16,10 +17,13 @@ from lib.db.learning_tables import Experiment, ModelVersion, Predicted
 from lib.errors import AppError, Invalid, NotFound
 from lib.registry.answers import MOST_EXPLAINED, Answer, One, ones, refused, require_few
 from lib.registry.schema import Checked, check_rows
-from lib.services.models import Models
+from lib.services.models import CHAMPION, Models
 from lib.services.prediction_log import MOST_TEXT, PredictionLog
 
 logger = logging.getLogger(__name__)
+
+# What was asked within this time is loaded when the app starts, if it is among so many.
+LATELY, MOST_AHEAD = timedelta(days=1), 3
 
 
 class Splitting(Protocol):
@@ -36,6 +40,7 @@ class Prediction:
     def __init__(self, models: Models, log: PredictionLog, clock: Callable[[], datetime]) -> None:
         self.models, self.log, self.clock = models, log, clock
         self.experiments: Splitting | None = None
+        self._serves = False
 
     def predict(
         self,
@@ -84,9 +89,21 @@ class Prediction:
             arm,
         )
 
+    def start(self) -> None:
+        """For a server: from now on a champion is loaded when it is promoted, and those that were asked lately are
+        loaded now, so that nobody's first request waits for it. Returns at once."""
+        self._serves = True
+        lately = self.log.lately(self.clock() - LATELY, MOST_AHEAD)
+        for name in dict.fromkeys(name for name, _ in lately):
+            with contextlib.suppress(NotFound):  # no champion
+                lately.append((name, self.models.get(SYSTEM, name).version))
+        for name, version in dict.fromkeys(lately):
+            with contextlib.suppress(NotFound):
+                self.prepare(SYSTEM, self.models.get(SYSTEM, name, version))
+
     def warm(self, name: str, alias: str, version: int | None) -> None:
         """Have a champion loaded before the first request for it; for `Models.on_promoted`."""
-        if version is not None and self.models.serving.pid is not None:
+        if version is not None and (self.models.serving.pid is not None or (self._serves and alias == CHAMPION)):
             self.prepare(SYSTEM, self.models.get(SYSTEM, name, version))
 
     def prepare(self, actor: Actor, row: ModelVersion) -> None:

@@ -1,4 +1,4 @@
-"""Many rows from a file: taken in, predicted as a task, the result kept for a while to be fetched."""
+"""Many rows from a file or a dataset: predicted as a task, the result kept for a while to be fetched."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from typing import Any, BinaryIO
 from sqlmodel import col, select
 
 from lib.audit.log import Audit
-from lib.auth.actor import Actor, Permission
+from lib.auth.actor import SYSTEM, Actor, Permission
+from lib.db.learning_tables import ModelVersion
 from lib.db.tables import Task, TaskStatus
 from lib.errors import Forbidden, Invalid, NotFound, Unavailable
+from lib.services.datasets import Datasets
+from lib.services.jobs import person
 from lib.services.models import Models
-from lib.services.prediction_jobs import RESULT
+from lib.services.prediction_jobs import RESULT, need_columns
 from lib.tasks.job import JobKind, storable
 from lib.tasks.runner import Runner
 
@@ -84,8 +87,10 @@ class Intake:
 
 
 class PredictionFiles:
-    def __init__(self, models: Models, runner: Runner, audit: Audit, clock: Callable[[], datetime]) -> None:
-        self.models, self.runner, self.audit, self.clock = models, runner, audit, clock
+    def __init__(
+        self, models: Models, datasets: Datasets, runner: Runner, audit: Audit, clock: Callable[[], datetime]
+    ) -> None:
+        self.models, self.datasets, self.runner, self.audit, self.clock = models, datasets, runner, audit, clock
         self.kept = models.settings.data_dir / "predictions"
         self.intake = Intake(self.kept / "incoming", models.settings.upload_max_mb)
         runner.register(
@@ -99,42 +104,53 @@ class PredictionFiles:
         actor.require(Permission.RUN_TASKS)
         row = self.models.get(actor, name, version)
         taken = self.intake.take(file_name, stream)
-        params = {
-            "id": taken.id,
-            "model": row.name,
-            "version": row.version,
-            "file": taken.shown,
-            "format": taken.format,
-            "by": actor.name,
-        }
         try:
-            task = self.runner.submit(
-                KIND, params, by=actor.name, title=f"Predict {taken.shown} with {row.name} {row.version}"
-            )
+            return self._submit(actor, row, taken.shown, {"id": taken.id, "format": taken.format})
         except BaseException:
             (self.intake.folder / taken.id).unlink(missing_ok=True)
             raise
-        self.audit.record(actor, "predict.file", taken.shown, model=row.name, version=row.version, task=task.id)
+
+    def start_dataset(
+        self, actor: Actor, name: str, version: int | str | None, dataset_id: int, dataset_version: str | None = None
+    ) -> Task:
+        """Queue the prediction of a stored dataset (dataset_version: a hash or its start; None: the newest). Raises
+        NotFound, Invalid when it lacks a column the model needs."""
+        actor.require(Permission.RUN_TASKS)
+        row = self.models.get(actor, name, version)
+        opened = self.datasets.open(actor, dataset_id, dataset_version)
+        need_columns(self.models.schema_of(row), [one.name for one in opened.schema], "dataset")
+        about = {"id": secrets.token_hex(12), "format": "parquet", "dataset": dataset_id, "hash": opened.hash}
+        return self._submit(actor, row, opened.name, about)
+
+    def _submit(self, actor: Actor, row: ModelVersion, shown: str, about: dict[str, Any]) -> Task:
+        params = {**about, "model": row.name, "version": row.version, "file": shown, "by": actor.name}
+        title = storable(f"Predict {shown} with {row.name} {row.version}", 200)
+        task = self.runner.submit(KIND, params, by=actor.name, title=title)
+        held = {"dataset": about["dataset"]} if "dataset" in about else {}
+        self.audit.record(actor, "predict.file", shown, model=row.name, version=row.version, task=task.id, **held)
         return task
 
     def tasks(self, actor: Actor, name: str, limit: int = 10) -> list[Task]:
         """Predictions of files by this model, newest first; one's own, or everybody's for those who manage tasks."""
         actor.require(Permission.MODELS)
         wanted = select(Task).where(Task.kind == KIND).order_by(col(Task.id).desc()).limit(200)
-        if not actor.may(Permission.MANAGE_TASKS):
-            wanted = wanted.where(Task.created_by == actor.name)
         with self.runner.database.session() as session:
             found = session.exec(wanted).all()
-        return [task for task in found if task.params.get("model") == name][:limit]
+        return [task for task in found if task.params.get("model") == name and _may(actor, task)][:limit]
 
-    def result(self, actor: Actor, task_id: int) -> Path:
-        """The file of a finished task. Raises NotFound, or Forbidden for somebody else's."""
+    def task(self, actor: Actor, task_id: int) -> Task:
+        """How a prediction of a file or dataset goes. Raises NotFound, or Forbidden for somebody else's."""
         actor.require(Permission.MODELS)
         task = self.runner.get(task_id)
         if task.kind != KIND:
             raise NotFound(f"Task {task_id} predicted no file.")
-        if task.created_by != actor.name and not actor.may(Permission.MANAGE_TASKS):
+        if not _may(actor, task):
             raise Forbidden("The predictions of somebody else's file are theirs.")
+        return task
+
+    def result(self, actor: Actor, task_id: int) -> Path:
+        """The file of a finished task. Raises NotFound, or Forbidden for somebody else's."""
+        task = self.task(actor, task_id)
         if task.status != TaskStatus.SUCCEEDED:
             raise NotFound(f"Task {task_id} has no result: it is {task.status}. {task.error}".strip())
         file_id = str(task.result.get("id", ""))
@@ -144,9 +160,10 @@ class PredictionFiles:
         return path
 
     def _prepare(self, params: dict[str, Any], workdir: Path) -> dict[str, Any]:
-        from lib.auth.actor import SYSTEM
-
-        path = self.intake.hand_over(params["id"], workdir)
+        if "dataset" in params:
+            path = self.datasets.open(SYSTEM, params["dataset"], params["hash"]).path
+        else:
+            path = self.intake.hand_over(params["id"], workdir)
         row = self.models.get(SYSTEM, params["model"], params["version"])
         folder = self.models.unpack(row).parent
         return {
@@ -163,3 +180,7 @@ class PredictionFiles:
         for old in sorted(self.kept.glob("*.csv"), key=lambda one: one.stat().st_mtime)[:-MOST_KEPT]:
             old.unlink(missing_ok=True)
         return {**result, "id": params["id"]}
+
+
+def _may(actor: Actor, task: Task) -> bool:
+    return person(task.created_by) == person(actor.name) or actor.may(Permission.MANAGE_TASKS)

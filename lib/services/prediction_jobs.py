@@ -92,12 +92,12 @@ def table_of(context: JobContext, path: Path, format_: str) -> Path:
     return table
 
 
-def need_columns(wanted: ModelSchema, names: list[str]) -> None:
+def need_columns(wanted: ModelSchema, names: list[str], what: str = "file") -> None:
     """Raises Invalid when a column the model cannot do without is not there."""
     missing = [one.name for one in wanted.fields if one.name not in names and not one.missing]
     if missing:
         raise Invalid(
-            f"The file lacks {', '.join(missing[:8])}{' and others' if len(missing) > 8 else ''}; it has "
+            f"The {what} lacks {', '.join(missing[:8])}{' and others' if len(missing) > 8 else ''}; it has "
             f"{', '.join(names[:12])}. Name the columns as the model's fields."
         )
 

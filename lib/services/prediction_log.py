@@ -110,6 +110,14 @@ class PredictionLog:
         ]
         return pd.DataFrame(found, columns=["at", "features", "prediction", "actual"])
 
+    def lately(self, since: datetime, most: int) -> list[tuple[str, int]]:
+        """Models and versions that were asked from a moment on, the one asked last first."""
+        with self.database.session() as session:
+            last = func.max(col(Predicted.id))
+            wanted = select(Predicted.name, Predicted.version).where(col(Predicted.at) >= since)
+            found = session.exec(wanted.group_by(Predicted.name, col(Predicted.version)).order_by(last.desc()))
+            return [(name, int(version)) for name, version in found.fetchmany(most)]
+
     def counts(self, name: str) -> dict[int, int]:
         """Kept predictions by version."""
         self.flush()

@@ -155,6 +155,8 @@ def error_of(sql: str, event: Mapping[str, Any], read: Sequence[Table], memory_m
     position = str(told.get("position", ""))
     place = int(position) if position.isdigit() else None
     message, hint = str(told.get("exception_message", "")).split("\n")[0].strip(), _hint(told, read)
+    if message and message[-1] not in ".!?":
+        message += "."
     if told.get("error_subtype") == "COLUMN_NOT_FOUND":
         message = f"There is no column {told.get('name')!r} in what is read."
         if place is not None and sql.encode("utf-8", "replace")[place : place + 1] == b'"':

@@ -19,9 +19,10 @@ from pathlib import Path
 import duckdb
 
 from lib.db.database import Database
+from lib.disk import sync
 from lib.errors import Conflict, Invalid, StoreBusy, StoreError, StoreFull
 from lib.services import archiving_jobs
-from lib.services.backups import APP_DATA, ARCHIVE, FOLDERS, SAMPLES, SECRET, Manifest, Said, about, read, sync
+from lib.services.backups import APP_DATA, ARCHIVE, FOLDERS, SAMPLES, SECRET, Manifest, Said, about, read
 from lib.settings import Settings
 from lib.store import faults, schema
 from lib.store.connection import is_open

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
 from lib.chat.escape import Inert, for_prompt
-from lib.chat.events import Done, Error, Event, Text
+from lib.chat.events import Done, Error, Event, Text, Waiting
+from lib.chat.pseudonyms import Pseudonyms, Revealing
 from lib.errors import Invalid, ProviderError, Unavailable
 from lib.llm import provider as llm
 from lib.llm.fallback import Fallback
 from lib.llm.provider import TITLES, Message, MessageRole
+from lib.services.assistant_model import ALIASES, outgoing
+from lib.services.assistant_privacy import Preview, as_sent
 from lib.settings import LlmMode, Settings
 from lib.text import analysis
 from lib.text.analysis import Analysis, Wanted
@@ -32,10 +35,19 @@ _SYSTEM = (
 
 
 class Texts:
-    """Nothing of it is kept."""
+    """Nothing of it is kept. What is sent has no credentials, and names covered as in chat.
 
-    def __init__(self, settings: Settings, fallback: Fallback, audit: Audit) -> None:
-        self.settings, self.fallback, self.audit = settings, fallback, audit
+    cover: aliases for an actor and a subject, None for names as they are.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        fallback: Fallback,
+        audit: Audit,
+        cover: Callable[[Actor, str], Pseudonyms | None] = lambda _actor, _subject: None,
+    ) -> None:
+        self.settings, self.fallback, self.audit, self._cover = settings, fallback, audit, cover
 
     def analyse(
         self,
@@ -53,7 +65,6 @@ class Texts:
         provider fails, or answers something else, the offline engine's reading comes with a note that says so.
         """
         actor.require(Permission.CHAT)
-        wanted = list(dict.fromkeys(wanted))
         labels = _labels(labels)
         if not text.strip():
             raise Invalid("There is no text to analyse; paste some.")
@@ -62,16 +73,15 @@ class Texts:
                 f"That are {len(text):,} characters; {MOST_CHARACTERS:,} can be analysed. Cut it into parts.",
                 characters=len(text),
             )
-        if Wanted.CLASSES in wanted and len(labels) < 2:
-            wanted.remove(Wanted.CLASSES)
-            if not wanted:
-                raise Invalid("Give at least two labels to choose from, like: network, disk, memory.")
+        wanted = _askable(wanted, labels)
+        if not wanted:
+            raise Invalid("Give at least two labels to choose from, like: network, disk, memory.")
         names = [] if offline else self._names(actor)
         for_model = [one for one in wanted if one is not Wanted.LOG]
         note = ""
         if names and for_model and len(text) <= MOST_SENT:
             try:
-                read = self._by_model(names, text, for_model, labels)
+                read = self._by_model(actor, names, text, for_model, labels)
                 if Wanted.LOG not in wanted:
                     return read
                 return _joined(read, analysis.analyse(text, [Wanted.LOG], (), most))
@@ -102,19 +112,38 @@ class Texts:
         if not names:
             yield Error(self._why_nobody(actor), "unavailable")
             return
-        messages = [Message(MessageRole.SYSTEM, _SYSTEM), Message(MessageRole.USER, prompt)]
-        inert, engine = Inert(), ""
+        cover = self._cover(actor, prompt)
+        messages = _to_write(prompt, cover)
+        inert, revealing, engine = Inert(), Revealing(cover or Pseudonyms((), b"")), ""
         try:
             for name, chunk in self.fallback.stream(names, messages, (), self._deadline(), self._insist()):
                 engine = name
-                if isinstance(chunk, llm.Text) and (words := inert.feed(chunk.text)):
+                if isinstance(chunk, llm.Waiting):
+                    yield Waiting()
+                elif isinstance(chunk, llm.Text) and (words := inert.feed(revealing.feed(chunk.text))):
                     yield Text(words)
         except (ProviderError, Unavailable) as error:
             yield Error(error.message, error.code)
             return
-        if words := inert.end():
+        if words := inert.feed(revealing.end()) + inert.end():
             yield Text(words)
-        yield Done(engine)
+        yield Done(engine, sent=as_sent(messages))
+
+    def preview(
+        self, actor: Actor, text: str, wanted: Sequence[Wanted] = (), labels: Sequence[str] = ()
+    ) -> Preview | None:
+        """What would leave the machine to write from a prompt, or with `wanted` to read a text; None: nothing would."""
+        actor.require(Permission.CHAT)
+        labels = _labels(labels)
+        for_model = [one for one in _askable(wanted, labels) if one is not Wanted.LOG]
+        subject = text if wanted else text.strip()
+        nothing = not subject.strip() or len(subject) > MOST_SENT or (bool(wanted) and not for_model)
+        if nothing or not self._names(actor):
+            return None
+        cover = self._cover(actor, subject)
+        messages = as_sent(_to_read(subject, for_model, labels, cover) if wanted else _to_write(subject, cover))
+        aliases = cover.used_in("\n".join(words for _, words in messages)) if cover else {}
+        return Preview(self.leaves(actor), messages, aliases, ())
 
     def leaves(self, actor: Actor) -> str:
         """To whom a text would be sent; empty: it stays on this machine."""
@@ -123,18 +152,18 @@ class Texts:
             f"{TITLES.get(n, n)} ({standing[n].model} at {standing[n].host})" for n in self._names(actor)
         )
 
-    def _by_model(self, names: list[str], text: str, wanted: Sequence[Wanted], labels: list[str]) -> Analysis:
-        told = analysis.instructions(wanted, labels)
-        messages = [
-            Message(MessageRole.SYSTEM, told),
-            Message(MessageRole.USER, f"<text>\n{for_prompt(text, MOST_SENT)}\n</text>"),
-        ]
+    def _by_model(
+        self, actor: Actor, names: list[str], text: str, wanted: Sequence[Wanted], labels: list[str]
+    ) -> Analysis:
+        cover = self._cover(actor, text)
+        messages = _to_read(text, wanted, labels, cover)
         answer, engine = "", names[0]
         for name, chunk in self.fallback.stream(names, messages, (), self._deadline(), self._insist()):
             engine = name
             if isinstance(chunk, llm.Text):
                 answer += chunk.text
-        return analysis.from_model(answer, text, wanted, labels, engine)
+        reveal = cover.reveal if cover else lambda value: value
+        return analysis.from_model(answer, text, wanted, labels, engine, reveal)
 
     def _names(self, actor: Actor) -> list[str]:
         return self.fallback.order(self.settings.llm_mode) if actor.may(Permission.CHAT_REMOTE) else []
@@ -154,6 +183,23 @@ class Texts:
             "Writing takes a language model provider, and none is configured. Set GEMINI_API_KEY or OPENAI_API_KEY, or "
             "OPENAI_BASE_URL for a model server of your own. Analysing works without one."
         )
+
+
+def _to_write(prompt: str, cover: Pseudonyms | None) -> list[Message]:
+    told = _SYSTEM + (f"\n{ALIASES}" if cover else "")
+    return [Message(MessageRole.SYSTEM, told), Message(MessageRole.USER, outgoing(prompt, cover))]
+
+
+def _to_read(text: str, wanted: Sequence[Wanted], labels: list[str], cover: Pseudonyms | None) -> list[Message]:
+    told = analysis.instructions(wanted, outgoing(labels, cover)) + (f"\n{ALIASES}" if cover else "")
+    # Aliases may be longer than names: nothing may be cut off that was not too long before.
+    given = for_prompt(outgoing(text, cover), 10 * MOST_SENT)
+    return [Message(MessageRole.SYSTEM, told), Message(MessageRole.USER, f"<text>\n{given}\n</text>")]
+
+
+def _askable(wanted: Sequence[Wanted], labels: list[str]) -> list[Wanted]:
+    """Each once; without a choice between labels none is to be made."""
+    return [one for one in dict.fromkeys(wanted) if one is not Wanted.CLASSES or len(labels) > 1]
 
 
 def _labels(given: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@ joblib; and XGBoost of very large tables, over all workers at once. Imported by 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lib.disk import sha256
 from lib.tasks.cluster import connected
 from lib.tasks.job import CLUSTER, JobContext
 from lib.tasks.remote import still_wanted
@@ -204,7 +204,6 @@ def fit_one(data: str | bytes, plan: dict[str, Any], name: str, left_s: float) -
 def _digest(path: str) -> str:
     """Tells whether two machines mean the same file by a path; empty where it is not."""
     try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(Path(path))
     except OSError:
         return ""

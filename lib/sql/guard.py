@@ -51,8 +51,10 @@ def check(serialized: str, tables: Collection[str]) -> frozenset[str]:
     if answer.get("error"):
         _refuse_answer(answer)
     statements = answer.get("statements")
+    if not statements:
+        raise Refused("There is no query in this text.", hint=_ONE_SELECT)
     if not isinstance(statements, list) or len(statements) != 1:
-        raise Refused(f"There are {len(statements or [])} queries in one.", hint=_ONE_SELECT)
+        raise Refused(f"There are {len(statements)} queries in one.", hint=_ONE_SELECT)
     walk = _Walk(frozenset(tables))
     try:
         walk.part(statements[0], "", frozenset())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lib.store.archive import tier_rows
+from lib.store.tiers import TIERS, VALUES
+
 
 @dataclass(frozen=True)
 class Column:
@@ -33,7 +36,8 @@ class Part:
     """One exported piece. select: from the DuckDB file; or from `incoming`, what `rows` names in the app database.
 
     by_day: column of time by which it is cut into a file a day, so that only days that changed are written again.
-    key: what tells two rows of a day apart, as a BIGINT.
+    key: what tells two rows of a day apart, as a BIGINT. tier: whose files of the archive it is; select then only says
+    what columns there are.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Part:
     by_day: str = ""
     key: str = ""
     rows: str = ""
+    tier: str = ""
 
 
 def _columns(*lines: tuple[str, str, str]) -> tuple[Column, ...]:
@@ -50,6 +55,14 @@ def _columns(*lines: tuple[str, str, str]) -> tuple[Column, ...]:
 _SOURCE = ("source", "VARCHAR", "Name of the source it came from.")
 _HOST = ("host", "VARCHAR", "Host; empty when no label tells.")
 _TEXT = "VARCHAR"
+# As `store.partition` writes them: a value is an integer and its divisor, or as it is.
+_TIER = "SELECT 0::INTEGER AS series_id, TIMESTAMP_MS '1970-01-01' AS ts, 0::BIGINT AS count, " + ", ".join(
+    f"0::BIGINT AS {name}, 1::DOUBLE AS {name}_divisor, 0::DOUBLE AS {name}_raw" for name in VALUES
+)
+_SUMS = " UNION ALL ".join(
+    f"SELECT {tier_rows(tier)}, {step_ms // 1000}::INTEGER AS step_s FROM <tiers_{tier}>"  # noqa: S608 (names)
+    for tier, step_ms in TIERS.items()
+)
 
 PARTS = {
     part.name: part
@@ -73,6 +86,7 @@ PARTS = {
             by_day="ts",
             key="hash(detector_id, series_id, ts, expected)::HUGEINT",
         ),
+        *(Part(f"tiers_{tier}", _TIER, tier=tier) for tier in TIERS),
         Part("anomalies", "SELECT * FROM anomalies"),
         Part("gaps", "SELECT * FROM gaps"),
         Part(
@@ -118,6 +132,30 @@ TABLES = {
             ("samples", "series", "sources"),
             "SELECT s.ts::TIMESTAMP AS ts, n.metric, n.host, s.value, s.series_id, o.name AS source FROM <samples> s "
             "JOIN <series> n ON n.id = s.series_id LEFT JOIN <sources> o ON o.id = n.source_id",
+        ),
+        Table(
+            "tiers",
+            "Sums of each closed day by 5 minutes and by hour; they stay when samples expire.",
+            _columns(
+                ("ts", "TIMESTAMP", "Where the step begins, UTC."),
+                ("step_s", "INTEGER", "300 or 3600: ask for one of them, or each reading counts twice."),
+                ("metric", _TEXT, "Name of the metric."),
+                _HOST,
+                ("count", "BIGINT", "How many readings that are numbers."),
+                ("min", "DOUBLE", "The least of them."),
+                ("max", "DOUBLE", "The most of them."),
+                ("sum", "DOUBLE", "Their sum: sum / count is the mean."),
+                ("last", "DOUBLE", "The newest of them."),
+                ("increase", "DOUBLE", "How much a counter grew, resets handled; NULL for others."),
+                ("series_id", "INTEGER", "Which series; see the table series for its labels."),
+                _SOURCE,
+            ),
+            (*(f"tiers_{tier}" for tier in TIERS), "series", "sources"),
+            "SELECT t.ts::TIMESTAMP AS ts, t.step_s, n.metric, n.host, t.count, t.min, t.max, t.sum, t.last, "
+            "CASE WHEN NOT isnan(t.increase) THEN t.increase END AS increase, t.series_id, o.name AS source "
+            "FROM (<sums>) t JOIN <series> n ON n.id = t.series_id LEFT JOIN <sources> o ON o.id = n.source_id".replace(
+                "<sums>", _SUMS
+            ),
         ),
         Table(
             "series",
@@ -286,6 +324,5 @@ TABLES = {
 
 # Published as they are once the DuckDB file has a table of that name: columns are read from the file.
 LATER = {
-    "tiers": "Samples summed up by bucket.",
     "alerts": "What was reported, and to whom.",
 }

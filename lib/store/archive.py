@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lib import frames
+from lib.disk import sha256
 from lib.errors import StoreBusy, StoreError
 from lib.frames import Window
-from lib.store import encode, partition, quarantine, tiers
+from lib.store import encode, quarantine, tiers
 from lib.store.places import Place
 from lib.store.schema import naive
 
@@ -227,8 +228,8 @@ class Archive:
 
     def sound(self, part: Part) -> bool:
         """Whether a part's bytes are those that were written, in the place itself where a copy here is damaged."""
-        return partition.sha256(self.place.fetch(part.name)) == part.sha256 or (
-            self.place.far and partition.sha256(self.place.refetch(part.name)) == part.sha256
+        return sha256(self.place.fetch(part.name)) == part.sha256 or (
+            self.place.far and sha256(self.place.refetch(part.name)) == part.sha256
         )
 
     def set_aside(self, part: Part, reason: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lib.disk import sha256, sync
 from lib.errors import NotFound, StoreError, Unavailable
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -36,14 +36,14 @@ class DatasetFiles:
                     near = target.with_suffix(".part")
                     shutil.copyfile(parquet, near)
                     parquet = near
-                _sync(parquet)
+                sync(parquet)
                 parquet.replace(target)
             beside = target.with_suffix(".json.part")
-            said = {**facts, "sha256": _digest(target), "size_bytes": target.stat().st_size}
+            said = {**facts, "sha256": sha256(target), "size_bytes": target.stat().st_size}
             beside.write_text(json.dumps(said, indent=1, ensure_ascii=False, default=str))
-            _sync(beside)
+            sync(beside)
             beside.replace(target.with_suffix(".json"))
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise Unavailable(
                 f"The dataset could not be stored ({error.strerror or error}); make room in {self.folder}."
@@ -74,7 +74,7 @@ class DatasetFiles:
         """Whether the data still has the checksum it was given."""
         path = self._path(dataset_id, version)
         try:
-            return bool(json.loads(path.with_suffix(".json").read_text())["sha256"] == _digest(path))
+            return bool(json.loads(path.with_suffix(".json").read_text())["sha256"] == sha256(path))
         except (OSError, ValueError, KeyError):
             return False
 
@@ -99,16 +99,3 @@ class DatasetFiles:
         if not _HASH.fullmatch(version):
             raise NotFound("A version is named by 64 hexadecimal digits.")
         return self.folder / str(int(dataset_id)) / f"{version}.parquet"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from lib.datasets.schema import ColumnType, unique
+from lib.disk import sha256
 from lib.errors import Invalid
 from lib.store import encodings
 from lib.store.engine import reason, spilling
@@ -23,6 +23,8 @@ ROW_GROUP = 10_240
 BATCH_ROWS, BATCH_CELLS = 10_240, 500_000
 # The writer holds back the faster threads at about a quarter of the limit; less costs time, more costs memory.
 MEMORY_MB, THREADS = 500, 4
+# Each thread holds a row group of every column; a group of fewer rows than this costs as much.
+GROUP_CELLS, LEAST_GROUP, WIDE_MEMORY_MB = 2_000_000, 2_048, 900
 MOST_REJECTED, MOST_TOLD, REJECTED_SHARE = 10_000, 1_000, 0.2
 SQL_TYPES = {
     ColumnType.INTEGER: "BIGINT",
@@ -98,6 +100,28 @@ def instance(scratch: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def suited(connection: duckdb.DuckDBPyConnection, width: int) -> int:
+    """How many rows a row group of so many columns has, after telling the instance how many threads may hold one."""
+    rows = max(LEAST_GROUP, min(ROW_GROUP, GROUP_CELLS // max(width, 1) // LEAST_GROUP * LEAST_GROUP))
+    if rows < ROW_GROUP:
+        connection.execute("SET threads = 1")
+    return rows
+
+
+def widen(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give an instance all the memory there is, for rows of which few would not fit otherwise."""
+    connection.execute(f"SET memory_limit = '{WIDE_MEMORY_MB}MB'")
+    connection.execute("SET threads = 1")
+
+
+def too_wide() -> Invalid:
+    """What to say of a table whose rows do not fit into memory."""
+    return Invalid(
+        f"Its rows are so wide that {LEAST_GROUP:,} of them do not fit into the {WIDE_MEMORY_MB} MB there are to read "
+        "them with. Leave out columns of long text, or bring fewer columns at a time."
+    )
+
+
 def from_parquet(source: Path, target: Path, scratch: Path, caps: Caps, said: Said) -> Taken:
     """Parquet of whatever types to ours. Rows and bytes are counted as they are read: a footer can say anything."""
     with source.open("rb") as file:
@@ -123,7 +147,7 @@ def from_parquet(source: Path, target: Path, scratch: Path, caps: Caps, said: Sa
             )
         except duckdb.Error as error:
             raise Invalid(f"It cannot be read as Parquet: {reason(error, source)}. Export it again.") from None
-    return Taken(kept, rows, file_digest(source), notes=notes)
+    return Taken(kept, rows, sha256(source), notes=notes)
 
 
 def selected(
@@ -239,6 +263,7 @@ def rewrite(source: Path, target: Path, wanted: Sequence[Wanted], scratch: Path)
     Raises Invalid for a type that less than half of a column's values can take.
     """
     with instance(scratch) as connection:
+        group = suited(connection, len(wanted))
         file = f"read_parquet({literal(source)})"
         counts = ", ".join(f"count({quoted(one.origin)}), count({one.sql})" for one in wanted)
         try:
@@ -254,13 +279,10 @@ def rewrite(source: Path, target: Path, wanted: Sequence[Wanted], scratch: Path)
                     notes.append(f"{held - cast:,} values of {one.name!r} cannot be read as {one.type}: empty now.")
             columns = ", ".join(f"{one.sql} AS {quoted(one.name)}" for one in wanted)
             connection.sql(f"SELECT {columns} FROM {file}").write_parquet(  # noqa: S608 (quoted)
-                str(target), compression="snappy", row_group_size=ROW_GROUP
+                str(target), compression="snappy", row_group_size=group
             )
+        except duckdb.OutOfMemoryException:
+            raise too_wide() from None
         except duckdb.Error as error:
             raise Invalid(f"The version cannot be made: {reason(error, source)}.") from None
     return notes
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

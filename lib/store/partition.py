@@ -3,7 +3,6 @@ command line: pyarrow's writer is large."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lib.disk import sha256
 from lib.store import encode, tiers
 from lib.store.tiers import TIERS, VALUES
 
@@ -108,12 +108,6 @@ def about(path: Path) -> dict[str, Any]:
     with parquet.ParquetFile(path) as file:
         rows = file.metadata.num_rows
     return {"rows": rows, "size_bytes": path.stat().st_size, "sha256": sha256(path), "digest": ""}
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Writer:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from lib import disk
 from lib.errors import StoreError
 from lib.log import redact
 
@@ -61,14 +62,14 @@ class LocalPlace:
         target = self.folder / name
         if not target.parent.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _sync(target.parent.parent)
+            disk.sync(target.parent.parent)
         if file.stat().st_dev != target.parent.stat().st_dev:
             near = target.with_suffix(".part")
             shutil.copyfile(file, near)
             file = near
-        _sync(file)
+        disk.sync(file)
         file.replace(target)
-        _sync(target.parent)
+        disk.sync(target.parent)
 
     def fetch(self, name: str) -> Path:
         path = self.folder / name
@@ -312,12 +313,3 @@ def _ages(paths: Iterable[Path]) -> Iterator[tuple[float, int, Path]]:
         with suppress(FileNotFoundError):
             about = path.stat()
             yield about.st_mtime, about.st_size, path
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

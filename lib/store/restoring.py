@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.disk import sha256
 from lib.errors import StoreError
 from lib.frames import Block, Series
 from lib.store import partition
@@ -144,7 +145,7 @@ def _fault(place: Place, part: Part, size_bytes: int | None, deep: bool) -> str:
     if place.far and not deep:
         return ""
     path = place.refetch(part.name)
-    if partition.sha256(path) != part.sha256:
+    if sha256(path) != part.sha256:
         return "its bytes have changed"
     if deep and part.tier == RAW:
         found = partition.check(path)

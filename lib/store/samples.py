@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -16,16 +16,13 @@ import pyarrow as pa
 from lib import frames
 from lib.frames import Block, Series, Window
 from lib.store import catalog
-from lib.store.archive import RAW, Archive
-from lib.store.catalog import Span
+from lib.store.batch import NO_SPAN, Batch
 from lib.store.connection import Store
 from lib.store.schema import naive, to_frame
 
 # Rows a Parquet export sorts and holds in memory at a time; a series with more goes alone.
 _EXPORT_ROWS = 200_000
 _LABELS = pa.map_(pa.string(), pa.string())
-# Of a series without samples: nothing lies in it.
-_NO_SPAN: Span = (2**62, -(2**62))
 # `IN (SELECT unnest(?))` reaches the scan as a bound on series_id, and takes any number of ids.
 _RANGE = (
     "FROM samples WHERE series_id IN (SELECT unnest(?::INTEGER[])) AND ts >= ?::TIMESTAMP_MS AND ts < ?::TIMESTAMP_MS"
@@ -76,7 +73,7 @@ class Samples:
             known = self.known()
             with self.store.write() as cursor:
                 ids, made = self.identify(cursor, source_id, blocks)
-                batch = _Batch(ids, blocks)
+                batch = Batch(ids, blocks)
                 written = batch.insert(cursor, known.spans, self.store.archive)
                 if watermark:
                     _move_watermark(cursor, source_id, *watermark)
@@ -172,7 +169,7 @@ class Samples:
         if runs is not None:
             return _joined(ids, runs, limit)
         mark = known.recent.mark()
-        newest = [known.spans.get(one, _NO_SPAN)[1] < end_ms for one in ids]
+        newest = [known.spans.get(one, NO_SPAN)[1] < end_ms for one in ids]
         most = "" if limit is None else f" LIMIT {limit + 1}"
         named = ",".join(str(one) for one in ids) or "NULL"
         with self.store.read(window) as cursor:
@@ -313,79 +310,6 @@ class Samples:
         )
 
 
-class _Batch:
-    """Blocks of one append as three flat columns, sorted by series as they came."""
-
-    def __init__(self, ids: list[int], blocks: list[Block]) -> None:
-        filled = [(series_id, block) for series_id, block in zip(ids, blocks, strict=True) if block.ts_ms.size]
-        self.ids = np.array([series_id for series_id, _ in filled], dtype=np.int32)
-        sizes = np.array([block.ts_ms.size for _, block in filled], dtype=np.int64)
-        self.series_id = np.repeat(self.ids, sizes)
-        self.ts = np.concatenate([block.ts_ms for _, block in filled]) if filled else np.empty(0, np.int64)
-        self.value = np.concatenate([block.value for _, block in filled]) if filled else np.empty(0)
-        if np.unique(self.ids).size < self.ids.size:
-            self._join_repeated()
-            changes = np.flatnonzero(np.diff(self.series_id)) + 1
-            starts = np.append(0, changes)
-            self.ids, sizes = self.series_id[starts], np.diff(np.append(starts, self.series_id.size))
-        elif not ((np.diff(self.ts) > 0) | (np.diff(self.series_id) != 0)).all():
-            raise ValueError("Timestamps of a block must strictly increase; pass blocks through frames.validate first.")
-        self.ends = np.cumsum(sizes)
-        self.starts = self.ends - sizes
-
-    def _join_repeated(self) -> None:
-        """One run a series where several blocks carry the same one; of equal timestamps the later block's wins."""
-        order = np.lexsort((np.arange(self.ts.size), self.ts, self.series_id))
-        series_id, ts = self.series_id[order], self.ts[order]
-        last = np.append((np.diff(ts) != 0) | (np.diff(series_id) != 0), True)
-        self.series_id, self.ts, self.value = series_id[last], ts[last], self.value[order][last]
-
-    @property
-    def spans(self) -> dict[int, Span]:
-        firsts, lasts = self.ts[self.starts].tolist(), self.ts[self.ends - 1].tolist()
-        return dict(zip(self.ids.tolist(), zip(firsts, lasts, strict=True), strict=True))
-
-    def insert(self, cursor: duckdb.DuckDBPyConnection, known: dict[int, Span], archive: Archive) -> int:
-        """Write what is not stored yet; the number of rows written.
-
-        Rows before the first or after the last stored sample of their series cannot be duplicates: they go straight
-        in, and only the rest is compared with what is there.
-        """
-        if not self.ids.size:
-            return 0
-        fresh = np.ones(self.ts.size, dtype=bool)
-        spans = [known.get(series_id, _NO_SPAN) for series_id in self.ids.tolist()]
-        reach = np.array(spans, dtype=np.int64)
-        overlaps = (self.ts[self.starts] <= reach[:, 1]) & (self.ts[self.ends - 1] >= reach[:, 0])
-        for run in np.flatnonzero(overlaps).tolist():
-            start, end = self.starts[run], self.ends[run]
-            inside = start + np.searchsorted(self.ts[start:end], (spans[run][0], spans[run][1] + 1))
-            fresh[inside[0] : inside[1]] = False
-        if fresh.all():
-            return _insert(cursor, self._table(slice(None)), "SELECT * FROM incoming")
-        written = _insert(cursor, self._table(fresh), "SELECT * FROM incoming") if fresh.any() else 0
-        late = self._table(~fresh)
-        first, last = (frames.from_ms(int(edge)) for edge in (self.ts[~fresh].min(), self.ts[~fresh].max()))
-        view = archive.look(cursor)
-        stored = archive.union(view, view.of(RAW, Window(first, last + timedelta(milliseconds=1))))
-        return written + _insert(
-            cursor,
-            late,
-            f"SELECT * FROM incoming ANTI JOIN (SELECT series_id, ts FROM ({stored}) "  # noqa: S608 (names)
-            "WHERE ts >= ?::TIMESTAMP_MS AND ts <= ?::TIMESTAMP_MS) AS stored USING (series_id, ts)",
-            [naive(first), naive(last)],
-        )
-
-    def _table(self, rows: slice | np.ndarray) -> pa.Table:
-        series_id, ts, value = self.series_id[rows], self.ts[rows], self.value[rows]
-        if ts.size < self.ids.size**2:
-            # A scrape of many series, not a history of few: by time its equal timestamps are runs, which take a
-            # quarter of the room (9.2 B a sample against 12.3 in the order of series).
-            order = np.argsort(ts, kind="stable")
-            series_id, ts, value = series_id[order], ts[order], value[order]
-        return pa.table({"series_id": series_id, "ts": pa.array(ts.view("datetime64[ms]")), "value": value})
-
-
 def write_runs(
     cursor: duckdb.DuckDBPyConnection, ids: Sequence[int], edges: list[datetime], folder: Path, ts: str
 ) -> int:
@@ -452,15 +376,6 @@ def _joined(ids: Sequence[int], runs: list[tuple[np.ndarray, np.ndarray]], limit
 def _framed(series_id: np.ndarray, ts_ms: np.ndarray, value: np.ndarray) -> pd.DataFrame:
     zoned = pd.array(ts_ms.view("datetime64[ms]"), dtype=_UTC_MS)
     return pd.DataFrame({"series_id": series_id, "ts": zoned, "value": value}, copy=False)
-
-
-def _insert(
-    cursor: duckdb.DuckDBPyConnection, table: pa.Table, select: str, parameters: list[datetime] | None = None
-) -> int:
-    cursor.register("incoming", table)
-    rows = cursor.execute(f"INSERT INTO samples (series_id, ts, value) {select}", parameters or []).fetchall()  # noqa: S608
-    cursor.unregister("incoming")
-    return int(rows[0][0])
 
 
 def _next_ids(cursor: duckdb.DuckDBPyConnection, count: int) -> list[int]:

@@ -9,6 +9,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib import disk
 from lib.datasets.schema import ColumnType, unique
 from lib.errors import Invalid
 from lib.store import dataset_intake, encodings
@@ -48,7 +49,7 @@ def from_workbook(source: Path, target: Path, caps: Caps, said: Said) -> Taken:
         if mixed:
             notes.append(f"Column {column!r} is text: it holds values of several types.")
     dataset_intake.write(_batches(columns, body), target)
-    return Taken(columns, len(body), dataset_intake.file_digest(source), notes=notes + renamed)
+    return Taken(columns, len(body), disk.sha256(source), notes=notes + renamed)
 
 
 def _check(source: Path, caps: Caps) -> None:

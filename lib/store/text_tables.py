@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from lib.store.engine import reason, spilling
 BUFFER_BYTES, LARGE_BUFFER_BYTES = 1_000_000, 32_000_000
 ORDERED_BYTES, LARGE_MEMORY_MB = 64 << 20, 100
 SAMPLE_ROWS, SNIFF_BYTES = 20_480, 4_000_000
+SAMPLE_CELLS, SAMPLE_COLUMNS = 4_000_000, 200
 # A column of numbers with a few words in it is one with errors; with more it is a column of words.
 CLEAN_SHARE, LEAST_CLEAN = 0.95, 20
 TAKEN = "CSV, TSV or JSON lines in UTF-8, Excel or Parquet"
@@ -152,9 +154,14 @@ def _delimited(
     said(0.02, "Finding out delimiter, header and types")
     with dataset_intake.instance(scratch) as connection:
         try:
-            dialect, notes = _dialect(connection, source, delimiter, caps)
+            try:
+                dialect, notes = _dialect(connection, source, delimiter, caps)
+            except duckdb.OutOfMemoryException:
+                dataset_intake.widen(connection)
+                dialect, notes = _dialect(connection, source, delimiter, caps)
             said(0.1, "Reading the lines")
-            if source.stat().st_size > ORDERED_BYTES and not ordered:
+            group = dataset_intake.suited(connection, len(dialect.names))
+            if source.stat().st_size > ORDERED_BYTES and not ordered and group == dataset_intake.ROW_GROUP:
                 # In order, threads that are ahead hold what they read until its turn has come: 200 MB and more.
                 connection.execute("SET preserve_insertion_order = false")
                 connection.execute(f"SET memory_limit = '{LARGE_MEMORY_MB}MB'")
@@ -162,7 +169,7 @@ def _delimited(
             try:
                 told, counted = _read(connection, source, target, dialect)
             except duckdb.OutOfMemoryException:  # rows so wide that a row group of them does not fit
-                connection.execute(f"SET memory_limit = '{dataset_intake.MEMORY_MB}MB'")
+                dataset_intake.widen(connection)
                 told, counted = _read(connection, source, target, dialect)
             if any(why.startswith(_KINDS["LINE SIZE OVER MAXIMUM"]) for _, why in told):
                 dialect = replace(dialect, buffer_bytes=LARGE_BUFFER_BYTES)
@@ -175,6 +182,8 @@ def _delimited(
                 dialect = replace(dialect, types=types)
                 told, counted = _read(connection, source, target, dialect)
                 rows = _count(connection, target)
+        except duckdb.OutOfMemoryException:
+            raise dataset_intake.too_wide() from None
         except duckdb.Error as error:
             raise Invalid(
                 f"The file cannot be read as a table: {reason(error, source)}. Save it as CSV in UTF-8, one header "
@@ -199,6 +208,8 @@ def _dialect(
             "SELECT Delimiter, Quote, SkipRows, HasHeader, Columns, DateFormat, TimestampFormat "  # noqa: S608 (quoted)
             f"FROM sniff_csv({literal(source)}, {given})"
         ).fetchone()
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error:
         row = None
     if row is None:
@@ -223,11 +234,8 @@ def _dialect(
 
 def _typed(connection: duckdb.DuckDBPyConnection, source: Path, dialect: _Dialect, notes: list[str]) -> _Dialect:
     """Types by nearly all values of the sample instead of by all: one odd word is an error to be told, not a type."""
-    texts = replace(dialect, types=dict.fromkeys(dialect.names, "VARCHAR"))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE sample AS {texts.query(source)} LIMIT {SAMPLE_ROWS}")
-    _forget_rejects(connection)
     types, comma = dict(dialect.types), False
-    for name, sniffed in dialect.types.items():
+    for name, sniffed in _sampled(connection, source, dialect):
         cell = quoted(name)
         if sniffed in ("BIGINT", "HUGEINT"):
             padded = f"SELECT count(*) FROM sample WHERE regexp_matches({cell}, '^0\\d')"  # noqa: S608 (quoted)
@@ -274,6 +282,20 @@ def _typed(connection: duckdb.DuckDBPyConnection, source: Path, dialect: _Dialec
     return replace(dialect, types=types, comma=comma)
 
 
+def _sampled(connection: duckdb.DuckDBPyConnection, source: Path, dialect: _Dialect) -> Iterator[tuple[str, str]]:
+    """Each column and its sniffed type, while the table `sample` holds it as text. Some columns at a time: a table in
+    memory takes a quarter of a megabyte a column, however few its rows are."""
+    texts = replace(dialect, types=dict.fromkeys(dialect.names, "VARCHAR"))
+    rows = max(1_000, min(SAMPLE_ROWS, SAMPLE_CELLS // len(dialect.names)))
+    for first in range(0, len(dialect.names), SAMPLE_COLUMNS):
+        names = dialect.names[first : first + SAMPLE_COLUMNS]
+        picked = f"SELECT {', '.join(map(quoted, names))} FROM ({texts.query(source)}) LIMIT {rows}"  # noqa: S608
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE sample AS {picked}")
+        _forget_rejects(connection)
+        yield from ((name, dialect.types[name]) for name in names)
+    connection.execute("DROP TABLE sample")
+
+
 def _read(
     connection: duckdb.DuckDBPyConnection, source: Path, target: Path, dialect: _Dialect
 ) -> tuple[list[tuple[int, str]], int]:
@@ -287,7 +309,7 @@ def _read(
     ]
     target.unlink(missing_ok=True)
     connection.sql(f"SELECT {', '.join(picked)} FROM ({inner})").write_parquet(  # noqa: S608 (quoted)
-        str(target), compression="snappy", row_group_size=dataset_intake.ROW_GROUP
+        str(target), compression="snappy", row_group_size=dataset_intake.suited(connection, len(names))
     )
     rows = connection.execute(
         "SELECT line, min(error_type::VARCHAR), min(column_name), min(error_message) "  # noqa: S608 (constant)
@@ -435,8 +457,10 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
     if not keys:
         raise Invalid("Its records are empty.")
     said(0.6, "Finding out types")
-    with spilling(scratch, 400) as connection:
+    wide = len(keys) * dataset_intake.LEAST_GROUP > dataset_intake.GROUP_CELLS
+    with spilling(scratch, dataset_intake.WIDE_MEMORY_MB if wide else 400) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        dataset_intake.suited(connection, len(keys))
         query = (
             f"SELECT * FROM read_json({literal(good)}, format='newline_delimited', "  # noqa: S608 (quoted)
             f"sample_size=-1, maximum_depth=2, maximum_object_size={LARGE_BUFFER_BYTES}, map_inference_threshold=-1)"
@@ -448,8 +472,10 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
                 list(relation.columns), [str(one) for one in relation.types], names, notes
             )
             connection.sql(f"SELECT {', '.join(picked)} FROM ({query})").write_parquet(  # noqa: S608 (quoted)
-                str(target), compression="snappy", row_group_size=dataset_intake.ROW_GROUP
+                str(target), compression="snappy", row_group_size=dataset_intake.suited(connection, len(names))
             )
+        except duckdb.OutOfMemoryException:
+            raise dataset_intake.too_wide() from None
         except duckdb.Error as error:
             raise Invalid(f"Its lines make no table: {reason(error, good)}.") from None
     good.unlink()

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lib.disk import sync
 from lib.errors import Invalid
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
@@ -35,11 +36,7 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(self.folder)
 
     def load(self, name: str) -> Any:
         """The value kept under a name; None when there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -156,12 +156,20 @@ def instructions(wanted: Sequence[Wanted], labels: Sequence[str]) -> str:
     )
 
 
-def from_model(answer: str, text: str, wanted: Sequence[Wanted], labels: Sequence[str], engine: str) -> Analysis:
+def from_model(
+    answer: str,
+    text: str,
+    wanted: Sequence[Wanted],
+    labels: Sequence[str],
+    engine: str,
+    reveal: Callable[[Any], Any] = lambda value: value,
+) -> Analysis:
     """A model's reading, held against the text: what it names and the text does not is left out, and said.
 
+    reveal: puts back names that were covered when the text was sent.
     Raises ValueError when the answer is not the JSON that was asked for.
     """
-    given = json.loads(_FENCE.sub("", answer.strip()))
+    given = reveal(json.loads(_FENCE.sub("", answer.strip())))
     if not isinstance(given, dict):
         raise ValueError("not an object")
     found: dict[str, Any] = {}

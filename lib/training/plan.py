@@ -64,6 +64,10 @@ class Step:
         return f"{STEP_LABELS.get(self.kind, self.kind)}{where}{how}"
 
 
+# What models without a place for gaps get where no step fills them; no step of a plan can ask for it.
+NEEDED = "needed"
+# Which step turns columns that are no numbers into some.
+READ_BY: Mapping[str, Role] = {"dates": Role.DATE, "text": Role.TEXT, "encode": Role.CATEGORY}
 USUAL_STEPS = (Step("dates"), Step("text"), Step("impute"), Step("encode"), Step("scale"))
 
 
@@ -120,23 +124,47 @@ class Plan:
 
     @property
     def preparation(self) -> list[dict[str, Any]]:
-        """The steps in the shape `Preparation` takes; categories, dates and text that no step turned into numbers are
-        turned at the end."""
+        """The steps in the shape `Preparation` takes, and nothing that is not among them; but gaps that are left are 0
+        for models that take none."""
         listed = [
             {"kind": s.kind, "columns": list(s.columns), "method": s.method or "auto", **s.params}
             for s in self.steps
             if s.kind != "balance"
         ]
-        # What fills and scales comes again last when something was encoded after it; on clean columns it does nothing.
-        for kind in ("dates", "text", "encode"):
-            if not any(s["kind"] == kind and not s["columns"] for s in listed):
-                listed.append({"kind": kind, "columns": [], "method": "auto"})
-        kinds = [s["kind"] for s in listed]
-        last = max(kinds.index(kind, 0) for kind in ("dates", "text", "encode"))
-        for kind in ("impute", "scale"):
-            if kind not in kinds[last:]:
-                listed.append({"kind": kind, "columns": [], "method": "auto"})
-        return listed
+        return [*listed, {"kind": "impute", "columns": [], "method": NEEDED}]
+
+    @property
+    def unread(self) -> dict[str, tuple[str, ...]]:
+        """Kind of step -> features no step of it turns into numbers: nothing is learnt from them."""
+        gone = {name for step in self.steps if step.kind == "drop" for name in step.columns}
+        found = {}
+        for kind, wanted in READ_BY.items():
+            steps = [step for step in self.steps if step.kind == kind]
+            read = {name for step in steps for name in step.columns}
+            left = tuple(n for n, role in self.roles.items() if role == wanted and n not in gone and n not in read)
+            if left and all(step.columns for step in steps):
+                found[kind] = left
+        return found
+
+    @property
+    def read(self) -> dict[str, str]:
+        """Roles of what is learnt from and split by: columns a step leaves out, or none reads, are ignored, so that a
+        model does not ask for them."""
+        idle = {name for step in self.steps if step.kind == "drop" for name in step.columns}
+        idle |= {name for names in self.unread.values() for name in names}
+        return {n: Role.IGNORE.value if n in idle and r in schemas.FEATURES else r for n, r in self.roles.items()}
+
+    @property
+    def bare(self) -> str:
+        """What models that need numbers without gaps, of one scale, get as it is, in words; empty when steps see to
+        it."""
+        kinds = {step.kind for step in self.steps if not step.columns}
+        said = []
+        if "impute" not in kinds:
+            said.append("gaps no step fills are 0 (the mean, once scaled)")
+        if "scale" not in {step.kind for step in self.steps}:
+            said.append("numbers are not scaled")
+        return " and ".join(said)
 
     @property
     def balance(self) -> str:
@@ -206,6 +234,17 @@ def begin(frame: pd.DataFrame, target: str, **chosen: Any) -> Plan:
     return Plan(target=target, roles=schemas.guess_roles(frame, target), **chosen)
 
 
+def completed(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Steps with those that fill and scale as suits each model, where there are none of the kind."""
+    kinds = {step.kind for step in steps}
+    made = [*steps]
+    for kind, later in (("impute", ("encode", "scale", "balance")), ("scale", ("balance",))):
+        if kind not in kinds:
+            at = next((n for n, one in enumerate(made) if one.kind in later), len(made))
+            made.insert(at, Step(kind))
+    return tuple(made)
+
+
 def templates(plan: Plan) -> dict[str, Plan]:
     """Ready plans for the same table, by what one wants of them."""
     return {
@@ -240,8 +279,12 @@ def validate(plan: Plan, columns: Mapping[str, str] | Sequence[str]) -> list[Pro
         found += [replace(one, where=number) for one in _about_step(step, plan, columns, gone, kind_of, number)]
         if step.kind == "drop":
             gone.update(step.columns)
+    unread = {name for names in plan.unread.values() for name in names}
     if not any(name not in gone for name in kind_of):
         found.append(Problem("No column is left to learn from; give one a role, or drop fewer."))
+    elif not any(name not in gone and name not in unread for name in kind_of):
+        said = "No column is left to learn from: no step turns dates, text or categories into numbers."
+        found.append(Problem(said, about="models"))
     return found + _about_run(plan)
 
 
@@ -309,7 +352,7 @@ def _about_step(
     methods = STEP_METHODS[step.kind]
     if step.method and step.method not in methods:
         found.append(Problem(f"{step.label}: {step.method!r} is none of {', '.join(methods) or 'no methods'}."))
-    suited = {"dates": Role.DATE, "text": Role.TEXT, "encode": Role.CATEGORY}.get(step.kind)
+    suited = READ_BY.get(step.kind)
     wrong = tuple(name for name in step.columns if suited and kinds.get(name, suited) != suited)
     if wrong:
         found.append(Problem(f"{step.label}: {wrong[0]} is {kinds[wrong[0]]}, not {suited}.", columns=wrong))

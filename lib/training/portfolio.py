@@ -18,6 +18,8 @@ NETWORK_NUMBERS = 3_000_000
 FOREST_ROWS = 60_000
 LARGE = 10_000
 VIEWS = {"linear": LINEAR, "network": NET, "kernel": NET, "forest": TREES, "histogram": TREES, "xgboost": TREES}
+# Families that take neither gaps nor columns of different scales as they are.
+NEEDY = frozenset(family for family, view in VIEWS.items() if view != TREES)
 LABELS = {
     "linear": "Linear",
     "forest": "Forest",

@@ -277,8 +277,10 @@ def _apply_clip(table: Table, step: Mapping[str, Any], state: Mapping[str, Any])
 
 def _fit_impute(table: Table, step: Mapping[str, Any], owner: Preparation, _target: np.ndarray) -> dict[str, Any]:
     method = step.get("method") or "auto"
-    if method == "auto" and owner.view == TREES:
+    if method in ("auto", "needed") and owner.view == TREES:
         return {"fill": {}, "marked": []}
+    if method == "needed":
+        return {"fill": dict.fromkeys(table.names, 0.0), "marked": []}
     fill, marked = {}, []
     for name in _picked(step, table.names):
         column = table.values[:, table.names.index(name)]

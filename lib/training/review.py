@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from lib.training import editing
 from lib.training.leaks import Leak
-from lib.training.plan import STEP_LABELS, STEP_METHODS, Plan, Problem, Step, validate
+from lib.training.plan import READ_BY, STEP_LABELS, STEP_METHODS, Plan, Problem, Step, validate
 from lib.training.schema import FEATURES, Role, Task
 
 DATA, SPLIT, MODELS, SCORES = "data", "split", "models", "scores"
-_CONSUMING: Mapping[str, Role] = {"dates": Role.DATE, "text": Role.TEXT, "encode": Role.CATEGORY}
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ _REMEDIES = {
     "models": "Take all models there are.",
     "first": "Move this step before the one that uses them.",
     "detect": "Let the task be detected.",
+    "add_step": "Add the step, or leave the columns out under Columns.",
     "split": "Order rows by time, and let the group be ignored.",
 }
 
@@ -93,7 +93,7 @@ def review(plan: Plan, facts: Facts) -> Review:
         words = facts.guesses.get(plan.target) == Role.TARGET and plan.task == Task.REGRESSION
         said = f"The pipeline predicts {asked}, but the target looks like {facts.task}."
         found.append(_fixed("detect", said, fatal=words, node=SCORES))
-    found += _columns(plan, facts) + _leaks(plan, facts) + _unused(plan, facts) + _order(plan)
+    found += _columns(plan, facts) + _leaks(plan, facts) + _unused(plan, facts) + _unread(plan, facts) + _order(plan)
     return Review(tuple(sorted(dict.fromkeys(found), key=lambda one: not one.fatal)), facts)
 
 
@@ -126,6 +126,9 @@ def mend(plan: Plan, finding: Finding, facts: Facts) -> Plan:
             return replace(plan, families=Plan(plan.target, plan.roles).families)
         case "detect":
             return replace(plan, task=None, metric="auto")
+        case "add_step":
+            missing = [kind for kind, names in plan.unread.items() if set(names) & set(columns)]
+            return editing.added(plan, Step(missing[0])) if missing else plan
     if at is None or not 0 <= at < len(plan.steps):
         return plan
     step = plan.steps[at]
@@ -137,7 +140,7 @@ def mend(plan: Plan, finding: Finding, facts: Facts) -> Plan:
         case "reset":
             return editing.changed(plan, at, Step(step.kind, step.columns))
         case "first":
-            consumers = [n for n, one in enumerate(plan.steps[:at]) if one.kind in _CONSUMING]
+            consumers = [n for n, one in enumerate(plan.steps[:at]) if one.kind in READ_BY]
             return editing.moved(plan, at, consumers[0] if consumers else 0)
     return plan
 
@@ -166,6 +169,8 @@ def _finding(problem: Problem, plan: Plan, facts: Facts) -> Finding:
             fix = "identifier"
         else:
             fix = "retype"
+    elif node == MODELS and plan.unread and "No column is left" in problem.message:
+        fix, columns = "add_step", next(iter(plan.unread.values()))
     elif node == MODELS and (not plan.families or "famil" in problem.message):
         fix = "models"
     elif "time or a group" in problem.message:
@@ -235,6 +240,18 @@ def _unused(plan: Plan, facts: Facts) -> list[Finding]:
     return found
 
 
+def _unread(plan: Plan, facts: Facts) -> list[Finding]:
+    """Columns with a role to learn from that no step turns into numbers: they are left out."""
+    found = []
+    for kind, names in plan.unread.items():
+        there = tuple(name for name in names if name in facts.guesses)
+        if there:
+            said = f"{_names(there)} {'is' if len(there) == 1 else 'are'} not learnt from: there is no step "
+            said += f"“{STEP_LABELS[kind]}” for {'it' if len(there) == 1 else 'them'}."
+            found.append(_fixed("add_step", said, fatal=False, node=DATA, columns=there))
+    return found
+
+
 def _leaks(plan: Plan, facts: Facts) -> list[Finding]:
     """Columns that give the answer away, of those that are learnt from."""
     dropped = {name for step in plan.steps if step.kind == "drop" for name in step.columns}
@@ -265,8 +282,8 @@ def _order(plan: Plan) -> list[Finding]:
                 )
                 found.append(_fixed("first", said, fatal=True, node=node, columns=late))
             gone.update(step.columns)
-        elif step.kind in _CONSUMING:
-            wanted = _CONSUMING[step.kind]
+        elif step.kind in READ_BY:
+            wanted = READ_BY[step.kind]
             suited = [n for n, role in kinds.items() if role == wanted and n not in gone]
             acted = [n for n in (step.columns or suited) if n in suited and n not in consumed]
             if late:
@@ -278,7 +295,7 @@ def _order(plan: Plan) -> list[Finding]:
         elif step in plan.steps[:at] and step.kind != "balance":
             # After something was encoded the same step has new columns to work on.
             since = plan.steps[plan.steps.index(step) : at]
-            if not any(one.kind in _CONSUMING for one in since):
+            if not any(one.kind in READ_BY for one in since):
                 said = f"{label}: step {plan.steps.index(step) + 1} has done the same already."
                 found.append(_fixed("remove", said, fatal=False, node=node))
     return found

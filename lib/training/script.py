@@ -28,7 +28,7 @@ def script(plan: Plan, model: Model | None = None) -> str:
     task = model.task if model else plan.task
     if task is None:
         raise Invalid("Choose the task of the pipeline, or train it once, before it is exported.")
-    roles = dict(plan.roles)
+    roles = dict(plan.read)
     if model:
         shown = {**model.schema.roles}
         roles = {name: role for name, role in roles.items() if name in shown or role in ("time", "group")}

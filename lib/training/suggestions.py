@@ -30,7 +30,7 @@ from lib.training.traits import TRAITS, traits
 CLOSE = 0.01
 # Suggestions that helped more often than not are in the plan, and those no model can do without.
 ACCEPTED = 0.5
-_ALWAYS = ("dates", "text", "impute", "encode")
+_ALWAYS = ("dates", "text", "impute", "encode", "scale")
 # How many tables of no opinion stand against those that are like this one; how like a table must be to be counted.
 DOUBT, _LIKE = 0.5, 0.1
 # A family a percent behind the best comes as far down the list as one of a tenth less confidence.
@@ -234,10 +234,12 @@ def suggest(
     if not any(role in FEATURES and name not in gone for name, role in guessed.items()):
         raise Invalid(f"No column is left to tell {target!r} from: all are empty, constant, identifiers or its copies.")
     models = _models(profile, frame, guessed, task, about, reference)
-    accepted = tuple(
-        one.step
-        for one in steps
-        if one.confidence >= ACCEPTED or (one.step.kind in _ALWAYS and one.step.method != "target")
+    accepted = plans.completed(
+        [
+            one.step
+            for one in steps
+            if one.confidence >= ACCEPTED or (one.step.kind in _ALWAYS and one.step.method != "target")
+        ]
     )
     plan = Plan(target, guessed, task, accepted, families=tuple(one.family for one in models))
     notes = [problem.message for problem in plans.validate(plan, guessed)]

@@ -116,7 +116,7 @@ class _Training:
         schemas.require_learnable(frame, plan.target, task)
         require_valid(replace(plan, task=task), names)
         self.plan = replace(plan, task=task, metric=metrics.require_metric(plan.metric, task))
-        self.schema: Schema = schemas.describe(frame, plan.target, plan.roles, task)
+        self.schema: Schema = schemas.describe(frame, plan.target, plan.read, task)
         if not self.schema.columns:
             reasons = "; ".join(f"{name}: {why}" for name, why in list(self.schema.left_out.items())[:5])
             raise NotEnoughData(f"No column is left to learn from ({reasons or 'none has a role'}).")

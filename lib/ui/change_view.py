@@ -24,6 +24,7 @@ SIGNS: dict[Test, tuple[str, str, str]] = {
     Test.SPREAD: ("≷", ":material/vital_signs:", "spread"),
     Test.SHAPE: ("∿", ":material/airwave:", "distribution"),
     Test.TREND: ("↗", ":material/trending_up:", "trend"),
+    Test.PEAK: ("∧", ":material/show_chart:", "peak"),
     Test.FLAT: ("─", ":material/horizontal_rule:", "stands still"),
     Test.APPEARED: ("＋", ":material/new_label:", "appeared"),  # noqa: RUF001
     Test.DISAPPEARED: ("✕", ":material/label_off:", "disappeared"),
@@ -96,11 +97,16 @@ def nothing(found: Changed) -> None:
             icon=":material/hourglass_empty:",
         )
     else:
+        silent = found.series - found.left_out - found.compared
+        rest = f" {silent:,} more have too few readings in these times to say." if silent > 0 else ""
         st.info(
-            f"All {found.compared:,} series were as before, or as usual at this time of day.",
+            f"All {found.compared:,} series were as before, or as usual at this time of day, from "
+            f"{stamp(found.window.start)} to {stamp(found.window.end)}, compared with the {spelt(found.before.span)} "
+            f"before.{rest} What is shorter than a part of the range hides in it: try a shorter one.",
             title="Nothing changed",
             icon=":material/check_circle:",
         )
+        st.caption(f"As of {stamp(found.as_of, seconds=True)}.")
 
 
 def cards(found: Changed) -> None:

@@ -41,8 +41,9 @@ _BRUSHED_CONFIG = {**_CONFIG, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d
 
 def label(text: object, limit: int = 120) -> str:
     """Foreign text for names, hover and annotations of a figure, where plotly would read HTML and `%{…}`."""
-    # U+2060 keeps % and { apart for the template reader and cannot be seen.
-    return html.escape(one_line(text, limit), quote=True).replace("%{", "%\u2060{")
+    # U+2060 keeps % and { apart for the template reader and cannot be seen. Quotes stay: there is no tag whose text
+    # they could end, and plotly would show `&quot;` as it is.
+    return html.escape(one_line(text, limit), quote=False).replace("%{", "%\u2060{")
 
 
 def colour(index: int) -> str:

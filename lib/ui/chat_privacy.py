@@ -23,20 +23,25 @@ def wants_to_see(leaves: str) -> bool:
     )
 
 
+def before(shown: Preview, key: str) -> None:
+    """Word for word what would be sent, and which names are covered in it."""
+    st.markdown(f":material/cloud_upload: **This would be sent to {plain(shown.to)}**")
+    messages(shown.messages)
+    if shown.aliases:
+        st.caption(f"Covered names: {len(shown.aliases)}. Only you see which:")
+        st.dataframe(
+            {"Sent as": list(shown.aliases), "Stands for": list(shown.aliases.values())},
+            hide_index=True,
+            key=f"{key}_aliases",
+            alt="Made-up names and the real ones",
+            height="content" if len(shown.aliases) < 8 else 240,
+        )
+
+
 def ask(question: str, shown: Preview) -> str:
     """What would be sent, and what to do with it: SEND, STAY (answer offline), LEAVE, or '' while undecided."""
     with st.container(border=True, key="chat_preview"):
-        st.markdown(f":material/cloud_upload: **This would be sent to {plain(shown.to)}**")
-        messages(shown.messages)
-        if shown.aliases:
-            st.caption(f"Covered names: {len(shown.aliases)}. Only you see which:")
-            st.dataframe(
-                {"Sent as": list(shown.aliases), "Stands for": list(shown.aliases.values())},
-                hide_index=True,
-                key="chat_aliases",
-                alt="Made-up names and the real ones",
-                height="content" if len(shown.aliases) < 8 else 240,
-            )
+        before(shown, "chat")
         st.caption(f"The model may then ask for: {plain(', '.join(shown.tools), 600)}.")
         with st.container(horizontal=True):
             if st.button("Send", key="chat_send", type="primary", icon=":material/send:"):

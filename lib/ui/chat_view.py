@@ -8,7 +8,7 @@ import streamlit as st
 
 from lib.app import App
 from lib.auth.actor import Actor
-from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall
+from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall, Waiting
 from lib.errors import NotFound
 from lib.services.assistant import AssistantStatus
 from lib.services.conversations import Entry
@@ -94,11 +94,18 @@ def last_question(entries: Sequence[Entry]) -> str:
 def stream(events: Iterator[Event], into: list[Event]) -> Iterator[str]:
     """The words of an answer for st.write_stream; everything is also kept in `into`."""
     busy = st.empty()
+    told = ""
     for event in events:
+        if isinstance(event, Waiting):
+            # Drawing is also where a press on stop is noticed.
+            busy.caption(told or ":shimmer[Waiting for the language model]")
+            continue
         into.append(event)
         if isinstance(event, ToolCall):
-            busy.caption(f":shimmer[Looking at the data: {plain(event.name)}]")
+            told = f":shimmer[Looking at the data: {plain(event.name)}]"
+            busy.caption(told)
         elif isinstance(event, Text):
+            told = ""
             busy.empty()
             yield marks_once(event.text)
     busy.empty()

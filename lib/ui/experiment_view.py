@@ -24,7 +24,13 @@ def part(app: App, actor: Actor, name: str, rows: list[ModelVersion]) -> None:
     tests = app.experiments.all(actor, name)
     running = next((one for one in tests if one.ended_at is None), None)
     if running is not None:
-        standing_of(app, actor, app.experiments.standing(actor, running.id or 0))
+        # Drawn above, asked for after: outcomes that are brought now count at once.
+        above = st.container()
+        _outcomes(app, actor, running.id or 0)
+        standing = app.experiments.standing(actor, running.id or 0)
+        with above:
+            standing_of(app, standing)
+        _ending(app, actor, standing)
     elif len([row for row in rows if row.archived_at is None]) < 2:
         st.info("An A/B test takes two versions; there is one.", icon=":material/science:")
     else:
@@ -36,8 +42,8 @@ def part(app: App, actor: Actor, name: str, rows: list[ModelVersion]) -> None:
             st.caption(f"{stamp(one.ended_at)}: {plain(one.verdict.get('words', ''), 600)}")
 
 
-def standing_of(app: App, actor: Actor, standing: Standing) -> None:
-    """Both versions with their outcomes, the verdict in words, and what can be done about it."""
+def standing_of(app: App, standing: Standing) -> None:
+    """Both versions with their outcomes, and the verdict in words."""
     test, result = standing.experiment, standing.result
     took = duration((app.clock() - test.created_at).total_seconds())
     st.caption(
@@ -73,19 +79,19 @@ def standing_of(app: App, actor: Actor, standing: Standing) -> None:
         },
         alt="Both versions with their outcomes",
     )
-    _outcomes(app, actor, test.id or 0)
-    may = actor.may(Permission.PROMOTE)
+
+
+def _ending(app: App, actor: Actor, standing: Standing) -> None:
+    may, test_id = actor.may(Permission.PROMOTE), standing.experiment.id or 0
+    called = standing.result.call in (Call.A, Call.B)
     with st.container(horizontal=True):
-        called = result.call in (Call.A, Call.B)
-        if st.button("End it and promote the better", icon=":material/star:", key="test_promote", type="primary",
-                     disabled=not may or not called):  # fmt: skip
-            with refusal.shown():
-                app.experiments.end(actor, test.id or 0, promote=True)
-                st.rerun()
-        if st.button("End it", icon=":material/stop:", key="test_end", disabled=not may):
-            with refusal.shown():
-                app.experiments.end(actor, test.id or 0)
-                st.rerun()
+        promote = st.button("End it and promote the better", icon=":material/star:", key="test_promote",
+                            type="primary", disabled=not may or not called)  # fmt: skip
+        end = st.button("End it", icon=":material/stop:", key="test_end", disabled=not may)
+    if promote or end:
+        with refusal.shown():
+            app.experiments.end(actor, test_id, promote=promote)
+            st.rerun()
 
 
 def _outcomes(app: App, actor: Actor, test_id: int) -> None:

@@ -42,3 +42,11 @@ def to(
         st.page_link(page, label=label, icon=icon, query_params=dict(query or {}), help=help)
     except StreamlitPageNotFoundError:
         st.markdown(f"{icon or ''} {label}".strip())
+
+
+def go(page: str, query: Mapping[str, str] | None = None) -> None:
+    """Open another page now. One that runs without the shell around it stays where it is and says so."""
+    try:
+        st.switch_page(page, query_params=dict(query or {}))
+    except StreamlitPageNotFoundError:
+        st.info(f"Go on at {page}.")

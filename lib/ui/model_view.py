@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import ModelVersion
 from lib.services.models import ALIASES, CHAMPION, Summary
-from lib.ui import refusal, tables
+from lib.ui import links, refusal, tables
 from lib.ui.text import ago, amount, plain, stamp
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ def acts(app: App, actor: Actor, row: ModelVersion, aliases: dict[str, int]) -> 
     """Promote, roll back, archive: for operators; others see why they cannot."""
     may = actor.may(Permission.PROMOTE)
     note = st.text_input("Why", key="model_note", max_chars=500, disabled=not may, placeholder="kept in the history")
+    back = row.archived_at is not None
+    asked: Callable[[], object] | None = None
     with st.container(horizontal=True):
         for alias in ALIASES:
             already = aliases.get(alias) == row.version
@@ -167,22 +170,18 @@ def acts(app: App, actor: Actor, row: ModelVersion, aliases: dict[str, int]) -> 
                 icon=":material/star:" if alias == CHAMPION else ":material/star_half:",
                 key=f"model_promote_{alias}",
                 type="primary" if alias == CHAMPION else "secondary",
-                disabled=not may or already or row.archived_at is not None,
+                disabled=not may or already or back,
             ):
-                with refusal.shown():
-                    app.models.promote(actor, row.name, row.version, alias, note)
-                    st.rerun()
+                asked = partial(app.models.promote, actor, row.name, row.version, alias, note)
         if st.button("Roll back", icon=":material/undo:", key="model_rollback", disabled=not may or not aliases):
-            with refusal.shown():
-                app.models.roll_back(actor, row.name, note)
-                st.rerun()
-        back = row.archived_at is not None
-        if st.button(
-            "Bring back" if back else "Archive", icon=":material/archive:", key="model_archive", disabled=not may
-        ):
-            with refusal.shown():
-                app.models.archive(actor, row.name, row.version, back=back)
-                st.rerun()
+            asked = partial(app.models.roll_back, actor, row.name, note)
+        words = "Bring back" if back else "Archive"
+        if st.button(words, icon=":material/archive:", key="model_archive", disabled=not may):
+            asked = partial(app.models.archive, actor, row.name, row.version, back=back)
+    if asked is not None:
+        with refusal.shown():
+            asked()
+            st.rerun()
     if not may:
         st.caption(":material/lock: Promoting and rolling back takes the role operator.")
 
@@ -298,6 +297,7 @@ def upload(app: App, actor: Actor, name: str = "") -> None:
     if sent and file is None:
         st.warning("Choose a file first.", icon=":material/upload_file:")
     elif sent and file is not None:
+        row = None
         with refusal.shown(), st.status("Checking the model") as status:
             row = app.model_uploads.upload(
                 actor, model.strip(), file.name, file, fields=_lines(fields), classes=classes.split(","),
@@ -305,7 +305,10 @@ def upload(app: App, actor: Actor, name: str = "") -> None:
                 progress=lambda words: status.update(label=words),
             )  # fmt: skip
             status.update(label=f"{row.name} version {row.version} is kept", state="complete")
+        if row is not None:
             st.success(f"{plain(row.name)} version {row.version} is kept. An operator can promote it.")
+            links.to("pages/learn/models.py", "Open it", icon=":material/deployed_code:",
+                     query={"model": row.name, "version": str(row.version)})  # fmt: skip
 
 
 def _lines(text: str) -> list[str]:

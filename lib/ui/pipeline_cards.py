@@ -13,7 +13,7 @@ from lib.training import editing
 from lib.training.learners import FAMILIES
 from lib.training.metrics import METRICS
 from lib.training.plan import LEAST_BUDGET_S, MOST_BUDGET_S, STEP_LABELS, STEP_METHODS, STEP_NUMBERS, Plan, Step
-from lib.training.portfolio import LABELS
+from lib.training.portfolio import LABELS, NEEDY
 from lib.training.review import MODELS, Facts, Finding, Review, mend
 from lib.training.schema import Role, Task
 from lib.ui.pipeline_draft import Draft
@@ -74,6 +74,9 @@ class Cards:
             title = "Models"
             detail = ", ".join(LABELS.get(one, one) for one in self.plan.families) or "none"
             detail += ", joined by weights out of fold" if self.plan.ensemble and len(self.plan.families) > 1 else ""
+            # Nothing is done that no card says; for trees neither matters.
+            if self.plan.bare and NEEDY & set(self.plan.families):
+                detail += f". For all but trees {self.plan.bare}"
         sign = {"error": ":red[:material/error:] ", "warning": ":orange[:material/warning:] "}.get(node.state, "")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{sign}**{plain(title)}** · {plain(detail)}", width="stretch")

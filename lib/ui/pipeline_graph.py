@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
-
-import streamlit as st
-from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
-from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 
 from lib.training.plan import STEP_LABELS, Plan
 from lib.training.portfolio import LABELS
 from lib.training.review import DATA, MODELS, SCORES, SPLIT, Finding, Review
+from lib.ui import components
 
-ASSETS = Path(__file__).parent / "assets"
-_PACKAGE, _NAME = "autoops", "pipeline"
+_HTML = '<div class="graph"></div>'
 ENSEMBLE = "ensemble"
 _LONGEST = 80
 
@@ -116,27 +110,9 @@ def show(shown: list[Node], selected: str, *, key: str, on_event: Callable[[], N
     """Draw it; `on_event` is called before the next run and finds under `key` what `event` understands."""
     picked = "model-" if selected == MODELS else selected
     first = next((one.id for one in shown if one.id.startswith(picked)), selected) if picked == "model-" else selected
-    _component()(
+    components.component("autoops", "pipeline", "graph", html=_HTML, css="pipeline.css", js="pipeline.js")(
         key=key,
         data={"nodes": [asdict(one) for one in shown], "selected": first, "label": "The pipeline as a graph"},
         on_picked_change=on_event,
         on_moved_change=on_event,
-    )
-
-
-def _component() -> Any:
-    """Its script is a file the server hands out: the content policy lets no inline script run. Streamlit looks for
-    such files in installed packages, which this is not, so the folder is named to each runtime."""
-    manager = get_bidi_component_manager()
-    if manager.get_component_asset_root(f"{_PACKAGE}.{_NAME}") is None:
-        manager.register_from_manifest(
-            ComponentManifest(_PACKAGE, "1", [ComponentConfig(_NAME, "graph")]), package_root=ASSETS
-        )
-    return _renderer()
-
-
-@cache
-def _renderer() -> Any:
-    return st.components.v2.component(
-        f"{_PACKAGE}.{_NAME}", html='<div class="graph"></div>', css="pipeline.css", js="pipeline.js"
     )

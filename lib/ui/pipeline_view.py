@@ -126,15 +126,28 @@ def begin(app: App, actor: Actor) -> None:
             head = datasets[number].head.hash
             if file is not None:
                 plan = app.pipelines.rebased(actor, read_file(file.read(MOST_FILE + 1)), number, head)
+            elif template == _SUGGESTED:
+                plan = _suggested_plan(app, actor, number, head, target)
             else:
                 plan = app.pipelines.templates(actor, number, head, target or "")[template]
-            name = f"{plan.target or 'Pipeline'} of {datasets[number].name}"[:MOST_NAME]
+            name = app.pipelines.free_name(actor, f"{plan.target or 'Pipeline'} of {datasets[number].name}")
             state.pipeline_drafts()[None] = Draft(plan, number, datasets[number].name, head, name=name)
             _go_to(None)
             st.rerun()
 
 
-_TEMPLATES = ("Balanced", "First look", "Most accurate", "Easy to explain", "Rare class")
+_SUGGESTED = "What is suggested"
+_TEMPLATES = ("Balanced", _SUGGESTED, "First look", "Most accurate", "Easy to explain", "Rare class")
+
+
+def _suggested_plan(app: App, actor: Actor, dataset_id: int, version: str, target: str | None) -> Plan:
+    if not target:
+        raise Invalid("Choose what to predict; suggestions are made for it.")
+    with st.spinner("Looking at the data"):
+        found = app.pipelines.suggested(actor, dataset_id, version, target)
+    if found is None:
+        raise Invalid("Nothing is suggested here; begin with a template.")
+    return found.plan
 
 
 def read_file(body: bytes) -> Plan:

@@ -14,7 +14,7 @@ from lib.db.tables import Task, TaskStatus
 from lib.errors import AppError
 from lib.registry.answers import Answer
 from lib.registry.schema import Field, Kind
-from lib.ui import charts, refusal, task_views
+from lib.ui import charts, dataset_view, links, refusal, task_views
 from lib.ui.text import plain
 
 if TYPE_CHECKING:
@@ -118,8 +118,17 @@ def show(answer: Answer, target: str, unit: str) -> None:
             },
             alt="Probability of each class",
         )
+        likeliest = max(one.probabilities, key=lambda name: one.probabilities[name] or 0)
+        if one.label is not None and one.label != likeliest:
+            st.caption(
+                f"{plain(likeliest)} is likelier, yet {plain(one.label)} is said: training found that saying it from a "
+                "lower probability on is right more often by the metric it was tuned for."
+            )
     if one.why:
         st.subheader("Why", anchor=False)
+        if not any(reason.contribution for reason in one.why):
+            st.caption("Nothing: every field has its usual value, or one that makes no difference to this model.")
+            return
         charts.show(_why(answer), key="predict_reasons")
         st.caption(f"{plain(answer.why_method)}{f', in {plain(answer.why_unit)}' if answer.why_unit else ''}. "
                    "▶ towards this prediction, ◀ away from it.")  # fmt: skip
@@ -166,14 +175,39 @@ def files(app: App, actor: Actor, row: ModelVersion) -> None:
         sent = st.form_submit_button(
             "Predict the file", icon=":material/play_arrow:", key="predict_file_send", disabled=not may
         )
-    if not may:
-        st.caption(":material/lock: Predicting files takes the role analyst.")
     if sent and file is None:
         st.warning("Choose a file first.", icon=":material/upload_file:")
     if sent and file is not None:
         with refusal.shown():
             app.prediction_files.start(actor, row.name, row.version, file.name, file)
             st.rerun()
+    _followed(app, actor, row, may)
+
+
+def dataset(app: App, actor: Actor, row: ModelVersion) -> None:
+    """Choose a stored dataset, follow its prediction, fetch the result."""
+    may, listed = actor.may(Permission.RUN_TASKS), app.datasets.list(actor)
+    if not listed:
+        st.info("Bring a table under Datasets, then it can be predicted here.", title="No dataset yet",
+                icon=":material/database:")  # fmt: skip
+        links.to("pages/learn/datasets.py", "Open datasets", icon=":material/database:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        one = dataset_view.picker(listed)
+        sent = st.button("Predict the dataset", icon=":material/play_arrow:", key="predict_dataset_send",
+                         type="primary", disabled=not may)  # fmt: skip
+    if sent:
+        with refusal.shown():
+            app.prediction_files.start_dataset(actor, row.name, row.version, one.id)
+            st.rerun()
+    st.caption("Its newest version, all rows; columns the model does not take stay and are given back.")
+    _followed(app, actor, row, may)
+
+
+def _followed(app: App, actor: Actor, row: ModelVersion, may: bool) -> None:
+    """What was predicted of files and datasets with this model, drawn again while it runs."""
+    if not may:
+        st.caption(":material/lock: Predicting files and datasets takes the role analyst.")
     tasks = app.prediction_files.tasks(actor, row.name)
     busy = any(task.finished_at is None for task in tasks)
 
@@ -187,7 +221,7 @@ def files(app: App, actor: Actor, row: ModelVersion) -> None:
 
     watch()
     if not tasks:
-        st.info("Nothing predicted from a file yet.", icon=":material/upload_file:")
+        st.info("Nothing predicted from a file or dataset yet.", icon=":material/upload_file:")
 
 
 def _task(app: App, actor: Actor, task: Task) -> None:

@@ -14,7 +14,18 @@ from lib.frames import Window
 from lib.services.evaluation import statistics
 from lib.services.exploration import MAX_CHART_SERIES
 from lib.services.promql import LONGEST, Answer
-from lib.ui import charts, controls, explore_view, links, refusal, series_charts, state
+from lib.ui import (
+    cached,
+    charts,
+    completion,
+    controls,
+    explore_view,
+    links,
+    promql_words,
+    refusal,
+    series_charts,
+    state,
+)
 from lib.ui.text import duration, plain, stamp
 
 if TYPE_CHECKING:
@@ -107,7 +118,10 @@ def _editor(app: App, actor: Actor) -> tuple[int | None, str, Window]:
         height=100,
         max_chars=LONGEST,
         placeholder='sum by (instance) (rate(node_cpu_seconds_total{mode!="idle"}[5m]))',
+        help="Tab takes the first word that is offered, arrows and Enter another; Ctrl+Space shows all.",
     )
+    metrics = cached.metrics(app, actor, askable.get(name or "")) or cached.metrics(app, actor)
+    completion.offer(EDITOR, promql_words.words(metrics.items()), quote='"', escape='\\"')
     return askable.get(name or ""), expression or "", window
 
 

@@ -14,7 +14,7 @@ from lib.errors import AppError, SqlCancelled
 from lib.services.querying import MAX_ROWS, Running
 from lib.services.querying_result import Result
 from lib.sql.tables import Table
-from lib.ui import refusal, sql_chart, state, tables
+from lib.ui import cached, completion, refusal, sql_chart, sql_words, state, tables
 from lib.ui.text import ago, duration, plain, stamp
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ FROM samples
 WHERE metric = 'node_context_switches_total' AND ts > (SELECT max(ts) FROM samples) - INTERVAL 3 hours
 WINDOW w AS (PARTITION BY series_id ORDER BY ts)
 ORDER BY ts""",
+    "Each day of months, from sums": """SELECT date_trunc('day', ts) AS day, host, sum(sum) / sum(count) AS value
+FROM tiers
+WHERE metric = 'node_load1' AND step_s = 3600
+GROUP BY ALL
+ORDER BY day""",
     "Hours with the most missing data": """SELECT date_trunc('hour', started_at) AS hour, reason, count(*) AS gaps,
     sum(epoch(ended_at - started_at)) AS seconds
 FROM gaps
@@ -82,7 +87,8 @@ def editor() -> str:
             bind="query-params",
             height=190,
             placeholder="SELECT metric, count(*) FROM series GROUP BY ALL",
-            help="One SELECT over a snapshot of what is stored, by DuckDB. Times are UTC; nothing can be changed.",
+            help="One SELECT over a snapshot of what is stored, by DuckDB. Times are UTC; nothing can be changed. "
+            "Tab takes the first word that is offered, arrows and Enter another; Ctrl+Space shows all.",
         )
         or ""
     )
@@ -99,6 +105,16 @@ def toolbar(found: Sequence[Table], past: Sequence[Query], app: App, actor: Acto
         if past:
             with st.popover("History", icon=":material/history:", key="sql_history"):
                 history(past, app, actor)
+
+
+def complete(found: Sequence[Table], app: App, actor: Actor) -> None:
+    """Offer tables, columns, functions and stored names while somebody writes."""
+    values = {
+        "metric": cached.metrics(app, actor),
+        "host": cached.all_hosts(app, actor),
+        "source": cached.sources(app, actor).values(),
+    }
+    completion.offer(EDITOR, sql_words.words(found, values))
 
 
 def browser(found: Sequence[Table]) -> None:

@@ -16,7 +16,7 @@ from lib.profiling.tables import TableProfile
 from lib.services.datasets import Listed
 from lib.training.portfolio import LABELS
 from lib.training.suggestions import Suggested, advice
-from lib.ui import charts, profile_view, table_view
+from lib.ui import charts, onward, profile_view, table_view
 from lib.ui.text import plain
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def show(app: App, actor: Actor, one: Listed) -> None:
         st.warning(plain(refused, 800), title="Nothing can be learnt like this", icon=":material/block:")
     if suggested:
         _suggested(suggested)
+        onward.of_suggestions(app, actor, one, suggested.plan)
     with st.expander("Every column", icon=":material/view_column:"):
         if profile.rows:
             table_view.columns(profile)

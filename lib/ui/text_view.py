@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 import streamlit as st
 
-from lib.chat.events import Done, Error, Event, Text
+from lib.chat.events import Done, Error, Event, Text, Waiting
+from lib.services.assistant_privacy import Preview
 from lib.text.analysis import OFFLINE, Analysis, LogStory, Point, Wanted
 from lib.text.logs import looks_like_log
-from lib.ui import state
+from lib.ui import chat_privacy, state
 from lib.ui.text import plain
 
 NAMES = {
@@ -66,14 +67,29 @@ def given(leaves: str) -> tuple[str, list[Wanted], list[str], bool]:
             "Labels",
             "network, disk, memory, database, deploy, security",
             key="text_labels",
-            help="Two or more, with commas. A label may bring words of its own: `network: packets, dns` on a line "
-            "of its own with semicolons between labels.",
+            help="Two or more, with commas. Labels may bring words of their own, with semicolons between them: "
+            "`network: packets, dns; disk: inode`.",
         )
+        if sum(bool(one.strip()) for one in _labels(labels)) < 2:
+            st.caption(":material/info: Give two labels at least; there is nothing to choose from otherwise.")
     offline = True
     if leaves:
         offline = st.toggle("Keep it on this machine", key="text_offline", help=f"Otherwise it is sent to {leaves}.")
     where("" if offline else leaves)
-    return text, list(wanted), labels.split(";" if ";" in labels else ","), offline
+    return text, list(wanted), _labels(labels), offline
+
+
+def _labels(typed: str) -> list[str]:
+    return typed.split(";" if ";" in typed else ",")
+
+
+def look_first(shown: Preview | None) -> None:
+    """A way to see, before anything is pressed, every word that would be sent."""
+    if shown is None:
+        return
+    size = sum(len(words) for _, words in shown.messages)
+    with st.popover(f"See what is sent: {size:,} characters", icon=":material/cloud_upload:", key="text_preview"):
+        chat_privacy.before(shown, "text")
 
 
 def nothing_yet() -> None:
@@ -186,10 +202,16 @@ def _log(log: LogStory) -> None:
 
 def stream(events: Iterator[Event], into: list[Event]) -> Iterator[str]:
     """Words for st.write_stream; everything is kept in `into` as well."""
+    busy = st.empty()
     for event in events:
+        if isinstance(event, Waiting):
+            busy.caption(":shimmer[Waiting for the language model]")
+            continue
         into.append(event)
         if isinstance(event, Text):
+            busy.empty()
             yield event.text
+    busy.empty()
 
 
 def ended(events: Sequence[Event]) -> None:
@@ -197,6 +219,7 @@ def ended(events: Sequence[Event]) -> None:
         if isinstance(event, Error):
             st.error(plain(event.message), icon=":material/error:")
         elif isinstance(event, Done):
+            chat_privacy.after(event.sent, "text")
             st.caption(
                 f":material/smart_toy: Written by {plain(_ENGINES.get(event.provider, event.provider))}. "
                 "Check it before you send it: nothing in it was looked up."

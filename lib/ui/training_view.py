@@ -37,6 +37,11 @@ KINDS = {"": "Found out", "number": "A number", "classes": "One of some classes"
 LAST_LINES = 40
 
 
+def about_a_dataset() -> bool:
+    """Whether somebody came with a dataset to train on rather than to see a run."""
+    return dataset_view.IN_URL in st.query_params and IN_URL not in st.query_params
+
+
 # --- choosing ----------------------------------------------------------------------------------------
 
 

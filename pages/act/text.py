@@ -4,7 +4,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import guard, runtime, state, text_view
+from lib.ui import guard, refusal, runtime, state, text_view
 from lib.ui.text import plain
 
 actor = guard.require(Permission.CHAT)
@@ -14,6 +14,9 @@ READ, WRITE = "Analyse", "Write"
 
 def read() -> None:
     text, wanted, labels, offline = text_view.given(app.texts.leaves(actor))
+    if not offline and wanted:
+        with refusal.shown():
+            text_view.look_first(app.texts.preview(actor, text, wanted, labels))
     if not st.button("Analyse", key="text_analyse", type="primary", icon=":material/troubleshoot:"):
         if not text_view.last(text):
             text_view.nothing_yet()
@@ -38,6 +41,7 @@ def write() -> None:
         max_chars=20_000,
         placeholder="A status message for customers: checkout was slow from 14:03 to 14:31, fixed by a rollback.",
     )
+    text_view.look_first(app.texts.preview(actor, prompt))
     if not st.button("Write", key="text_write", type="primary", icon=":material/edit_note:"):
         return
     events: list = []

@@ -4,7 +4,7 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import dataset_view, gather_view, guard, runtime, story_view
+from lib.ui import dataset_view, gather_view, guard, onward, runtime, story_view
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.DATASETS)
@@ -33,6 +33,7 @@ try:
     else:
         one = dataset_view.picker(listed)
         dataset_view.facts(one)
+        onward.of_dataset(one)
         part = st.segmented_control(
             "Show", PARTS, default="Preview", required=True, key="dataset_part", bind="query-params"
         )

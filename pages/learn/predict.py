@@ -1,4 +1,4 @@
-"""Ask a model: one row in a form with why, or many from a file."""
+"""Ask a model: one row in a form with why, or many from a file or a dataset."""
 
 import streamlit as st
 
@@ -21,11 +21,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     rows = app.models.versions(actor, chosen.name, archived=False)
     row = model_view.version_picker(rows, app.models.aliases(actor, chosen.name))
     part = st.segmented_control(
-        "From", ("Form", "File"), default="Form", required=True, key="predict_from", bind="query-params"
+        "From", ("Form", "File", "Dataset"), default="Form", required=True, key="predict_from", bind="query-params"
     )
 try:
     if part == "File":
         predict_view.files(app, actor, row)
+    elif part == "Dataset":
+        predict_view.dataset(app, actor, row)
     else:
         predict_view.form(app, actor, row)
 except AppError as error:

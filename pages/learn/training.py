@@ -17,7 +17,7 @@ try:
     listed, runs = app.datasets.list(actor), app.training.list(actor)
     form = st.expander(
         "Train a model",
-        expanded=bool(listed) and not runs,
+        expanded=bool(listed) and (not runs or training_view.about_a_dataset()),
         icon=":material/add:",
         key=training_view.FORM,
         on_change="rerun",

@@ -37,8 +37,10 @@ else:
     )
     links.to("pages/operate/sources.py", "Open sources", icon=":material/add_link:")
 # Last, so that the history has what was just run.
-with toolbar:
-    try:
-        sql_view.toolbar(app.querying.tables(actor), app.querying.past(actor), app, actor)
-    except AppError as error:
-        st.error(plain(error.message), icon=":material/error:")
+try:
+    tables = app.querying.tables(actor)
+    with toolbar:
+        sql_view.toolbar(tables, app.querying.past(actor), app, actor)
+    sql_view.complete(tables, app, actor)
+except AppError as error:
+    st.error(plain(error.message), icon=":material/error:")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from starlette.testclient import TestClient
 
 from lib.app import App
 from lib.auth.actor import Role
+from lib.chat.events import Event, Text
+from lib.errors import NotFound
 from lib.settings import LlmMode
 from tests.evals.world import build_world
 
@@ -25,6 +27,8 @@ def viewer(client: TestClient, key_of: Callable[[Role], str]) -> TestClient:
 def streamed(text: str) -> list[tuple[str, dict]]:
     found = []
     for block in text.strip().split("\n\n"):
+        if block.startswith(":"):
+            continue
         name, data = block.split("\n", 1)
         found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
@@ -52,6 +56,23 @@ def test_empty_question_is_an_error_in_both_manners(viewer: TestClient) -> None:
     whole = viewer.post("/api/v1/llm/chat", json={"question": " ", "stream": False})
     assert whole.status_code == 422 and whole.json()["error"]["code"] == "invalid"
     assert streamed(viewer.post("/api/v1/llm/chat", json={"question": " "}).text)[0][0] == "error"
+
+
+def test_answer_that_breaks_off_in_its_stream_ends_with_words(
+    app: App, viewer: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(error: Exception) -> Callable[..., Iterator[Event]]:
+        def answer(*_: object, **__: object) -> Iterator[Event]:
+            yield Text("So ")
+            raise error
+
+        return answer
+
+    for error, told in ((NotFound("It was deleted."), "It was deleted."), (RuntimeError("sk-secret"), "inside")):
+        monkeypatch.setattr(app.assistant, "answer", broken(error))
+        events = streamed(viewer.post("/api/v1/llm/chat", json={"question": "hosts?"}).text)
+        assert [name for name, _ in events] == ["text", "error"]
+        assert told in events[1][1]["message"] and "secret" not in events[1][1]["message"]
 
 
 def test_conversation_of_somebody_else_is_not_found(viewer: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 
@@ -10,7 +11,8 @@ from starlette.testclient import TestClient
 
 from lib.app import App
 from lib.auth.actor import Role
-from tests.registry.kept import ROW, register
+from lib.settings import TaskMode
+from tests.registry.kept import ANALYST, OPERATOR, ROW, register
 from tests.registry.make_models import torch_like
 
 
@@ -47,6 +49,9 @@ def test_from_an_upload_to_a_prediction_and_its_outcome(app: App, ask: Callable)
     assert len(one["why"]) == 4
     told = ask("POST", "/outcomes", Role.ANALYST, json={"id": one["id"], "actual": "z"})
     assert (told.status_code, told.json()["actual"]) == (201, "z")
+    refused = ask("POST", "/outcomes", Role.ANALYST, json={"id": one["id"], "actual": True})
+    assert refused.status_code == 422
+    assert "'True'; version 1 of net knows the classes x, y, z" in refused.json()["error"]["message"]
     assert ask("GET", "/models", Role.VIEWER).json()["items"][0]["champion"] == 1
     files = ask("GET", "/models/net/versions/1/files", Role.VIEWER)
     assert files.content[:2] == b"PK"
@@ -145,3 +150,34 @@ def test_a_test_of_two_versions_over_the_api(app: App, ask: Callable) -> None:
     assert ask("POST", f"/experiments/{number}/end", json={"promote": True}).status_code == 409
     assert ask("POST", f"/experiments/{number}/end", json={}).json()["ended_at"]
     assert ask("GET", "/models/flowers/versions/1/drift").json()["items"] == []
+
+
+def test_a_file_and_a_dataset_are_predicted_as_tasks(app: App, ask: Callable) -> None:
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    register(app)
+    app.models.promote(OPERATOR, "flowers", 1)
+    rows = b"length,width,height,weight\n1,1,1,1\n1,x,1,1\n"
+    begun = ask("POST", "/models/flowers/batches", Role.ANALYST, params={"file_name": "a.csv"}, content=rows)
+    assert (begun.status_code, begun.json()["version"]) == (202, 1)
+    number = begun.json()["task"]
+    app.runner.wait(number, 60)
+    done = ask("GET", f"/batches/{number}", Role.ANALYST).json()
+    assert (done["status"], done["progress"], done["rows"], done["problems"]) == ("succeeded", 1.0, 2, 1)
+    assert ask("GET", f"/batches/{number}/result", Role.ANALYST).text.startswith(
+        "length,width,height,weight,prediction"
+    )
+    assert ask("GET", f"/batches/{number}/result", Role.VIEWER).status_code == 403
+    made = app.runner.wait(app.datasets.upload(ANALYST, "a.csv", io.BytesIO(rows)).id or 0, 60)
+    begun = ask("POST", "/models/flowers/batches", Role.ANALYST, params={"dataset": made.result["dataset"]})
+    assert (begun.status_code, begun.json()["source"]) == (202, "a")
+    for params, code in (
+        ({}, 422),
+        ({"dataset": 99}, 404),
+        ({"file_name": "../a.csv"}, 422),
+        ({"file_name": "a.pkl"}, 422),
+        ({"file_name": "a.csv", "version": "7"}, 404),
+    ):
+        refused = ask("POST", "/models/flowers/batches", Role.ANALYST, params=params, content=rows)
+        assert (refused.status_code, bool(refused.json()["error"]["message"])) == (code, True)
+    assert ask("GET", f"/batches/{made.id}", Role.ANALYST).status_code == 404

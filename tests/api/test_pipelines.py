@@ -29,7 +29,7 @@ def wanted(analyst: TestClient) -> dict:
     frame["gone"] = frame.left.map({"yes": 1, "no": 0})
     made = analyst.post("/api/v1/datasets?name=churn.csv", content=frame.to_csv(index=False).encode()).json()
     roles = {"age": "numeric", "plan": "category", "gone": "ignore", "left": "target"}
-    plan = {"target": "left", "roles": roles, "steps": [{"kind": "impute"}], "families": ["linear"], "trials": 0}
+    plan = {"target": "left", "roles": roles, "steps": [{"kind": "encode"}], "families": ["linear"], "trials": 0}
     return {"plan": {**plan, "folds": 3}, "dataset": made["dataset"], "name": "Churn"}
 
 
@@ -39,7 +39,7 @@ def test_a_pipeline_is_kept_read_compared_and_deleted(analyst: TestClient, wante
     number, first = made.json()["id"], made.json()["version"]["hash"]
     assert [(one["name"], one["head"]["steps"]) for one in analyst.get(PATH).json()["items"]] == [("Churn", 1)]
     plan = made.json()["plan"]
-    assert plan["steps"] == [{"kind": "impute", "columns": [], "method": "", "params": {}}] and plan["seed"] == 0
+    assert plan["steps"] == [{"kind": "encode", "columns": [], "method": "", "params": {}}] and plan["seed"] == 0
     change = {**wanted, "plan": {**plan, "seed": 7}, "name": "", "base": first}
     second = analyst.post(f"{PATH}/{number}", json=change).json()
     assert second["version"]["number"] == 2 and len(second["history"]) == 2 and second["name"] == "Churn"

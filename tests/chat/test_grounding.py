@@ -9,7 +9,16 @@ from lib.chat.grounding import unsupported
 RESULT = {
     "outcome": "ok",
     "unit": "%",
-    "values": {"max": 97.3412, "mean": 20.04, "bytes": 3.2 * 2**30, "share": 0.523, "seconds": 5400.0},
+    "values": {
+        "max": 97.3412,
+        "mean": 20.04,
+        "bytes": 3.2 * 2**30,
+        "share": 0.523,
+        "seconds": 5400.0,
+        "quantile": 0.95,
+    },
+    "window": {"start": "2026-03-07T00:00:00Z", "end": "2026-03-14T00:00:00Z"},
+    "computed_from_samples": 20785,
     "rows": [{"host": "web-03", "max": 97.3412}, {"host": "web-01", "max": 45.0}],
 }
 
@@ -24,6 +33,10 @@ RESULT = {
         "A share of 52.3 % [1], for 90 minutes or 1.5 hours.",
         "1. web-01: 45 [1]\n2. `node_load15`",
         "The p95 of node_load1 on host07 is unknown.",
+        "The 95th percentile, 2nd of all, at web-01:9100 and 10.0.0.7:9100 on 13 March 2026 at 2 pm was 45 [1].",
+        "Over seven days, or 168 hours, about 20,800 samples [1] of 20,785 [1].",
+        "There are two hosts, and one of them peaked at 97.3.",
+        "A share of `52.3 %` [1], 45-97.3 in all.",
     ],
 )
 def test_given_numbers_pass_in_any_usual_form(text: str) -> None:
@@ -37,14 +50,26 @@ def test_given_numbers_pass_in_any_usual_form(text: str) -> None:
         ("There were 42 anomalies [1] and 1,234 hosts.", ("42", "1,234")),
         ("It rose by 77.3 points.", ("77.3",)),
         ("Between -12 and 97.3 %.", ("-12",)),
+        ("CPU:88% [1], `77.7%` [1], 45-96% [1], 3/8 of it.", ("88", "77.7", "96", "3", "8")),
+        ("It was ninety percent, twelve times, forty-two thousand in all.", ("ninety", "twelve", "forty-two thousand")),
+        ("Of 20,781 samples.", ("20,781",)),
+        ("It was 52.3 [1], for 1.5 [1], and 3.2 [1].", ("52.3", "1.5", "3.2")),
+        ("The quantile was 95 % [1].", ("95",)),
     ],
 )
 def test_invented_numbers_are_named(text: str, wrong: tuple[str, ...]) -> None:
     assert unsupported(text, [RESULT]) == wrong
 
 
-def test_numbers_of_the_question_may_be_repeated() -> None:
+def test_numbers_of_the_question_may_be_repeated_as_what_was_asked() -> None:
     assert unsupported("You asked for the last 36 hours.", [RESULT], "cpu in the last 36 hours") == ()
+    assert (
+        unsupported("No host was above 80 %, for more than 15 minutes.", [RESULT], "above 80 % for 15 minutes?") == ()
+    )
+
+
+def test_number_of_the_question_is_no_finding() -> None:
+    assert unsupported("Yes, the peak was 88 % [1].", [RESULT], "was the peak 88 %?") == ("88",)
 
 
 def test_without_any_result_every_number_is_invented() -> None:

@@ -36,6 +36,7 @@ def cover() -> Pseudonyms:
         '100 * rate(x{instance="web-03", pod="checkout-7d9f"}[5m])',
         "http://web-03:9090/graph and /var/lib/web-03/data",
         "the Blue Whale team, /srv/acme is full",
+        "what about the blue whale team on /SRV/acme?",
     ],
 )
 def test_no_name_leaves_and_all_come_back(cover: Pseudonyms, text: str) -> None:
@@ -60,6 +61,8 @@ def test_addresses_nobody_stored_are_covered_too(cover: Pseudonyms) -> None:
     out = cover.hide("mail anna@acme.com or look at 192.168.7.9 and shop.acme.com, version 1.2.3 and p95 of 10.5")
     assert "acme" not in out and "192.168" not in out
     assert "version 1.2.3 and p95 of 10.5" in out
+    sixes = "fe80::1ff:fe23 and 2001:db8:0:0:0:0:2:1, 10.2.3.4.x at 14:05:30 and web::x"
+    assert cover.hide(sixes).count("address-") == 3 and cover.hide(sixes).endswith("at 14:05:30 and web::x")
     assert "anna@acme.com" in cover.reveal(out) and "192.168.7.9" in cover.reveal(out)
 
 

@@ -59,5 +59,5 @@ def test_wording_that_was_unseen_once_stays_right(demo: DemoWorld, facts: Facts)
                 demo.app, asking.person(demo, case.get("as", "")), question, case.get("before", [])
             )
             found = problems(answer, case["expect"], demo, facts) + invented(answer, question)
-            wrong += [f"{question[:80]!r}: {found}"] if found else []
-    assert wrong == []
+            wrong += [f"{question[:80]!r}: {found} in {answer.text[:300]!r}"] if found else []
+    assert not wrong, "\n".join(wrong)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from lib.errors import ProviderError, ProviderRefused, ProviderTimeout, Unavailable
 from lib.llm.fallback import OPEN_S, REFUSED_OPEN_S, Fallback, ProviderState, configured
-from lib.llm.provider import Chunk, Done, Message, MessageRole, Text, ToolSpec
+from lib.llm.provider import Chunk, Done, Message, MessageRole, Text, ToolSpec, Waiting
 from lib.settings import LlmMode, Settings
 from tests.llm.servers import Behaviour, Calls, Cuts, Drips, Empty, Fails, Garbage, Hangs, Says
 from tests.llm.servers import gemini_server as gemini
@@ -53,8 +54,12 @@ class Time:
 def run(fallback: Fallback, seconds: float = 5.0, names: Sequence[str] | None = None, **more: Any) -> tuple[str, str]:
     """(who answered, what)"""
     names = list(fallback.providers) if names is None else names
-    got = list(fallback.stream(names, ASKED, (), time.monotonic() + seconds, **more))
+    got = heard(fallback.stream(names, ASKED, (), time.monotonic() + seconds, **more))
     return got[0][0], "".join(chunk.text for _, chunk in got if isinstance(chunk, Text))
+
+
+def heard(chunks: Iterable[tuple[str, Chunk]]) -> list[tuple[str, Chunk]]:
+    return [(name, chunk) for name, chunk in chunks if not isinstance(chunk, Waiting)]
 
 
 def quick(*providers: Any, clock: Time | None = None) -> Fallback:
@@ -210,6 +215,15 @@ def test_real_clients_fall_back_within_the_deadline(fault: Behaviour, settings: 
         assert time.monotonic() - began < 6.0
 
 
+def test_silence_is_told_so_that_a_reader_can_leave(settings: Settings) -> None:
+    with gemini(Hangs()) as one, openai(Hangs("So far ")) as two:
+        fallback = Fallback(configured(keyed(settings, one.url, two.url)))
+        for name in ("gemini", "openai"):
+            chunks = fallback.stream([name], ASKED, (), time.monotonic() + 60)
+            assert any(isinstance(chunk, Waiting) for _, chunk in islice(chunks, 3))
+            chunks.close()
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{type(f).__name__}{getattr(f, 'status', '')}")
 def test_both_failing_is_a_clear_error_within_the_deadline(fault: Behaviour, settings: Settings) -> None:
     with gemini(fault) as one, openai(fault) as two:
@@ -224,7 +238,7 @@ def test_both_failing_is_a_clear_error_within_the_deadline(fault: Behaviour, set
 def test_call_from_the_second_after_the_first_failed(settings: Settings) -> None:
     with gemini(Fails(503)) as broken, openai(Calls("statistics", {"metric": "m"})) as sound:
         fallback = Fallback(configured(keyed(settings, broken.url, sound.url)))
-        got = list(fallback.stream(["gemini", "openai"], ASKED, (), time.monotonic() + 6))
+        got = heard(fallback.stream(["gemini", "openai"], ASKED, (), time.monotonic() + 6))
     assert [(name, type(chunk).__name__) for name, chunk in got] == [("openai", "ToolCall"), ("openai", "Done")]
 
 

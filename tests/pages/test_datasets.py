@@ -98,3 +98,28 @@ def test_a_dataset_nothing_can_be_learnt_from_says_why(ready: App, open_page: Ca
     ready.datasets.set_roles(ANN, number, {"y": ColumnRole.TARGET})
     page = open_page(PAGE, Role.VIEWER, {"dataset": str(number), "dataset_part": "Profile"})
     assert not page.exception and "at least 20" in page.warning[0].value
+
+
+def test_a_dataset_leads_from_its_story_to_a_pipeline_and_a_training(ready: App, open_page: Callable) -> None:
+    number = bring(ready, churn(150).to_csv(index=False).encode(), "customers.csv")
+    ready.datasets.set_roles(ANN, number, {"left": ColumnRole.TARGET})
+    query = {"dataset": str(number), "dataset_part": "Profile"}
+    page = open_page(PAGE, Role.ANALYST, query)
+    assert not page.exception and any("Build a pipeline" in one.value for one in page.markdown)
+    page.button(key="story_pipeline").click().run()
+    draft = page.session_state["pipeline_drafts"][None]
+    assert not page.exception and (draft.dataset_id, draft.plan.target) == (number, "left")
+    assert {"impute", "encode", "scale"} <= {step.kind for step in draft.plan.steps}
+    page = open_page(PAGE, Role.ANALYST, query)
+    page.button(key="story_train").click().run()
+    assert not page.exception and ready.pipelines.list(ANN)[0].name == "left of customers"
+    (run,) = ready.training.list(ANN)
+    ready.runner.cancel(run.task_id)
+    assert open_page(PAGE, Role.VIEWER, query).button(key="story_train").disabled
+
+
+def test_training_opens_its_form_for_the_dataset_somebody_came_with(ready: App, open_page: Callable) -> None:
+    first = bring(ready, churn(60).to_csv(index=False).encode(), "first.csv")
+    bring(ready, churn(70).to_csv(index=False).encode(), "second.csv")
+    page = open_page("pages/learn/training.py", Role.ANALYST, {"dataset": str(first)})
+    assert not page.exception and page.selectbox(key=f"train_target_{first}").value is None

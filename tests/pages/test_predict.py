@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 from lib.app import App
@@ -61,3 +62,33 @@ def test_a_file_is_predicted_and_its_result_offered(app: App, open_page: Callabl
     assert [one.proto.label for one in page.get("download_button")] == ["CSV"]
     page = open_page(PAGE, Role.VIEWER, {"predict_from": "File"})
     assert page.button(key="predict_file_send").disabled
+
+
+def test_a_dataset_is_predicted_and_what_it_lacks_is_said(app: App, open_page: Callable) -> None:
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    register(app)
+    page = open_page(PAGE, Role.ANALYST, {"predict_from": "Dataset"})
+    assert "No dataset yet" in str(page.info[0].proto)
+    body = io.BytesIO(b"length,width,height,weight\n1,1,1,1\n2,1,1,1\n")
+    app.runner.wait(app.datasets.upload(ANALYST, "new.csv", body).id or 0, 60)
+    page = page.run()
+    page.button(key="predict_dataset_send").click().run()
+    app.runner.wait(app.prediction_files.tasks(ANALYST, "flowers")[0].id or 0, 60)
+    page.run()
+    assert not page.exception
+    assert any("2 of 2 rows predicted" in one.value for one in page.caption)
+    app.runner.wait(app.datasets.upload(ANALYST, "other.csv", io.BytesIO(b"a,b\n1,2\n2,3\n")).id or 0, 60)
+    page = open_page(PAGE, Role.ANALYST, {"predict_from": "Dataset"})
+    page.button(key="predict_dataset_send").click().run()
+    assert any("The dataset lacks length" in one.value for one in page.error)
+    assert open_page(PAGE, Role.VIEWER, {"predict_from": "Dataset"}).button(key="predict_dataset_send").disabled
+
+
+def test_usual_values_move_nothing_and_the_page_says_so(app: App, open_page: Callable) -> None:
+    register(app)
+    page = open_page(PAGE, Role.VIEWER)
+    page.button(key="predict_send").click().run()
+    assert not page.exception
+    assert not page.get("plotly_chart")
+    assert any("every field has its usual value" in one.value for one in page.caption)

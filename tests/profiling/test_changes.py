@@ -47,11 +47,13 @@ def changed(kind: Test, before: np.ndarray, window: np.ndarray, day: np.ndarray)
         window[0] = 50 + np.where(np.arange(S) // 4 % 2, 1.0, -1.0) + rng.normal(0, 0.1, S)
     elif kind is Test.TREND:
         window[0] += np.linspace(-10, 10, S)
+    elif kind is Test.PEAK:
+        window[0, 5:9] -= 30
     elif kind is Test.FLAT:
         window[0] = 50.2
 
 
-@pytest.mark.parametrize("kind", [Test.LEVEL, Test.SPREAD, Test.SHAPE, Test.TREND, Test.FLAT])
+@pytest.mark.parametrize("kind", [Test.LEVEL, Test.SPREAD, Test.SHAPE, Test.TREND, Test.PEAK, Test.FLAT])
 def test_each_kind_of_change_is_told_from_nothing(kind: Test) -> None:
     before, window, day = quiet()
     changed(kind, before, window, day)
@@ -59,6 +61,20 @@ def test_each_kind_of_change_is_told_from_nothing(kind: Test) -> None:
     assert found[0, ORDER.index(kind)] > 1
     assert strongest(found[0]) is kind or kind is Test.SHAPE
     assert np.nanmax(found[1:]) < 1
+
+
+def test_an_hour_out_of_a_day_is_a_change_and_names_how_far_it_went() -> None:
+    before, window, day = quiet()
+    window[0, 3:6] += 40
+    window[1, 7] += 40
+    before[2, 50:52] += 40
+    window[2, 3:6] += 41
+    compared = changes.compare(slots(before), slots(window), [slots(day)])
+    found = compared.statistic[:, ORDER.index(Test.PEAK)] / FLOORS[Test.PEAK]
+    assert found[0] > 2 and strongest(strengths(before, window, [day])[0]) is Test.PEAK
+    assert found[1] < 1, "a single slot is none"
+    assert found[2] < 1, "it went as far before"
+    assert 88 < compared.peak_now[0] < 93 and 51 < compared.peak_before[0] < 55
 
 
 def test_an_evening_like_yesterdays_is_no_change() -> None:

@@ -25,6 +25,14 @@ def test_gap_inside_the_slow_part_is_still_found() -> None:
     assert len(gaps) == 2
 
 
+def test_a_known_interval_tells_a_gap_of_few_points() -> None:
+    hour = 3_600_000
+    assert not is_gap(np.array([0, 4 * hour])).any(), "nobody knows how often it was to come"
+    assert is_gap(np.array([0, 4 * hour]), usual_ms=hour / 2).tolist() == [True]
+    assert is_gap(np.array([0, 4 * hour, 5 * hour]), usual_ms=hour).tolist() == [True, False]
+    assert not is_gap(np.array([0, 2 * hour]), usual_ms=hour).any()
+
+
 def test_missing_counts_what_the_gap_would_have_held() -> None:
     assert missing_count(np.array([0, 10, 20, 60, 70, 80]) * 1000) == 3
 

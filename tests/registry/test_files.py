@@ -70,7 +70,7 @@ def forged(saved: Path, name: str, content: bytes) -> None:
     """Someone who can write the folder can fix the checksum too; the contents must be refused on their own."""
     (saved / name).write_bytes(content)
     metadata = json.loads((saved / METADATA).read_text())
-    metadata["files"][name]["sha256"] = files._digest(saved / name)
+    metadata["files"][name]["sha256"] = files.sha256(saved / name)
     (saved / METADATA).write_text(json.dumps(metadata))
 
 

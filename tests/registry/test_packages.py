@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.disk import sha256 as digest_of
 from lib.errors import ArtefactRefused, Invalid, StoreError
 from lib.registry.packages import PATTERN, Packages
 from lib.store.places import LocalPlace, bucket
@@ -61,12 +62,10 @@ def test_a_name_with_path_parts_is_refused_and_nothing_kept(packages: Packages, 
 
 
 def test_an_archive_that_names_a_path_is_not_unpacked(packages: Packages, tmp_path: Path) -> None:
-    from lib.registry.packages import _digest
-
     bad = tmp_path / "bad"
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("../../evil", "x")
-    sha256 = _digest(bad)
+    sha256 = digest_of(bad)
     packages.place.put(bad, f"{sha256[:2]}/{sha256}.model")
     with pytest.raises(ArtefactRefused, match="evil"):
         packages.unpack(sha256)

@@ -13,9 +13,12 @@ from pydantic import SecretStr
 
 from lib.app import App
 from lib.auth.actor import GUEST, Actor, Role
-from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall
+from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall, Waiting
+from lib.chat.ledger import Ledger
+from lib.errors import ProviderError
+from lib.llm import provider as llm
 from lib.llm.fallback import Fallback, configured
-from lib.services.assistant_model import MAX_STEPS
+from lib.services.assistant_model import MAX_STEPS, ModelAnswer
 from lib.settings import LlmMode
 from tests.chat.test_escape import live
 from tests.conftest import signed_in
@@ -121,6 +124,60 @@ def test_model_asks_a_tool_and_phrases_its_result(filled: App, viewer: Actor, na
     assert (done(events).provider, done(events).unsupported, done(events).notice) == (name, (), "")
     entries = filled.assistant.messages(viewer, done(events).conversation_id or 0)
     assert entries[1].provider == name and entries[1].evidence[0].query == card.query
+
+
+def test_number_from_a_call_that_failed_supports_nothing(filled: App, viewer: Actor) -> None:
+    made_up = Calls("statistics", {"metric": "m 77.25"})
+    with providers(filled, openai=[made_up, Says(["It was 77.25 %."])]):
+        assert done(ask(filled, viewer)).unsupported == ("77.25",)
+
+
+def test_words_of_one_model_are_not_carried_on_by_another(filled: App, viewer: Actor) -> None:
+    opening = Calls(PEAK.name, PEAK.arguments, before="Let me look. ")
+    with providers(filled, gemini=[opening, Fails(400)], openai=[Says(["Another one goes on."])]) as (_, other):
+        events = ask(filled, viewer)
+        assert other.requests == []
+    assert isinstance(events[-1], Error) and "Another" not in said(events)
+
+
+def test_no_tool_runs_after_the_deadline(filled: App, viewer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Eager:
+        name, model, host = "openai", "scripted", "nowhere"
+
+        def stream(self, *_: Any) -> Iterator[llm.Chunk]:
+            yield from (llm.ToolCall(what, "list_metrics", {"of": what}) for what in ("hosts", "metrics"))
+            yield llm.Done()
+
+    ran: list[str] = []
+    deadline = time.monotonic() + 0.5
+
+    def slow(self: Ledger, name: str, arguments: Any) -> Any:
+        ran.append(name)
+        time.sleep(0.6)
+        return call(self, name, arguments)
+
+    call = Ledger.call
+    monkeypatch.setattr(Ledger, "call", slow)
+    ledger = Ledger(filled.assistant.sight.bind(viewer, filled.clock()))
+    model = ModelAnswer(Fallback([Eager()]), ["openai"], True, ledger, deadline)
+    with pytest.raises(ProviderError):
+        list(model.events(QUESTION, [], filled.clock()))
+    assert ran == ["list_metrics"]
+
+
+def test_reader_who_leaves_a_silent_model_keeps_what_was_said(filled: App, viewer: Actor) -> None:
+    filled.settings.llm_deadline_s = 60
+    with providers(filled, openai=[Hangs("So far so good ")]):
+        answer = filled.assistant.answer(viewer, QUESTION)
+        before: list[Event] = []
+        for event in answer:
+            before.append(event)
+            if isinstance(event, Waiting) and said(before):
+                break
+        answer.close()
+    [conversation] = filled.assistant.conversations(viewer)
+    entry = filled.assistant.messages(viewer, conversation.id or 0)[1]
+    assert entry.stopped and entry.text.startswith("So far so")
 
 
 def test_invented_number_is_marked_and_stays_marked(filled: App, viewer: Actor) -> None:

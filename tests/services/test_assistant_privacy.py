@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lib.app import App
-from lib.auth.actor import GUEST, Actor, Role
+from lib.auth.actor import GUEST, SYSTEM, Actor, Role
+from lib.chat.escape import inert
 from lib.chat.events import Error, Evidence, ToolCall
+from lib.db.tables import AnnotationKind
 from lib.errors import Invalid, NotFound
+from lib.frames import Block, to_ms
+from lib.services.conversations import Entry
 from lib.settings import LlmMode
 from tests.conftest import FakeClock
 from tests.evals.world import build_world
@@ -89,6 +95,36 @@ def test_credentials_in_a_question_never_leave(filled: App, viewer: Actor) -> No
     with providers(filled, openai=[Says(["ok"])]) as (server,):
         ask(filled, viewer, "is password=hunter2hunter2 or Bearer abcdefghijklmnop12345 still used?")
         assert "hunter2" not in json.dumps(server.requests) and "abcdefghijklmnop" not in json.dumps(server.requests)
+
+
+def test_credentials_in_what_tools_find_never_leave(filled: App, viewer: Actor) -> None:
+    filled.settings.llm_pseudonyms = False
+    for number, text in enumerate(("rollout with password=hunter2hunter2", "key sk-abcdefghijklmnop in the job")):
+        at = filled.clock() - timedelta(minutes=5 + number)
+        filled.detection.annotations.add(SYSTEM, AnnotationKind.DEPLOY, at, None, text=text)
+    looks = Calls("marks", {"period": "today"})
+    with providers(filled, openai=[looks, Says(["Two."])]) as (server,):
+        ask(filled, viewer, "which deploys were there today?")
+        bodies = json.dumps(server.requests)
+    assert "rollout" in bodies and "hunter2" not in bodies and "abcdefghijklmnop" not in bodies
+
+
+def test_names_in_an_answer_before_are_covered_though_it_was_made_harmless(filled: App, viewer: Actor) -> None:
+    at = np.array([to_ms(filled.clock()) - 60_000])
+    filled.samples.append(9, [Block("node_load1", {"instance": "shop:alpha[1]"}, at, np.array([1.0]))])
+    before = [
+        Entry("user", "is shop:alpha[1] fine?", filled.clock()),
+        Entry("assistant", inert("Yes, shop:alpha[1] is."), filled.clock()),
+    ]
+    with providers(filled, openai=[Says(["ok"])]) as (server,):
+        list(filled.assistant.answer(viewer, "and web-03?", None, before))
+        bodies = json.dumps(server.requests)
+    assert "Yes, host-" in bodies and "alpha" not in bodies
+
+
+def test_conversations_that_begin_have_other_aliases(filled: App, viewer: Actor) -> None:
+    one, other = (_preview(filled, viewer, f"{QUESTION} {n}").aliases for n in ("", "please"))
+    assert "web-03" in one.values() and "web-03" in other.values() and not {*one} & {*other}
 
 
 def test_one_answer_can_stay_here(filled: App, viewer: Actor) -> None:

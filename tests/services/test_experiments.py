@@ -95,6 +95,20 @@ def test_outcomes_come_from_a_file_with_what_was_wrong(tested: App) -> None:
         tested.experiments.outcomes_from(ANALYST, test.id or 0, io.BytesIO(b"a,b\n1,2\n"))
 
 
+def test_an_outcome_is_worded_as_the_class_it_means_or_refused(tested: App) -> None:
+    test = begin(tested)
+    answer = tested.prediction.predict(VIEWER, [ROW], key="ann")
+    token, classes = answer.predictions[0].id, tested.models.schema_of(tested.models.get(VIEWER, "flowers", 1)).classes
+    kept = tested.experiments.outcome(ANALYST, token, actual=f" {classes[0].upper()} ")
+    assert kept.actual == classes[0]
+    # An empty cell of a file is an outcome nobody knows yet, not a wrong prediction.
+    taken, wrong = tested.experiments.outcomes_from(ANALYST, test.id or 0, io.BytesIO(b"key,actual\nann,\nann,zzz\n"))
+    assert taken == 0
+    assert "is empty" in wrong[0] and classes[0] in wrong[1]
+    standing = tested.experiments.standing(VIEWER, test.id or 0)
+    assert standing.result.a.count + standing.result.b.count == 1
+
+
 def test_a_test_that_makes_no_sense_is_refused(tested: App) -> None:
     register(tested, "regression.json", PRICES)
     with pytest.raises(Invalid, match="different versions"):

@@ -92,6 +92,19 @@ def test_lines_break_at_gaps(app: App, count: int) -> None:
     assert (np.diff(line.ts_ms) > 0).all()
 
 
+def test_a_line_breaks_where_a_host_was_away_though_few_buckets_are_left_of_it(app: App) -> None:
+    now = stamps(app, 1)[0]
+    steady = now - np.arange(1440, dtype=np.int64)[::-1] * 60_000
+    away = now - np.array([*range(243, 240, -1), 2, 1, 0], dtype=np.int64) * 60_000
+    ids = [
+        write(app, "load", np.ones(1440), steady, instance="steady"),
+        write(app, "load", np.ones(6), away, instance="away"),
+    ]
+    lines = {line.series.host: line for line in app.exploration.chart(VIEWER, ids, last(app, days=1), 40).lines}
+    assert np.isnan(lines["away"].value).sum() == 1
+    assert not np.isnan(lines["steady"].value).any()
+
+
 def test_values_that_are_no_number_are_counted_and_not_drawn(app: App) -> None:
     series_id = write(app, "load", np.array([1.0, np.nan, 3.0, np.inf, 5.0]), instance="a")
     data = app.exploration.chart(VIEWER, [series_id], last(app, hours=1))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from lib.app import App
 from lib.auth.actor import GUEST
 from lib.errors import Forbidden, Invalid, NotFound
+from lib.registry.serving import Serving
 from lib.settings import ROOT
 from tests.registry.kept import CUSTOMERS, MIXED, OPERATOR, ROW, VIEWER, register
 from tests.registry.make_models import NAMES
@@ -99,6 +101,7 @@ def test_predictions_are_kept_bounded_and_only_their_share(flowers: App) -> None
 def test_the_process_that_asks_never_loads_what_models_are_read_with(tmp_path: Path) -> None:
     script = """
 import sys
+import time
 from pathlib import Path
 from lib.app import build
 from lib.settings import Settings
@@ -116,3 +119,24 @@ print(sorted({"xgboost", "sklearn", "onnxruntime", "onnx", "skops", "scipy", "sh
         [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert ran.stdout.split() == ["buys", "[]"], ran.stderr
+
+
+def test_a_server_loads_what_was_asked_lately_and_what_is_promoted_before_anybody_waits(flowers: App) -> None:
+    other = register(flowers, "binary.json", CUSTOMERS, name="other")
+    flowers.prediction.predict(VIEWER, [ROW], model="flowers")
+    flowers.prediction.log.flush()
+    before = flowers.models.serving
+    flowers.models.serving = Serving(before.folder, before.memory_mb)  # as after a restart
+    before.close()
+    flowers.prediction.start()
+    loaded(flowers, flowers.models.get(VIEWER, "flowers").sha256)
+    assert not flowers.models.serving.holds(other.sha256)
+    flowers.models.promote(OPERATOR, "other", 1)
+    loaded(flowers, other.sha256)
+
+
+def loaded(app: App, key: str) -> None:
+    until = time.monotonic() + 20
+    while not app.models.serving.holds(key):
+        assert time.monotonic() < until
+        time.sleep(0.02)

@@ -87,3 +87,21 @@ def test_results_are_of_who_asked(flowers: App) -> None:
         old.unlink()
     with pytest.raises(NotFound, match="gone"):
         flowers.prediction_files.result(ANALYST, task.id or 0)
+
+
+def test_a_stored_dataset_is_predicted_as_it_is(flowers: App) -> None:
+    body = b"note,length,width,height,weight\n=1+1,1,1,1,1\nplain,1,,1,1\n"
+    made = flowers.runner.wait(flowers.datasets.upload(ANALYST, "new.csv", io.BytesIO(body)).id or 0, 60)
+    number = int(made.result["dataset"])
+    task = flowers.prediction_files.start_dataset(ANALYST, "flowers", None, number)
+    found = lines(flowers, flowers.runner.wait(task.id or 0, 60))
+    single = flowers.prediction.predict(VIEWER, [ROW]).predictions[0]
+    assert [(one["note"], one["prediction"]) for one in found] == [("'=1+1", single.label), ("plain", "")]
+    assert "width is missing" in found[1]["problem"]
+    register(flowers, "binary.json", MIXED, name="mixed")
+    with pytest.raises(Invalid, match="The dataset lacks age, shop, member; it has note, length"):
+        flowers.prediction_files.start_dataset(ANALYST, "mixed", 1, number)
+    with pytest.raises(NotFound):
+        flowers.prediction_files.start_dataset(ANALYST, "flowers", None, 99)
+    with pytest.raises(Forbidden):
+        flowers.prediction_files.start_dataset(VIEWER, "flowers", None, number)

@@ -22,6 +22,7 @@ from lib.errors import AppError, Forbidden, NotFound, SqlCancelled, SqlError, Sq
 from lib.frames import Block, to_ms
 from lib.services import querying, querying_history
 from lib.services.querying import Limits
+from lib.settings import TaskMode
 from lib.sql.process import End
 
 HOSTILE = "<img src=x onerror=alert(1)> [x](http://evil) %{y}"
@@ -61,6 +62,19 @@ def error_of(app: App, actor: Actor, sql: str, **limits: float) -> AppError:
 
 
 # --- what comes ----------------------------------------------------------------------------------
+
+
+def test_sums_of_archived_days_are_read_where_the_query_is_confined(app: App, ann: Actor) -> None:
+    ts = to_ms(app.clock()) - np.arange(20 * 24, dtype=np.int64)[::-1] * 3_600_000
+    app.samples.append(1, [Block("load", {"instance": "a"}, ts, np.arange(ts.size) / 4)])
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    app.archiving.tick()
+    found = app.querying.run(ann, "SELECT step_s, sum(sum) / sum(count) AS mean FROM tiers GROUP BY ALL ORDER BY 1")
+    archived = int(app.archiving.status(SYSTEM).samples)
+    mean = (np.arange(ts.size) / 4)[:archived].mean()
+    assert found.frame["step_s"].tolist() == [300, 3600]
+    assert found.frame["mean"].tolist() == pytest.approx([mean, mean])
 
 
 def test_rows_come_with_types_times_in_utc_and_when_they_are_from(filled: App, ann: Actor) -> None:
@@ -376,3 +390,14 @@ def test_parquet_carries_types_and_values_as_they_are(filled: App, ann: Actor) -
     back = pd.read_parquet(io.BytesIO(filled.querying.export(ann, found, "parquet")))
     assert back["host"].tolist() == found.frame["host"].tolist()
     assert str(back["ts"].dt.tz) == "UTC" and back["value"].sum() == found.frame["value"].sum()
+
+
+@pytest.mark.parametrize("text", ["-- nothing yet", ";", "/* a */ ;;"])
+def test_a_text_without_a_query_is_told_so(app: App, ann: Actor, text: str) -> None:
+    assert "no query" in error_of(app, ann, text).message
+
+
+def test_a_message_of_the_database_is_a_sentence_before_its_place(filled: App, ann: Actor) -> None:
+    error = error_of(filled, ann, "SELECT * FROM samples WHERE value = 'abc'")
+    assert error.message == "Could not convert string 'abc' to DOUBLE."
+    assert (error.values["line"], error.values["column"]) == (1, 37)

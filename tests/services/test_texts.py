@@ -17,6 +17,7 @@ from lib.services.texts import Texts
 from lib.settings import LlmMode
 from lib.text.analysis import OFFLINE, Wanted
 from tests.chat.test_escape import live
+from tests.evals.world import build_world
 from tests.llm.servers import Behaviour, Empty, Fails, Garbage, Says, openai_server
 
 VIC = Actor("vic", Role.VIEWER)
@@ -74,11 +75,67 @@ def test_what_stays_here_is_never_sent(app: App) -> None:
         assert server.requests == []
 
 
+def covered(app: App, url: str) -> Texts:
+    build_world(app)
+    service = over(app, url)
+    return Texts(app.settings, service.fallback, app.audit, app.assistant.cover)
+
+
+REPORT = "web-03 was slow, and web-01 too; the job logged in with password=hunter2hunter2. Maria Keller fixed web-03."
+
+
+def test_neither_names_nor_credentials_of_a_text_leave_and_the_reading_has_its_names(app: App) -> None:
+    with openai_server(Says(["{}"])) as server:
+        service = covered(app, server.url)
+        shown = service.preview(VIC, REPORT, [Wanted.SUMMARY, Wanted.ENTITIES, Wanted.CLASSES], ["web-03", "disk"])
+        assert shown is not None
+        [alias] = [alias for alias, name in shown.aliases.items() if name == "web-03"]
+        reading = {
+            "summary": [f"{alias} was slow."],
+            "entities": [{"text": alias, "kind": "host", "confidence": 0.9}],
+            "classes": [{"label": alias, "confidence": 0.7}],
+        }
+        server.script = [Says([json.dumps(reading)])]
+        read = service.analyse(VIC, REPORT, [Wanted.SUMMARY, Wanted.ENTITIES, Wanted.CLASSES], ["web-03", "disk"])
+        bodies = json.dumps(server.requests)
+        sent = [(one["role"], one["content"]) for one in server.requests[0]["messages"]]
+    assert read.engine == "openai" and read.summary is not None and read.summary[0].text == "web-03 was slow."
+    assert read.entities is not None and [one.text for one in read.entities] == ["web-03"]
+    assert read.classes is not None and read.classes[0].text == "web-03"
+    assert list(shown.messages) == sent
+    assert not any(word in bodies for word in ("web-03", "web-01", "hunter2"))
+
+
+def test_neither_names_nor_credentials_of_a_prompt_leave_and_the_words_have_their_names(app: App) -> None:
+    with openai_server(Says(["x"])) as server:
+        service = covered(app, server.url)
+        shown = service.preview(VIC, REPORT)
+        assert shown is not None
+        [alias] = [alias for alias, name in shown.aliases.items() if name == "web-03"]
+        server.script = [Says([f"Fixed: {alias[:6]}", f"{alias[6:]} is up."])]
+        events = list(service.generate(VIC, REPORT))
+        bodies = json.dumps(server.requests)
+    assert "web-03 is up" in words(events).replace("\\", "")
+    assert isinstance(events[-1], Done) and events[-1].sent == shown.messages
+    assert not any(word in bodies for word in ("web-03", "web-01", "hunter2"))
+
+
+def test_preview_is_there_only_for_what_would_be_sent(app: App) -> None:
+    assert app.texts.preview(VIC, TEXT, [Wanted.SUMMARY]) is None
+    with openai_server(Says(["x"])) as server:
+        service = over(app, server.url)
+        assert service.preview(VIC, TEXT, [Wanted.SUMMARY]) is not None and service.preview(VIC, TEXT) is not None
+        for text, wanted in (("", [Wanted.SUMMARY]), (TEXT, [Wanted.LOG]), (TEXT * 1000, [Wanted.SUMMARY]), (" ", [])):
+            assert service.preview(VIC, text, wanted) is None
+        assert service.preview(VIC, TEXT, [Wanted.CLASSES], ["one"]) is None
+        assert service.preview(GUEST, TEXT, [Wanted.SUMMARY]) is None
+
+
 def test_written_text_is_inert_and_names_its_writer(app: App) -> None:
     hostile = "Status ![x](http://evil/x.png) <script>alert(1)</script> [link](http://evil)"
     with openai_server(Says([hostile[:30], hostile[30:]])) as server:
         events = list(over(app, server.url).generate(VIC, "write a status"))
-    assert events[-1] == Done("openai")
+    assert isinstance(events[-1], Done) and events[-1].provider == "openai"
     assert not live(words(events))
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from lib.app import App
+from lib.auth.actor import SYSTEM
 from lib.db.tables import Source
 from lib.frames import Block, to_ms
+from lib.settings import TaskMode
 from lib.sql import snapshots
 from lib.sql.snapshots import Snapshots
 
@@ -123,6 +125,31 @@ def test_every_table_is_there_and_as_documented_while_nothing_is_stored(made: Sn
             found = connection.execute(f"DESCRIBE {table.name}").fetchall()
             assert connection.execute(f"SELECT count(*) FROM {table.name}").fetchall() == [(0,)]
         assert [(name, type_) for name, type_, *_ in found] == [(c.name, c.type) for c in table.columns], table.name
+
+
+def test_tiers_have_the_sums_of_closed_days_and_files_are_linked_once(app: App, made: Snapshots) -> None:
+    ts = to_ms(app.clock()) - np.arange(20 * 24, dtype=np.int64)[::-1] * 3_600_000
+    value = np.arange(ts.size) / 4
+    app.samples.append(1, [Block(name, {"instance": "a"}, ts, value) for name in ("load", "requests_total")])
+    assert read(made, "SELECT * FROM tiers", "tiers") == []
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    app.archiving.tick()
+    rows = read(
+        made,
+        "SELECT metric, host, count(DISTINCT ts::DATE) > 9, sum(count) > 200, bool_and(min <= last AND last <= max), "
+        "bool_or(increase IS NULL) FROM tiers WHERE step_s = 3600 GROUP BY ALL ORDER BY metric",
+        "tiers",
+    )
+    assert rows == [("load", "a", True, True, True, True), ("requests_total", "a", True, True, True, False)]
+    same = "SELECT bool_and(s.value = t.last) FROM tiers t JOIN samples s USING (series_id, ts) WHERE step_s = 300"
+    assert read(made, same, "tiers", "samples") == [(True,)]
+    linked = files(made, "tiers_1h")
+    assert read(made, "SELECT count(*) > 0 FROM tiers", "tiers") == [(True,)] and files(made, "tiers_1h") == linked
+    made.drop()
+    app.samples.forget_source(1)
+    assert read(made, "SELECT count(*) FROM tiers", "tiers") == [(0,)], "what was removed is not told"
+    assert app.archiving.status(SYSTEM).days, "the archive's own files stay when snapshots go"
 
 
 def test_a_table_that_comes_later_is_published(app: App, made: Snapshots) -> None:

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lib.datasets.schema import ColumnType
 from lib.errors import Invalid
+from lib.settings import Settings
 from lib.store import encodings, text_tables
 from lib.store.dataset_intake import Caps, Taken
 
@@ -180,3 +184,28 @@ def test_any_bytes_are_a_table_or_refused_in_words(read: Read, body: bytes) -> N
         assert refused.message
     else:
         assert taken.rows > 0 and taken.columns
+
+
+def test_reads_as_many_columns_as_a_dataset_may_have(tmp_path: Path) -> None:
+    width = Settings.model_fields["dataset_max_columns"].default
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(rng.normal(size=(300, width)), columns=[f"f{n}" for n in range(width)])
+    frame["f1"] = rng.choice(["red", "green"], 300)
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    frame.to_json(tmp_path / "wide.jsonl", orient="records", lines=True)
+    caps = Caps(200 << 20, 10_000, width)
+    for made in (
+        text_tables.from_delimited(tmp_path / "wide.csv", tmp_path / "a", None, None, tmp_path, caps, quiet),
+        text_tables.from_json_lines(tmp_path / "wide.jsonl", tmp_path / "b", None, tmp_path, caps, quiet),
+    ):
+        assert (made.rows, len(made.columns), made.rejected) == (300, width, 0)
+        assert made.columns[:2] == [("f0", ColumnType.NUMBER), ("f1", ColumnType.TEXT)]
+    read = pd.read_parquet(tmp_path / "a")
+    assert read["f1"].tolist() == frame["f1"].tolist() and np.allclose(read["f1999"], frame["f1999"])
+
+
+def test_one_column_more_than_the_cap_is_refused_with_the_cap(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text(",".join(f"f{n}" for n in range(2001)) + "\n" + ",".join(["1"] * 2001) + "\n")
+    with pytest.raises(Invalid, match="2,001 columns; a dataset may have 2,000"):
+        caps = Caps(20 << 20, 1_000, 2_000)
+        text_tables.from_delimited(tmp_path / "wide.csv", tmp_path / "a", None, None, tmp_path, caps, quiet)

@@ -6,6 +6,7 @@ from lib.errors import Invalid, NotEnoughData
 from lib.registry.bundles import load_bundle, save_bundle
 from lib.training import plan as plans
 from lib.training import trainer
+from lib.training.plan import Step
 from lib.training.schema import Role, Task
 from tests.training.tables import Clock, churn, prices
 
@@ -201,3 +202,24 @@ def test_a_row_that_does_not_fit_is_said_field_by_field():
     assert not faults["income"].fatal and not faults["plan"].fatal and "visits" not in faults
     with pytest.raises(Invalid, match="Missing columns: income"):
         model.predict(row.drop(columns="income"))
+
+
+def test_only_the_steps_of_the_plan_run_and_a_model_asks_for_nothing_else():
+    frame = prices(150)
+    steps = (Step("drop", ("size",)), Step("encode"))
+    model = run(frame, "price", families=("linear",), trials=0, folds=3, steps=steps).model
+    assert list(model.schema.roles) == ["place"]
+    names = {name for member in model.members for part in member.parts for name in part.preparation.names}
+    assert names and all(name.startswith("place = ") for name in names)
+    assert np.isfinite(model.raw(frame[["place"]])).all()
+
+
+def test_gaps_no_step_fills_and_numbers_none_scales_stay_so_and_are_predicted_all_the_same():
+    frame = churn(200)
+    steps = (Step("encode"),)
+    model = run(frame, "left", families=("linear", "histogram"), trials=0, folds=3, steps=steps).model
+    kinds = [step["kind"] for member in model.members for step in member.parts[0].preparation.steps]
+    assert set(kinds) == {"encode", "impute"}
+    names = {name for member in model.members for part in member.parts for name in part.preparation.names}
+    assert "age" in names and "age missing" not in names
+    assert np.isfinite(model.probabilities(frame.assign(age=np.nan))).all()

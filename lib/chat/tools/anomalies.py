@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -25,7 +26,9 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    order: Literal["worst", "newest", "oldest", "longest"] = Field("worst", description="Which rows come first.")
+    order: Literal["worst", "newest", "oldest", "longest", "shortest", "score", "confidence"] = Field(
+        "worst", description="Which rows come first."
+    )
     period: str = Field(
         "last 24 hours",
         max_length=100,
@@ -36,6 +39,11 @@ class Arguments(BaseModel):
         default_factory=list, max_length=20, description="Only those these metrics caused most of."
     )
     severity: str = Field("", max_length=20, description="Only this severity.")
+    by: Literal["", "score", "confidence", "duration"] = Field(
+        "", description="Only those whose score, confidence (0 to 1) or duration (seconds) is above or below a limit."
+    )
+    above: float | None = Field(None, description="At least this; for `by`.")
+    below: float | None = Field(None, description="At most this; for `by`.")
     open_only: bool = Field(False, description="Only those still going on.")
     top: int = Field(10, ge=1, le=ROW_CAP, description="How many rows to return.")
 
@@ -53,7 +61,7 @@ def run(data: Data, asked: Arguments) -> Result:
     window = times.window_of(asked.period, data.now)
     if window is None:
         return Result(Outcome.ERROR, f"The period {asked.period!r} is not understood, or lies in the future.")
-    shown = {k: v for k, v in asked.model_dump().items() if k != "period" and v not in ("", False, [])}
+    shown = {k: v for k, v in asked.model_dump().items() if k != "period" and v not in ("", False, [], None)}
     query = f'anomalies(period="{times.iso(window)}", ' + ", ".join(f"{k}={_quoted(v)}" for k, v in shown.items()) + ")"
     about: dict[str, Any] = {
         "window": window,
@@ -62,7 +70,8 @@ def run(data: Data, asked: Arguments) -> Result:
         "source": "anomalies found by the detectors",
         "links": {"hosts": [asked.host] if asked.host else []},
     }
-    if asked.host and asked.host not in set(data.hosts()["host"]):
+    known = {str(host) for host in data.hosts()["host"] if host}
+    if asked.host and asked.host not in known:
         return Result(Outcome.ERROR, f"No host {asked.host!r} is stored.")
     frame = data.anomalies(window, asked.host or None)
     if asked.metrics:
@@ -71,13 +80,18 @@ def run(data: Data, asked: Arguments) -> Result:
         frame = frame[frame["severity"] == asked.severity]
     if asked.open_only:
         frame = frame[frame["end_ts"].isna()]
+    if asked.by:
+        size = _size(frame, asked.by, data.now)
+        frame = frame[size.between(_or(asked.above, -math.inf), _or(asked.below, math.inf))]
     if frame.empty:
         where = f" on {asked.host}" if asked.host else ""
         message = f"No anomaly{where} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC."
         detectors = data.detectors()
         if not detectors:
             message = "No detector is trained, so nobody has looked for anomalies. Train one on the Anomalies page."
-        return Result(Outcome.NO_DATA, message, values={"count": 0, "detectors": detectors}, **about)
+        return Result(
+            Outcome.NO_DATA, message, values={"count": 0, "detectors": detectors, "hosts_without": len(known)}, **about
+        )
     rows = _sorted([_row(row, data.now) for row in frame.to_dict("records")], asked.order)
     hosts = frame["host"].value_counts()
     about["links"] = {"anomaly_ids": [row["id"] for row in rows[:20]], "hosts": about["links"]["hosts"]}
@@ -88,6 +102,7 @@ def run(data: Data, asked: Arguments) -> Result:
         values={
             "count": len(rows),
             "hosts": {str(host): int(count) for host, count in hosts.items()},
+            "hosts_without": len(known - {str(host) for host in hosts.index}),
             "severities": {str(k): int(v) for k, v in frame["severity"].value_counts().items()},
             "open": int(frame["end_ts"].isna().sum()),
             **_concurrent(rows, window, data.now),
@@ -126,6 +141,16 @@ def run_explain(data: Data, asked: ExplainArguments) -> Result:
     )
 
 
+def _size(frame: pd.DataFrame, of: str, now: datetime) -> pd.Series:
+    if of == "duration":
+        return (frame["end_ts"].fillna(pd.Timestamp(now)) - frame["start_ts"]).dt.total_seconds()
+    return frame[of].astype(float)
+
+
+def _or(limit: float | None, otherwise: float) -> float:
+    return otherwise if limit is None else limit
+
+
 def _row(row: dict[str, Any], now: datetime) -> dict[str, Any]:
     start, end = _moment(row["start_ts"]), _moment(row["end_ts"])
     made = {
@@ -155,6 +180,12 @@ def _sorted(rows: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
         return sorted(rows, key=lambda row: row["start_at"], reverse=True)
     if order == "oldest":
         return sorted(rows, key=lambda row: row["start_at"])
+    if order == "score":
+        return sorted(rows, key=lambda row: (-row["score"], row["start_at"]))
+    if order == "confidence":
+        return sorted(rows, key=lambda row: (-row["confidence"], row["start_at"]))
+    if order == "shortest":
+        return sorted(rows, key=lambda row: (row["duration_s"], row["start_at"]))
     if order == "longest":
         return sorted(rows, key=lambda row: row["duration_s"], reverse=True)
     return sorted(rows, key=lambda row: (_rank(row["severity"]), -row["confidence"], -row["score"], row["start_at"]))

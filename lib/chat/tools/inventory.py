@@ -22,6 +22,7 @@ class Arguments(BaseModel):
         "", max_length=100, description="Only metrics whose name holds all these words, like 'network drop'."
     )
     host: str = Field("", max_length=200, description="Only metrics this host has.")
+    among: list[str] = Field(default_factory=list, max_length=50, description="Of hosts: only these.")
 
 
 def run(data: Data, asked: Arguments) -> Result:
@@ -29,7 +30,7 @@ def run(data: Data, asked: Arguments) -> Result:
     query = "list_metrics(" + ", ".join(f'{k}="{v}"' for k, v in asked.model_dump().items() if v) + ")"
     if asked.of == "sources":
         return _sources(data, query)
-    return _hosts(data, query) if asked.of == "hosts" else _metrics(data, asked, query)
+    return _hosts(data, query, asked.among) if asked.of == "hosts" else _metrics(data, asked, query)
 
 
 def _sources(data: Data, query: str) -> Result:
@@ -77,9 +78,9 @@ def _metrics(data: Data, asked: Arguments, query: str) -> Result:
     )
 
 
-def _hosts(data: Data, query: str) -> Result:
+def _hosts(data: Data, query: str, among: list[str]) -> Result:
     hosts = data.hosts()
-    hosts = hosts[hosts["host"] != ""]
+    hosts = hosts[hosts["host"].isin(among) if among else hosts["host"] != ""]
     if hosts.empty:
         return Result(Outcome.NO_DATA, "No host is stored yet.", query=query)
     # One host may be seen by several sources.
