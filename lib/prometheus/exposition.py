@@ -6,6 +6,7 @@ wrong as well. Types, help and exemplars are not kept.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 
@@ -17,6 +18,8 @@ from lib.prometheus.parse import printable
 
 # First choice last, so that an exporter that knows neither still answers.
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+# A page shows what is now; some bridges show a few moments of each series.
+SAMPLES_A_SERIES = 20
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
 _LABEL = re.compile(r'\s*(?:([^\s="{},]+|"(?:[^"\\]|\\.)*")\s*=\s*)?"((?:[^"\\]|\\.)*)"\s*(,|(?=\}))')
 _ESCAPED = re.compile(r"\\(.)")
@@ -35,7 +38,12 @@ def blocks(
     """
     openmetrics = content_type.split(";")[0].strip().lower() == "application/openmetrics-text"
     found: dict[tuple[str, frozenset[tuple[str, str]]], tuple[Mapping[str, str], dict[int, float]]] = {}
-    for name, labels, value, ts in _samples(text, openmetrics):
+    for count, (name, labels, value, ts) in enumerate(_samples(text, openmetrics)):
+        if count >= SAMPLES_A_SERIES * max_series:
+            raise SourceTooLarge(
+                f"The page has more than {SAMPLES_A_SERIES} samples for each of the {max_series:,} series allowed; it "
+                "says the same again and again, or holds a history, which can be imported as a file."
+            )
         named = _placed(labels, added or {})
         key = name, frozenset(named.items())
         if key not in found and len(found) >= max_series:
@@ -53,12 +61,12 @@ def blocks(
 def _samples(text: bytes, openmetrics: bool) -> Iterator[tuple[str, dict[str, str], float, int | None]]:
     """(name, labels, value, milliseconds or None) of each line that is a sample."""
     try:
-        lines = text.decode("utf-8").split("\n")
+        lines = io.StringIO(text.decode("utf-8"), newline="\n")
     except UnicodeDecodeError:
         raise SourceAnswer("The page is not text in UTF-8; is this the address of a /metrics page?") from None
     ended = False
     for number, line in enumerate(lines, 1):
-        line = line.strip(" \t\r")
+        line = line.strip(" \t\r\n")
         if line.startswith("#"):
             ended = ended or line == "# EOF"
             continue

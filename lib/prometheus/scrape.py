@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from lib.errors import SourceAnswer
+from lib.errors import SourceAnswer, SourceTooLarge
 from lib.frames import Block, to_ms
 from lib.prometheus import exposition
 from lib.prometheus.guard import Guard
 from lib.prometheus.probe import Probe
 from lib.prometheus.query import Endpoint, Limits
 from lib.prometheus.session import SourceSession
+
+# A page is read line by line in the app's own process: what its series can take at most, and never less than this.
+PAGE_BYTES, LINE_BYTES = 8 << 20, 4096
 
 
 class Page:
@@ -28,7 +32,8 @@ class Page:
     ) -> None:
         self.url = guard.check(endpoint.url)
         self.limits = limits
-        self.session = SourceSession(endpoint, limits, guard, watch)
+        self.max_bytes = min(limits.max_bytes, max(PAGE_BYTES, limits.max_series * LINE_BYTES))
+        self.session = SourceSession(endpoint, replace(limits, max_bytes=self.max_bytes), guard, watch)
         self.labels = {"instance": urlsplit(self.url).netloc, "job": job}
 
     def __enter__(self) -> Page:
@@ -44,6 +49,14 @@ class Page:
         that cannot be read."""
         try:
             answer = self.session.get(self.url, headers={"Accept": exposition.ACCEPT})
+        except SourceTooLarge:
+            if self.max_bytes == self.limits.max_bytes:
+                raise
+            raise SourceTooLarge(
+                f"The page at {self.url} is larger than the {self.max_bytes / 2**20:,.0f} MB that "
+                f"{self.limits.max_series:,} series may take; have the exporter show less, or raise "
+                "AUTOOPS_SOURCE_MAX_SERIES."
+            ) from None
         except SourceAnswer as error:
             if error.values.get("http_status") == 404:
                 raise SourceAnswer(

@@ -31,7 +31,13 @@ def kind_for(collector: Collector, held: Callable[[int], Any], collected: Callab
     """The kind of job, bound to the app's parts. held: a context manager that keeps a source from being removed."""
     work = _AppSide(collector, held, collected)
     return JobKind(
-        KIND, "lib.services.collection_jobs:run", prepare=work.prepare, receive=work.receive, finish=work.finish
+        KIND,
+        "lib.services.collection_jobs:run",
+        prepare=work.prepare,
+        receive=work.receive,
+        finish=work.finish,
+        # What was stored is marked with each part, so that it goes on there.
+        resumes=True,
     )
 
 

@@ -20,7 +20,7 @@ from sqlmodel import col, select
 from lib.db.database import Database
 from lib.db.tables import Source, SourceKind, Target
 from lib.errors import AppError, SourceAnswer, SourceDown, SourceError, SourceSlow, SourceTooLarge
-from lib.frames import Block, Window, from_ms, validate
+from lib.frames import Block, Window, from_ms, to_ms, validate
 from lib.machine.psutil_source import Machine
 from lib.prometheus.parse import printable
 from lib.prometheus.query import Endpoint, Limits, Wanted, days
@@ -202,13 +202,18 @@ class Collector:
             notes.failed(target, error.message)
         if blocks:
             kept, refused = self._valid(blocks, now)
+            kept, old = _recent(kept, now)
             with self._present(source):
                 mark = None if outcome.error else (target.name, now)
                 outcome.written = self.samples.append(source.id, kept, mark).written
             if outcome.written:
                 outcome.windows.append(_around([], kept))
             if not outcome.error:
-                notes.succeeded(target, len(kept), _remark((), refused))
+                notes.succeeded(
+                    target,
+                    len(kept),
+                    f"{_remark((), refused)} {_remark_old(old + refused.get('before 1970', 0))}".strip(),
+                )
         notes.write(self.database)
         return outcome
 
@@ -366,11 +371,30 @@ class _Notes:
                 session.add(row)
 
 
+def _recent(blocks: list[Block], now: datetime) -> tuple[list[Block], int]:
+    """What a page says of the last day, and how many of its samples are older: stale, or stamped in seconds."""
+    since_ms = to_ms(now - timedelta(days=1))
+    old = sum(int((block.ts_ms < since_ms).sum()) for block in blocks)
+    if not old:
+        return blocks, 0
+    recent = ((block, block.ts_ms >= since_ms) for block in blocks)
+    return [
+        Block(block.metric, block.labels, block.ts_ms[new], block.value[new]) for block, new in recent if new.any()
+    ], old
+
+
+def _remark_old(count: int) -> str:
+    if not count:
+        return ""
+    what = "sample" if count == 1 else "samples"
+    return f"{count:,} {what} left out, stamped more than a day ago; times on a page are milliseconds since 1970."
+
+
 def _remark(warnings: tuple[str, ...], refused: dict[str, int]) -> str:
     """What was kept but should be known: the answer may be partial, samples lay in the future."""
     said = [f"Partial: {warning}" for warning in warnings[:3]]
     said += [
-        f"{count:,} samples left out, stamped {why}; check the clocks."
+        f"{count:,} {'sample' if count == 1 else 'samples'} left out, stamped in the {why}; check the clocks."
         for why, count in refused.items()
         if why == "future"
     ]

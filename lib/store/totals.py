@@ -26,8 +26,8 @@ class Totals:
 
     table: series_id, count, min, min_ts, max, max_ts, total, last, last_ts, increase: one row a series with a number,
     infinities and NaN left out. Moments are exact for samples, and where a slot begins for sums. increase: from the
-    last sample before the window, resets minded; NaN for gauges. window: what of the one asked for whole slots fill.
-    slot_ms: the widest slot used. until: samples before have expired.
+    last sample before the window, resets minded; NaN for gauges. window: what of the one asked for whole slots fill,
+    from the first day on of which anything is kept. slot_ms: the widest slot used. until: samples before have expired.
     """
 
     table: pd.DataFrame
@@ -46,7 +46,10 @@ def totals(store: Store, gauges: Sequence[int], counters: Sequence[int], window:
         gone = expired_days(view, window)
         if not gone:
             return None
-        start_ms, end_ms = frames.to_ms(window.start), frames.to_ms(window.end)
+        raw = view.of(RAW, window)
+        # Of days before the first nobody knows whether they had samples: their sums have expired as well.
+        first_day = min([*gone, *(part.day for part in raw)])
+        start_ms, end_ms = max(frames.to_ms(window.start), first_day * DAY_MS), frames.to_ms(window.end)
         whole = range(-(-start_ms // DAY_MS), end_ms // DAY_MS)
         coarse = len(gauges) + len(counters) > FEW
         chosen = {day: _of_day(parts, coarse and day in whole) for day, parts in gone.items()}
@@ -70,7 +73,7 @@ def totals(store: Store, gauges: Sequence[int], counters: Sequence[int], window:
             FROM ({" UNION ALL ".join(slots)}) WHERE {wanted}
             UNION ALL
             SELECT series_id, epoch_ms(ts) AS t, 1, value, value, value, value, NULL, true
-            FROM ({store.archive.union(view, view.of(RAW, window))})
+            FROM ({store.archive.union(view, raw)})
             WHERE {wanted} AND isfinite(value) AND epoch_ms(ts) // {DAY_MS} NOT IN ({days}))"""  # noqa: S608 (names)
         covered = Window(frames.from_ms(start_ms), frames.from_ms(end_ms))
         edges = {"start": naive(covered.start), "end": naive(covered.end)}

@@ -233,7 +233,7 @@ def preview(app: App, actor: Actor, staged: Staged, mapping: Mapping) -> None:
         },
         column_order=["row", "series", "ts", "value"] + (["error"] if any(row.error for row in rows) else []),
         hide_index=True,
-        height=240,
+        height="auto" if len(rows) <= 5 else 240,
         key="import_preview",
         alt="The first rows of the file as samples of series",
     )

@@ -14,7 +14,7 @@ from lib.app import App
 from lib.auth.actor import Actor
 from lib.db.tables import SourceKind, TaskStatus
 from lib.errors import AppError, Invalid
-from lib.frames import Window
+from lib.frames import Window, from_ms
 from lib.services.collection_sources import REMOTE, Auth, SourceDraft
 from lib.services.collection_status import SourceState, SourceStatus
 from lib.ui import links, tables
@@ -99,8 +99,26 @@ def table(statuses: Sequence[SourceStatus]) -> None:
     )
 
 
-def targets(status: SourceStatus) -> None:
-    """What is collected from a source, one row a target."""
+def _fresh(app: App, actor: Actor, status: SourceStatus) -> SourceStatus:
+    """How the source stands now; as it stood once it is gone."""
+    return next((one for one in app.collection.status(actor) if one.id == status.id), status)
+
+
+def facts(app: App, actor: Actor, status: SourceStatus) -> None:
+    """What a source is and how it stands, in a line, and its last error. Drawn again by itself."""
+    status = _fresh(app, actor, status)
+    said = [KINDS[status.kind], f"{status.series:,} series"]
+    if status.kind != SourceKind.IMPORT:
+        said += [f"every {status.interval_s:g} s", f"last success {ago(status.last_success, app.clock())}"]
+    st.caption(" · ".join([plain(status.url), *said] if status.url else said))
+    if status.last_error:
+        show = st.error if status.state == "failing" else st.warning
+        show(plain(status.last_error, 800), icon=":material/error:")
+
+
+def targets(app: App, actor: Actor, status: SourceStatus) -> None:
+    """What is collected from a source, one row a target. Drawn again by itself."""
+    status = _fresh(app, actor, status)
     if status.kind is SourceKind.IMPORT:
         st.info(f"Its {status.series:,} series came from files; nothing is collected.", icon=":material/upload_file:")
         links.to("pages/operate/imports.py", "Import another file", icon=":material/upload_file:")
@@ -334,7 +352,7 @@ def backfill(app: App, actor: Actor, status: SourceStatus) -> None:
 
 
 def _progress(app: App, actor: Actor, source_id: int) -> None:
-    for task in app.collection.backfills(actor, source_id):
+    for number, task in enumerate(app.collection.backfills(actor, source_id)):
         if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING):
             st.progress(task.progress, plain(task.message) or "Waiting for its turn")
         elif task.status == TaskStatus.SUCCEEDED:
@@ -343,10 +361,17 @@ def _progress(app: App, actor: Actor, source_id: int) -> None:
             for name, why in task.result.get("skipped", {}).items():
                 st.warning(f"{plain(name)} was left out. {plain(why)}", icon=":material/warning:")
         else:
-            st.warning(
-                f"{plain(task.title)}: {task.status}. {plain(task.error)} Fetch the same span again to go on.",
-                icon=":material/warning:",
-            )
+            st.warning(f"{plain(task.title)}: {task.status}. {plain(task.error)}", icon=":material/warning:")
+            if number == 0 and st.button(
+                "Go on",
+                key=f"go_on_{task.id}",
+                icon=":material/resume:",
+                help="Fetch the rest of this span: what is stored is not fetched again.",
+            ):
+                with told():
+                    window = Window(from_ms(task.params["start_ms"]), from_ms(task.params["end_ms"]))
+                    app.collection.backfill(actor, source_id, window, task.params["targets"])
+                    st.rerun(scope="app")
     links.to("pages/operate/tasks.py", "All tasks", icon=":material/task:")
 
 

@@ -7,7 +7,7 @@ from lib.db.tables import SourceKind
 from lib.services.collection_sources import REMOTE, SourceDraft
 from lib.services.collection_status import SourceStatus
 from lib.ui import guard, links, runtime, sources
-from lib.ui.text import ago, plain, stamp
+from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.VIEW)
 app = runtime.app()
@@ -41,7 +41,6 @@ def updated(source_id: int, draft: SourceDraft) -> None:
 
 
 def detail(status: SourceStatus) -> None:
-    collects = status.kind != SourceKind.IMPORT
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(status.name), width="stretch")
         if manages:
@@ -52,13 +51,7 @@ def detail(status: SourceStatus) -> None:
                 app.collection.enable(actor, status.id, not status.enabled)
                 st.rerun()
             sources.remove(app, actor, status)
-    facts = [sources.KINDS[status.kind], f"{status.series:,} series"]
-    if collects:
-        facts += [f"every {status.interval_s:g} s", f"last success {ago(status.last_success, app.clock())}"]
-    st.caption(" · ".join([plain(status.url), *facts] if status.url else facts))
-    if status.last_error:
-        show = st.error if status.state == "failing" else st.warning
-        show(plain(status.last_error, 800), icon=":material/error:")
+    st.fragment(sources.facts, run_every=5.0)(app, actor, status)
     parts = {**PARTS, **(sources.MANAGED.get(status.kind, {}) if manages else {})}
     first = "Choose metrics" if "Choose metrics" in parts and not status.targets else "Collected"
     part = st.segmented_control(
@@ -79,7 +72,7 @@ def detail(status: SourceStatus) -> None:
                 draft = app.collection.draft(actor, status.id)
                 sources.enter(app, actor, draft, f"edit_{status.id}", status.id, lambda d: updated(status.id, d))
             case _:
-                sources.targets(status)
+                st.fragment(sources.targets, run_every=5.0)(app, actor, status)
                 if "PromQL" in parts and status.targets:
                     sources.stop_collecting(app, actor, status)
 

@@ -8,6 +8,7 @@ import pytest
 
 from lib.auth.actor import SYSTEM, Role
 from lib.db.tables import SourceKind
+from lib.frames import Window
 from lib.services.collection_sources import Auth, SourceDraft
 from tests.faults.conftest import FaultServer
 
@@ -187,6 +188,20 @@ def test_backfill_is_submitted_and_shown(open_page, source, app) -> None:
     assert task.params["end_ms"] - task.params["start_ms"] == 7 * 86_400_000
     page.run()
     assert page.get("progress")[0].proto.text == "Waiting for its turn"
+
+
+def test_a_backfill_that_was_ended_goes_on_with_its_own_span(open_page, source, app, clock) -> None:
+    first = app.collection.backfill(SYSTEM, source.id, Window(clock() - timedelta(days=7), clock()))
+    app.runner.cancel(first.id)
+    clock.advance(minutes=5)
+    page = open_page(PAGE, Role.OPERATOR)
+    page.segmented_control(key=f"part_{source.id}").set_value("Backfill").run()
+    page.button(key=f"go_on_{first.id}").click().run()
+    assert not page.exception
+    newest, _ = app.collection.backfills(SYSTEM, source.id)
+    assert newest.params == first.params and newest.status == "pending"
+    page.run()
+    assert not [button for button in page.button if str(button.key).startswith("go_on_")]
 
 
 def test_source_is_switched_off_and_removed(open_page, source, app) -> None:

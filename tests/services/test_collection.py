@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
+from lib.app import build
 from lib.auth.actor import GUEST, SYSTEM, Actor, Role
 from lib.db.tables import AuditEntry, Detector, Source, SourceKind, Target, TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, SourceTooLarge, UrlRefused
@@ -320,6 +321,35 @@ def test_backfill_goes_on_where_it_broke_off(running, source, server, clock) -> 
     assert done.status == TaskStatus.SUCCEEDED
     assert count(running, source.id) == 2 * 2 * 3 * 1440
     assert done.result["samples"] == 2 * 2 * 3 * 1440 - there
+
+
+def test_backfill_goes_on_by_itself_when_the_app_is_back(running, source, server, settings, clock) -> None:
+    heard = threading.Event()
+
+    def hangs(request) -> None:
+        if request.is_read and '"up"' in request.query["query"]:
+            heard.wait(20)
+            request.send(b"", 503)
+        else:
+            request.answer()
+
+    server.fault = hangs
+    task = running.collection.backfill(OPERATOR, source.id, Window(clock() - timedelta(days=3), clock()))
+    until = time.monotonic() + 20
+    while not count(running, source.id) and time.monotonic() < until:
+        time.sleep(0.02)
+    there = count(running, source.id)
+    running.stop()
+    heard.set()
+    server.fault = None
+    back = build(settings, clock)
+    try:
+        back.runner.start()
+        done = back.runner.wait(task.id, 60)
+        assert done.status == TaskStatus.SUCCEEDED, done.error
+        assert 0 < there < count(back, source.id) == 2 * 2 * 3 * 1440
+    finally:
+        back.stop()
 
 
 def test_backfill_says_how_far_it_is_how_fast_and_how_long_it_will_take() -> None:

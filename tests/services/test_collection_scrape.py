@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +14,7 @@ from lib.app import App
 from lib.auth.actor import SYSTEM, Actor, Role
 from lib.db.tables import Source, SourceKind
 from lib.errors import Forbidden, Invalid, SourceAnswer, SourceError, SourceTooLarge, UrlRefused
-from lib.frames import Window
+from lib.frames import Window, to_ms
 from lib.services.collection_sources import Auth, SourceDraft
 from lib.services.collection_status import SourceState
 from lib.settings import Settings
@@ -26,11 +27,12 @@ class Exporter:
     """What a FaultServer says at /metrics."""
 
     def __init__(self) -> None:
-        self.page, self.status, self.kind = PAGE, 200, "text/plain; version=0.0.4"
+        self.page, self.status, self.kind, self.packed = PAGE, 200, "text/plain; version=0.0.4", False
 
     def __call__(self, request: Request) -> None:
         found = request.endpoint == "/metrics"
-        request.send(self.page if found else b"", self.status if found else 404, Content_Type=self.kind)
+        more = {"Content_Encoding": "gzip"} if self.packed else {}
+        request.send(self.page if found else b"", self.status if found else 404, Content_Type=self.kind, **more)
 
 
 @pytest.fixture
@@ -154,6 +156,33 @@ def test_nan_and_infinity_and_the_pages_own_times_are_kept(app, source, exporter
     assert np.isnan(values(app, "odd")).all() and values(app, "high") == [np.inf] and values(app, "old") == [7]
     assert values(app, "later") == [], "stamped in the future"
     assert "future" in app.collection.status(SYSTEM)[0].targets[0].last_error
+
+
+def test_times_in_seconds_or_of_long_ago_are_left_out_and_said(app, source, exporter, clock) -> None:
+    seconds, stale = round(clock().timestamp()), to_ms(clock() - timedelta(days=2))
+    exporter.page = f"late 1 {seconds}\nstale 2 {stale}\nodd 4 -5\nfine 3\n".encode()
+    outcome = app.collection.collect_now(SYSTEM, source.id)["Node"]
+    assert outcome.error is None
+    assert values(app, "fine") == [3] and not app.samples.find(metric="late") and not app.samples.find(metric="stale")
+    said = app.collection.status(SYSTEM)[0].targets[0].last_error
+    assert said == "3 samples left out, stamped more than a day ago; times on a page are milliseconds since 1970."
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (b"a 1\n" * 500, "more than 20 samples for each of the 20 series allowed"),
+        (b"# " + b"x" * 9_000_000 + b"\na 1\n", "larger than the 8 MB that 20 series may take"),
+        (gzip.compress(b"a 1\n" * 3_000_000), "larger than the 8 MB that 20 series may take"),
+    ],
+    ids=["the same again and again", "large", "packed bomb"],
+)
+def test_a_page_that_grows_without_end_is_given_up(app, source, exporter, page: bytes, why: str) -> None:
+    app.settings.source_max_mb = 256.0
+    exporter.page, exporter.packed = page, page.startswith(b"\x1f\x8b")
+    outcome = app.collection.collect_now(SYSTEM, source.id)["Node"]
+    assert isinstance(outcome.error, SourceTooLarge) and why in outcome.error.message
+    assert values(app, "up") == [0] and not app.samples.find(metric="a")
 
 
 def test_what_needs_a_server_is_refused_with_words(app, source, clock) -> None:

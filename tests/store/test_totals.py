@@ -56,7 +56,8 @@ def test_sums_say_what_samples_said(samples: Samples, tmp_path: Path, window: Wi
     monkeypatch.setattr(totals_module, "FEW", few)
     run(samples.store, tmp_path, FORGET)
     found = of(samples, window, "load", "memory_bytes", "requests_total")
-    assert found is not None and (found.window, found.until) == (window, START + 2 * DAY)
+    kept = Window(max(window.start, START), window.end)
+    assert found is not None and (found.window, found.until) == (kept, START + 2 * DAY)
     names = {one.id: one.metric for one in samples.find()}
     for row in found.table.itertuples():
         value, grown = truth(names[row.series_id], window)
@@ -72,6 +73,13 @@ def test_a_window_that_cuts_a_slot_says_what_it_covers(samples: Samples, tmp_pat
     assert found is not None and found.window == Window(START + 10 * minute, START + DAY + 5 * minute)
     assert found.table["count"].item() == truth("load", found.window)[0].size
     assert of(samples, Window(START + 6 * minute, START + 9 * minute), "load") is None, "no whole slot lies in it"
+
+
+def test_days_whose_sums_have_expired_as_well_are_no_part_of_it(samples: Samples, tmp_path: Path) -> None:
+    run(samples.store, tmp_path, Retention(hot=7, raw=8, tiers={"5m": 9, "1h": 9}))
+    found = of(samples, WHOLE, "load")
+    assert found is not None and found.window == Window(START + DAY, NOW)
+    assert found.table["count"].item() == truth("load", found.window)[0].size
 
 
 def test_what_sums_do_not_say_exactly_is_not_said(samples: Samples, tmp_path: Path) -> None:
