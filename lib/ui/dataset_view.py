@@ -94,11 +94,23 @@ def bring(app: App, actor: Actor, into: Mapping[int, str]) -> None:
                 format_func=lambda one: _DELIMITER_WORDS[one],
                 placeholder="Found out",
             )
+            sheet = st.text_input(
+                "Sheet",
+                key="dataset_sheet",
+                max_chars=200,
+                placeholder="First table",
+                help="Of an Excel workbook: the name of the sheet to read.",
+            )
         sent = st.form_submit_button("Make it", icon=":material/dataset:", key="dataset_send", disabled=not may)
     if sent and file is None:
         st.warning("Choose a file first.", icon=":material/upload_file:")
     if sent and file is not None:
-        attempt(lambda: app.datasets.upload(actor, file.name, file, into=home, encoding=encoding, delimiter=delimiter))
+        named = sheet.strip() or None
+        attempt(
+            lambda: app.datasets.upload(
+                actor, file.name, file, into=home, encoding=encoding, delimiter=delimiter, sheet=named
+            )
+        )
     offered = app.datasets.offered(actor)
     if offered:
         with st.container(horizontal=True, vertical_alignment="bottom"):
