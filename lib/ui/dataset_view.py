@@ -189,7 +189,14 @@ def origin(head: Revision) -> str:
 def preview(app: App, actor: Actor, one: Listed) -> None:
     """The first rows, and files to take along."""
     frame = app.datasets.preview(actor, one.id)
-    st.dataframe(frame, hide_index=True, key="dataset_rows", alt=f"The first rows of {plain(one.name)}")
+    days = {each.name for each in one.head.columns if each.type is ColumnType.DATE}
+    st.dataframe(
+        frame,
+        column_config={name: st.column_config.DateColumn(format="YYYY-MM-DD") for name in days & {*frame.columns}},
+        hide_index=True,
+        key="dataset_rows",
+        alt=f"The first rows of {plain(one.name)}",
+    )
     if len(one.head.columns) > len(frame.columns):
         st.caption(f"The first {len(frame.columns)} of {len(one.head.columns):,} columns.")
     st.download_button(

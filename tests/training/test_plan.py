@@ -149,3 +149,8 @@ def test_a_plan_never_trained_exports_one_model_of_each_family():
     compile(script(plan), "pipeline.py", "exec")
     with pytest.raises(Invalid, match="Choose the task"):
         script(plans.replace(plan, task=None))
+
+
+def test_nothing_is_said_of_an_identifier_that_a_step_leaves_out():
+    plan = Plan("left", {**ROLES, "id": "numeric"}, steps=(Step("drop", ("id",)), *plans.USUAL_STEPS))
+    assert messages(plan, {**ROLES, "id": Role.IDENTIFIER}, fatal=False) == ""
