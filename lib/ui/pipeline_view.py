@@ -194,6 +194,9 @@ def bar(app: App, actor: Actor, draft: Draft, review: Review) -> None:
             _train(app, actor, draft, name, unsaved)
     if not may:
         st.caption(":material/lock: Changing pipelines takes the role analyst; they can be looked at by everyone.")
+    if draft.refused:
+        st.error(plain(draft.refused, 800), icon=":material/error:")
+        draft.refused = ""
     _verdict(review, draft)
     if draft.id is not None:
         runs = app.pipelines.runs(actor, draft.id)
