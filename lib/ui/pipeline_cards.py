@@ -125,8 +125,12 @@ class Cards:
                     help=finding.remedy,
                     icon=":material/build:",
                     disabled=not self.may,
-                    on_click=lambda: self.draft.change(lambda: mend(self.plan, finding, facts)),
+                    on_click=self._mend,
+                    args=(finding, facts),
                 )
+
+    def _mend(self, finding: Finding, facts: Facts) -> None:
+        self.draft.change(lambda: mend(self.plan, finding, facts))
 
     # --- editors ----------------------------------------------------------------------------------
 
