@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -208,9 +209,18 @@ class Datasets:
         self.audit.record(actor, "dataset.gather", title, series=len(series_ids), task=task.id)
         return task
 
-    def edit(self, actor: Actor, dataset_id: int, columns: Sequence[Column], version: str | None = None) -> Task:
+    def edit(
+        self,
+        actor: Actor,
+        dataset_id: int,
+        columns: Sequence[Column],
+        version: str | None = None,
+        *,
+        distinct: bool = False,
+    ) -> Task:
         """Queue a version with these columns: other names, types and roles, another order, some left out. Each is told
-        by its `origin`. Raises Invalid for columns that make no sense, or an origin the data has not."""
+        by its `origin`. distinct: without rows that repeat an earlier one in every column. Raises Invalid for columns
+        that make no sense, or an origin the data has not."""
         actor.require(Permission.MAKE_DATASETS)
         wanted, opened = checked(columns), self.open(actor, dataset_id, version)
         self._same_origins(dataset_id, opened.hash, wanted)
@@ -218,6 +228,7 @@ class Datasets:
             "into": dataset_id,
             "version": opened.hash,
             "columns": [one.as_json() for one in wanted],
+            "distinct": distinct,
             "by": actor.name,
         }
         task = self._submit(actor, EDIT, params, f"New version of {opened.name}")
@@ -424,14 +435,16 @@ class Datasets:
         with self.database.exclusive("datasets") as session:
             if "version" in params:
                 base = self.versions.base(session, into, params["version"])
-                rows, content, rejected = base.rows, base.content, base.rejected
+                content, rejected = base.content, base.rejected
+                if rows < base.rows:
+                    content = hashlib.sha256(f"{content} without repeated rows".encode()).hexdigest()
                 lineage = {"from": "edit", "version": params["version"], "notes": result["notes"]}
             elif "recipe" in params:
                 kept = ("series", "recipe", "start_ms", "end_ms", "host", "target")
                 lineage = {"from": "metrics", **{one: params[one] for one in kept}, "notes": result["notes"]}
             else:
-                told = ("name", "format", "encoding", "delimiter")
-                lineage = {"from": "file", **{one: params[one] for one in told}, "notes": result["notes"]}
+                told = ("name", "format", "encoding", "delimiter", "sheet")
+                lineage = {"from": "file", **{one: params.get(one) for one in told}, "notes": result["notes"]}
             if into is None:
                 into = self.versions.home(session, params, version_hash(content, columns))
             before = session.get(Dataset, into)

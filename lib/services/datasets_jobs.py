@@ -82,7 +82,13 @@ def _taken(
 
 
 def rebuild(
-    context: JobContext, *, path: str, held: list[dict[str, Any]], columns: list[dict[str, Any]], **_: Any
+    context: JobContext,
+    *,
+    path: str,
+    held: list[dict[str, Any]],
+    columns: list[dict[str, Any]],
+    distinct: bool = False,
+    **_: Any,
 ) -> dict:
     """A version with other names or types, always made from the data as it was brought, so that nothing wears off."""
     from lib.store.dataset_intake import Wanted, rewrite
@@ -93,10 +99,10 @@ def rebuild(
     wanted = checked(from_json(columns))
     asked = [Wanted(one.origin, types[one.origin], one.name, one.type) for one in wanted]
     context.progress(0.1, "Making the version")
-    notes = rewrite(Path(path), context.workdir / TABLE, asked, scratch)
+    notes, rows = rewrite(Path(path), context.workdir / TABLE, asked, scratch, distinct)
     for note in notes:
         context.log(note, level="warning")
-    return _made(-1, wanted, "", notes)
+    return _made(rows, wanted, "", notes)
 
 
 def gather(context: JobContext, *, recipe: dict[str, Any], start_ms: int, end_ms: int, **_rest: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,10 @@ def from_workbook(source: Path, target: Path, caps: Caps, said: Said, wanted: st
         if mixed:
             notes.append(f"Column {column!r} is text: it holds values of several types.")
     dataset_intake.write(_batches(columns, body), target)
-    return Taken(columns, len(body), dataset_intake.file_digest(source), notes=notes + renamed)
+    digest = dataset_intake.file_digest(source)
+    if others:  # two sheets of one workbook may have the same columns, and are not the same
+        digest = hashlib.sha256(f"{digest} {name}".encode()).hexdigest()
+    return Taken(columns, len(body), digest, notes=notes + renamed)
 
 
 def _check(source: Path, caps: Caps) -> None:

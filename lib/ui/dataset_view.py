@@ -245,8 +245,16 @@ def columns(app: App, actor: Actor, one: Listed) -> None:
         for row in edited.rename(columns={"name": "name_"}).itertuples()
         if row.keep
     ]
+    distinct = st.checkbox(
+        "Leave out rows that repeat an earlier one in every column",
+        key=f"dataset_distinct_{one.head.hash[:SHORT]}",
+        disabled=not may,
+        help="The same row in what is learnt from and in what is tested makes a model look better than it is.",
+    )
     if st.button("Save as a new version", icon=":material/save:", key="dataset_save", disabled=not may):
-        if wanted == before:
+        if distinct:
+            attempt(lambda: app.datasets.edit(actor, one.id, wanted, distinct=True))
+        elif wanted == before:
             st.info("Nothing was changed.", icon=":material/info:")
         elif [(w.origin, w.name, w.type) for w in wanted] == [(b.origin, b.name, b.type) for b in before]:
             attempt(lambda: app.datasets.set_roles(actor, one.id, {each.name: each.role for each in wanted}))

@@ -141,7 +141,7 @@ def test_types_can_be_changed_and_what_is_lost_is_said(tmp_path: Path) -> None:
         Wanted("n", ColumnType.INTEGER, "at", ColumnType.MOMENT),
         Wanted("s", ColumnType.TEXT, "s", ColumnType.NUMBER),
     ]
-    notes = dataset_intake.rewrite(source, target, wanted, tmp_path)
+    notes, rows = dataset_intake.rewrite(source, target, wanted, tmp_path)
     held = duckdb.sql(f"FROM read_parquet('{target}')").fetchall()
     assert [str(at)[:10] for at, _ in held] == ["1970-01-01", "2023-11-14", "2023-11-14"]
     assert [s for _, s in held] == [1.0, 2.5, None] and "1 values of 's'" in notes[0]
@@ -157,5 +157,7 @@ def test_a_cover_sheet_is_passed_over_and_any_sheet_can_be_asked_for(tmp_path: P
     assert "Data, Notes" in taken.notes[0]
     taken = sheets.from_workbook(source, target, CAPS, quiet, "Notes")
     assert taken.columns == [("n", ColumnType.INTEGER)] and taken.rows == 1
+    again = sheets.from_workbook(source, target, CAPS, quiet, "Sales")
+    assert again.digest != taken.digest and again.digest == sheets.from_workbook(source, target, CAPS, quiet).digest
     with pytest.raises(Invalid, match="no sheet 'Costs'; there are 'Data', 'Sales', 'Notes'"):
         sheets.from_workbook(source, target, CAPS, quiet, "Costs")
