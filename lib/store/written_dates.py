@@ -19,7 +19,7 @@ _NAMED = ("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y")
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", *_DAYS_FIRST, *_MONTHS_FIRST, *_NAMED)
 CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M")
 # A few odd words among dates are errors to be told; with more of them it is a column of words.
-SHARE, LEAST, LOOKED_AT, MOST_WAYS = 0.95, 20, 1_000, 3
+SHARE, LEAST, LOOKED_AT, TRIED_ON, MOST_WAYS = 0.95, 20, 1_000, 5_000, 3
 _LOOKS = re.compile(r"\s*(\d{1,4}[-/. ][\w]{1,9}[-/. ,]+\d{1,4}|[A-Za-z]{3,9} \d{1,2}, \d{4})\b.{0,16}", re.DOTALL)
 
 
@@ -72,15 +72,21 @@ def _ways(connection: duckdb.DuckDBPyConnection, file: str, name: str) -> tuple[
     """Formats that together read a column, the most frequent first, and what is to be said of it; none when it is no
     column of dates, or it cannot be told whether days or months come first."""
     cell, formats = _cell(name), [day + clock for clock in CLOCKS for day in DATES]
+    # Rows from all over, for of the first all days may be below 13; by one thread, so that they are the same again.
+    connection.execute("SET threads = 1")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE tried AS SELECT * FROM (SELECT {quoted(name)} FROM {file} "  # noqa: S608 (quoted)
+        f"WHERE {quoted(name)} IS NOT NULL) USING SAMPLE reservoir({TRIED_ON} ROWS) REPEATABLE (1)"
+    )
+    connection.execute(f"SET threads = {dataset_intake.THREADS}")
     counts = ", ".join(f"count(try_strptime({cell}, {literal(one)}))" for one in formats)
-    held, *read = connection.execute(f"SELECT count({quoted(name)}), {counts} FROM {file}").fetchall()[0]  # noqa: S608 (quoted)
-    most = max(SHARE * held, 1) if held >= LEAST else held
+    held, *read = connection.execute(f"SELECT count(*), {counts} FROM tried").fetchall()[0]  # noqa: S608 (quoted)
     ways: list[str] = []
     covered = 0
     for number in sorted(range(len(formats)), key=lambda n: -read[n])[: 2 * MOST_WAYS]:
         other = _other_way(formats[number])
         if other and other in formats and read[formats.index(other)] == read[number]:
-            if read[number] >= most:
+            if read[number] >= _most(held):
                 return (
                     [],
                     f"Column {name!r} is text: {formats[number]} and {other} read its dates alike; write YYYY-MM-DD.",
@@ -88,14 +94,22 @@ def _ways(connection: duckdb.DuckDBPyConnection, file: str, name: str) -> tuple[
             continue
         if covered >= held or len(ways) == MOST_WAYS or not read[number] or (other and other in ways):
             continue
-        tried = _read(connection, file, name, [*ways, formats[number]])
+        tried = _read(connection, "tried", name, [*ways, formats[number]])[1]
         if tried > covered:
             ways, covered = [*ways, formats[number]], tried
-    if covered < most or not held:
+    if not held or covered < _most(held):
+        return [], ""
+    held, covered = _read(connection, file, name, ways)
+    if covered < _most(held):
         return [], ""
     lost = held - covered
     said = f"Column {name!r}: dates written as {' and '.join(ways)}."
     return ways, f"{said} {lost:,} values are none and empty now." if lost else said
+
+
+def _most(held: int) -> float:
+    """How many of so many values must be dates."""
+    return SHARE * held if held >= LEAST else held
 
 
 def _other_way(written: str) -> str | None:
@@ -107,9 +121,11 @@ def _other_way(written: str) -> str | None:
     return None
 
 
-def _read(connection: duckdb.DuckDBPyConnection, file: str, name: str, ways: Sequence[str]) -> int:
+def _read(connection: duckdb.DuckDBPyConnection, rows: str, name: str, ways: Sequence[str]) -> tuple[int, int]:
+    """How many values there are, and how many of them these formats read."""
     told = _cast(name, ways, ColumnType.MOMENT)
-    return int(connection.execute(f"SELECT count({told}) FROM {file}").fetchall()[0][0])  # noqa: S608 (quoted)
+    held, read = connection.execute(f"SELECT count({quoted(name)}), count({told}) FROM {rows}").fetchall()[0]  # noqa: S608
+    return int(held), int(read)
 
 
 def _cell(name: str) -> str:
