@@ -59,7 +59,10 @@ class Step:
 
     @property
     def label(self) -> str:
-        where = f" of {', '.join(self.columns[:3])}" + (" …" if len(self.columns) > 3 else "") if self.columns else ""
+        names = ", ".join(self.columns[:3]) + (" …" if len(self.columns) > 3 else "")
+        if self.kind == "drop" and names:
+            return f"Leave out {names}"
+        where = f" of {names}" if names else ""
         how = f" ({self.method})" if self.method and self.method != "auto" else ""
         return f"{STEP_LABELS.get(self.kind, self.kind)}{where}{how}"
 
