@@ -161,7 +161,11 @@ def test_file_is_uploaded_and_its_profile_shown(at_work: App, open_page: Callabl
 
 @pytest.mark.parametrize(
     ("name", "body", "words"),
-    [("a.csv", b"", "is empty"), ("a.csv", bytes(range(256)) * 9, "no CSV"), ("a.parquet", CSV, "no Parquet file")],
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", bytes(range(256)) * 9, "bytes that no text has"),
+        ("a.parquet", CSV, "no Parquet file"),
+    ],
 )
 def test_file_that_is_no_table_is_refused_in_words(
     at_work: App, open_page: Callable, name: str, body: bytes, words: str
