@@ -98,13 +98,16 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
         into: Annotated[int | None, Query(ge=1, le=2**53, description="Make it a version of this dataset.")] = None,
         encoding: Annotated[str | None, Query(max_length=40, description="Left out: found out.")] = None,
         delimiter: Annotated[str | None, Query(max_length=1, description="Left out: found out.")] = None,
+        sheet: Annotated[
+            str | None, Query(max_length=200, description="Of a workbook; left out: the first table.")
+        ] = None,
         wait_s: Annotated[float, Query(ge=0, le=120, description="How long to wait for it to be made.")] = 30,
         actor: Actor = Depends(caller),
     ) -> MakingRow:
         """The body is the file, or a form with a field `file`. Answers 201 once it is made, 202 when it is not yet."""
         app = get_app()
         await run_in_threadpool(app.datasets.admit, actor)
-        options: dict[str, Any] = {"into": into, "encoding": encoding, "delimiter": delimiter}
+        options: dict[str, Any] = {"into": into, "encoding": encoding, "delimiter": delimiter, "sheet": sheet}
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             async with request.form(max_files=1, max_fields=10) as form:
                 file = form.get("file")

@@ -85,7 +85,7 @@ def _what(profile: TableProfile, target: ColumnProfile | None, *, chosen: bool) 
     columns = len(profile.columns) + profile.left_out
     said = [
         f"{profile.name} has {_many(profile.rows, 'row')} of {_many(columns, 'column')}"
-        + (f" ({held})" if held else "")
+        + (f" ({'those looked at: ' if profile.left_out else ''}{held})" if held else "")
         + f", {amount(float(profile.size_bytes), 'B')} on the disk."
     ]
     if profile.time is not None:

@@ -84,7 +84,8 @@ def _whole(profile: TableProfile) -> list[Alert]:
             Alert(
                 "too_wide",
                 Level.INFO,
-                f"{_count(profile.left_out, 'column')} beyond the first {len(profile.columns):,} not looked at.",
+                f"{_count(profile.left_out, 'column')} not looked at, only the first {len(profile.columns) - 1:,} and "
+                "the last.",
                 "Profile a file with fewer columns to see them.",
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ from lib.store import previews
 from lib.store.dataset_files import DatasetFiles
 from lib.store.encodings import KNOWN
 from lib.store.samples import Samples
-from lib.tasks.job import JobKind
+from lib.tasks.job import JobKind, storable
 from lib.tasks.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -142,14 +143,16 @@ class Datasets:
         into: int | None = None,
         encoding: str | None = None,
         delimiter: str | None = None,
+        sheet: str | None = None,
     ) -> Task:
-        """Take a file in and queue what makes a dataset of it; into: a dataset it becomes a new version of.
+        """Take a file in and queue what makes a dataset of it; into: a dataset it becomes a new version of;
+        sheet: of a workbook, None for the first that is a table.
 
         Raises Invalid for a name with path parts, a kind of file that is none of ours, an empty file or one above the
         cap; then nothing of it is kept.
         """
         actor.require(Permission.MAKE_DATASETS)
-        asked = self._asked(actor, name, into, encoding, delimiter)
+        asked = self._asked(actor, name, into, encoding, delimiter, sheet)
         try:
             size = self.incoming.take(stream, asked["id"], asked["name"])
             task = self._submit(actor, BRING, asked, f"Dataset from {asked['name']}")
@@ -172,12 +175,13 @@ class Datasets:
         into: int | None = None,
         encoding: str | None = None,
         delimiter: str | None = None,
+        sheet: str | None = None,
     ) -> Task:
         """Make a dataset of a file that is offered; the file stays where it is. Raises NotFound."""
         actor.require(Permission.MAKE_DATASETS)
         if name not in self.offered(actor):
             raise NotFound(f"No file {name[:80]!r} is in {self.incoming.offered}; put it there, or upload it.")
-        asked = self._asked(actor, name, into, encoding, delimiter) | {"file": name}
+        asked = self._asked(actor, name, into, encoding, delimiter, sheet) | {"file": name}
         task = self._submit(actor, BRING, asked, f"Dataset from {asked['name']}")
         self.audit.record(actor, "dataset.pick", asked["name"], task=task.id)
         return task
@@ -205,9 +209,18 @@ class Datasets:
         self.audit.record(actor, "dataset.gather", title, series=len(series_ids), task=task.id)
         return task
 
-    def edit(self, actor: Actor, dataset_id: int, columns: Sequence[Column], version: str | None = None) -> Task:
+    def edit(
+        self,
+        actor: Actor,
+        dataset_id: int,
+        columns: Sequence[Column],
+        version: str | None = None,
+        *,
+        distinct: bool = False,
+    ) -> Task:
         """Queue a version with these columns: other names, types and roles, another order, some left out. Each is told
-        by its `origin`. Raises Invalid for columns that make no sense, or an origin the data has not."""
+        by its `origin`. distinct: without rows that repeat an earlier one in every column. Raises Invalid for columns
+        that make no sense, or an origin the data has not."""
         actor.require(Permission.MAKE_DATASETS)
         wanted, opened = checked(columns), self.open(actor, dataset_id, version)
         self._same_origins(dataset_id, opened.hash, wanted)
@@ -215,6 +228,7 @@ class Datasets:
             "into": dataset_id,
             "version": opened.hash,
             "columns": [one.as_json() for one in wanted],
+            "distinct": distinct,
             "by": actor.name,
         }
         task = self._submit(actor, EDIT, params, f"New version of {opened.name}")
@@ -365,7 +379,13 @@ class Datasets:
     # --- around the jobs ----------------------------------------------------------------------------
 
     def _asked(
-        self, actor: Actor, name: str, into: int | None, encoding: str | None, delimiter: str | None
+        self,
+        actor: Actor,
+        name: str,
+        into: int | None,
+        encoding: str | None,
+        delimiter: str | None,
+        sheet: str | None,
     ) -> dict[str, Any]:
         shown, format_, packed = named(name)
         if into is not None:
@@ -374,6 +394,9 @@ class Datasets:
             raise Invalid(f"There is no encoding {encoding[:40]!r} to choose; known are {', '.join(KNOWN)}.")
         if delimiter is not None and delimiter not in DELIMITERS:
             raise Invalid("The delimiter is a comma, a semicolon, a tab or a bar.")
+        if sheet is not None and format_ != "excel":
+            raise Invalid(f"{shown} has no sheets; only Excel workbooks have.")
+        sheet = storable(sheet, 200) if sheet else None
         return {
             "id": secrets.token_hex(8),
             "name": shown,
@@ -384,6 +407,7 @@ class Datasets:
             "into": into,
             "encoding": encoding,
             "delimiter": "\t" if format_ == "tsv" else delimiter,
+            "sheet": sheet,
             "by": actor.name,
         }
 
@@ -411,14 +435,16 @@ class Datasets:
         with self.database.exclusive("datasets") as session:
             if "version" in params:
                 base = self.versions.base(session, into, params["version"])
-                rows, content, rejected = base.rows, base.content, base.rejected
+                content, rejected = base.content, base.rejected
+                if rows < base.rows:
+                    content = hashlib.sha256(f"{content} without repeated rows".encode()).hexdigest()
                 lineage = {"from": "edit", "version": params["version"], "notes": result["notes"]}
             elif "recipe" in params:
                 kept = ("series", "recipe", "start_ms", "end_ms", "host", "target")
                 lineage = {"from": "metrics", **{one: params[one] for one in kept}, "notes": result["notes"]}
             else:
-                told = ("name", "format", "encoding", "delimiter")
-                lineage = {"from": "file", **{one: params[one] for one in told}, "notes": result["notes"]}
+                told = ("name", "format", "encoding", "delimiter", "sheet")
+                lineage = {"from": "file", **{one: params.get(one) for one in told}, "notes": result["notes"]}
             if into is None:
                 into = self.versions.home(session, params, version_hash(content, columns))
             before = session.get(Dataset, into)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib.datasets.schema import Column, checked, from_json, guessed
 from lib.errors import Invalid
-from lib.store import encodings
+from lib.store import encodings, written_dates
 from lib.store.dataset_intake import Caps, Taken
 from lib.tasks.job import JobContext
 
@@ -28,6 +28,7 @@ def bring(
     encoding: str | None,
     delimiter: str | None,
     caps: dict[str, int],
+    sheet: str | None = None,
     **_rest: Any,
 ) -> dict[str, Any]:
     """A file made Parquet. Raises Invalid, and leaves nothing, when it is no table."""
@@ -43,7 +44,8 @@ def bring(
         plain = scratch / "unpacked"
         encodings.unpack(source, plain, most.size_bytes)
         source = plain
-    taken = _taken(context, source, format, encoding, delimiter, scratch, most)
+    taken = _taken(context, source, format, encoding, delimiter, sheet, scratch, most)
+    taken = written_dates.typed(taken, context.workdir / TABLE, scratch)
     for note in taken.notes:
         context.log(note)
     for line, why in taken.told[:100]:
@@ -59,6 +61,7 @@ def _taken(
     format: str,
     encoding: str | None,
     delimiter: str | None,
+    sheet: str | None,
     scratch: Path,
     caps: Caps,
 ) -> Taken:
@@ -70,7 +73,7 @@ def _taken(
     if format == "excel":
         from lib.store.sheets import from_workbook
 
-        return from_workbook(source, target, caps, context.progress)
+        return from_workbook(source, target, caps, context.progress, sheet)
     from lib.store import text_tables
 
     if format == "jsonl":
@@ -79,7 +82,13 @@ def _taken(
 
 
 def rebuild(
-    context: JobContext, *, path: str, held: list[dict[str, Any]], columns: list[dict[str, Any]], **_: Any
+    context: JobContext,
+    *,
+    path: str,
+    held: list[dict[str, Any]],
+    columns: list[dict[str, Any]],
+    distinct: bool = False,
+    **_: Any,
 ) -> dict:
     """A version with other names or types, always made from the data as it was brought, so that nothing wears off."""
     from lib.store.dataset_intake import Wanted, rewrite
@@ -90,10 +99,10 @@ def rebuild(
     wanted = checked(from_json(columns))
     asked = [Wanted(one.origin, types[one.origin], one.name, one.type) for one in wanted]
     context.progress(0.1, "Making the version")
-    notes = rewrite(Path(path), context.workdir / TABLE, asked, scratch)
+    notes, rows = rewrite(Path(path), context.workdir / TABLE, asked, scratch, distinct)
     for note in notes:
         context.log(note, level="warning")
-    return _made(-1, wanted, "", notes)
+    return _made(rows, wanted, "", notes)
 
 
 def gather(context: JobContext, *, recipe: dict[str, Any], start_ms: int, end_ms: int, **_rest: Any) -> dict[str, Any]:

@@ -257,8 +257,11 @@ class Wanted:
                 return f"try_cast({text} AS {SQL_TYPES[self.type]})"
 
 
-def rewrite(source: Path, target: Path, wanted: Sequence[Wanted], scratch: Path) -> list[str]:
-    """Make the data of a version with other names and types; what was lost on the way, in words.
+def rewrite(
+    source: Path, target: Path, wanted: Sequence[Wanted], scratch: Path, distinct: bool = False
+) -> tuple[list[str], int]:
+    """Make the data of a version with other names and types: what was lost on the way, in words, and how many rows are
+    left. distinct: without rows that repeat an earlier one in every column of the source.
 
     Raises Invalid for a type that less than half of a column's values can take.
     """
@@ -278,11 +281,22 @@ def rewrite(source: Path, target: Path, wanted: Sequence[Wanted], scratch: Path)
                 if cast < held:
                     notes.append(f"{held - cast:,} values of {one.name!r} cannot be read as {one.type}: empty now.")
             columns = ", ".join(f"{one.sql} AS {quoted(one.name)}" for one in wanted)
-            connection.sql(f"SELECT {columns} FROM {file}").write_parquet(  # noqa: S608 (quoted)
+            before, rows = f"SELECT count(*) FROM {file}", file  # noqa: S608 (quoted)
+            if distinct:
+                every = ", ".join(map(quoted, connection.sql(f"FROM {file}").columns))
+                rows = (
+                    f"(FROM read_parquet({literal(source)}, file_row_number=true) QUALIFY row_number() OVER "  # noqa: S608
+                    f"(PARTITION BY {every} ORDER BY file_row_number) = 1 ORDER BY file_row_number)"
+                )
+            connection.sql(f"SELECT {columns} FROM {rows}").write_parquet(  # noqa: S608 (quoted)
                 str(target), compression="snappy", row_group_size=group
             )
+            there = int(connection.execute(before).fetchall()[0][0])
+            left = int(connection.execute(f"SELECT count(*) FROM read_parquet({literal(target)})").fetchall()[0][0])  # noqa: S608
+            if there > left:
+                notes.append(f"{there - left:,} rows that repeat an earlier one were left out.")
         except duckdb.OutOfMemoryException:
             raise too_wide() from None
         except duckdb.Error as error:
             raise Invalid(f"The version cannot be made: {reason(error, source)}.") from None
-    return notes
+    return notes, left

@@ -1,7 +1,8 @@
-"""Excel workbooks made Parquet: the first sheet that holds something, checked before it is loaded."""
+"""Excel workbooks made Parquet: the sheet that is asked for, else the first that is a table, checked beforehand."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,8 @@ _CELL = re.compile(rb'<c[^>]{0,200}? r="([A-Z]{1,3})(\d{1,7})"')
 _PIECE = 1 << 20
 
 
-def from_workbook(source: Path, target: Path, caps: Caps, said: Said) -> Taken:
-    """Raises Invalid for what is no workbook, or one too large to be held."""
+def from_workbook(source: Path, target: Path, caps: Caps, said: Said, wanted: str | None = None) -> Taken:
+    """wanted: a sheet's name. Raises Invalid for what is no workbook, one too large to be held, a sheet it has not."""
     with source.open("rb") as file:
         head = file.read(8)
     if head.startswith(b"PK\x03\x04"):
@@ -35,7 +36,7 @@ def from_workbook(source: Path, target: Path, caps: Caps, said: Said) -> Taken:
         kind = encodings.kind_of_binary(head)
         raise Invalid(f"It is {kind or 'no Excel workbook'}. Save it as .xlsx, or bring CSV.")
     said(0.1, "Opening the workbook")
-    name, others, rows = _sheet(source)
+    name, others, rows = _sheet(source, wanted)
     notes = [f"Sheet {name!r} was read; {len(others)} more were not: {', '.join(others[:5])}."] if others else []
     header, body = _table(rows)
     names, renamed = unique(header, caps.columns)
@@ -49,7 +50,10 @@ def from_workbook(source: Path, target: Path, caps: Caps, said: Said) -> Taken:
         if mixed:
             notes.append(f"Column {column!r} is text: it holds values of several types.")
     dataset_intake.write(_batches(columns, body), target)
-    return Taken(columns, len(body), disk.sha256(source), notes=notes + renamed)
+    digest = disk.sha256(source)
+    if others:  # two sheets of one workbook may have the same columns, and are not the same
+        digest = hashlib.sha256(f"{digest} {name}".encode()).hexdigest()
+    return Taken(columns, len(body), digest, notes=notes + renamed)
 
 
 def _check(source: Path, caps: Caps) -> None:
@@ -93,26 +97,35 @@ def _number(letters: bytes) -> int:
     return number
 
 
-def _sheet(source: Path) -> tuple[str, list[str], list[list[Any]]]:
-    """The first sheet with cells: its name, the names of the others, its rows without empty ones around."""
+def _sheet(source: Path, wanted: str | None) -> tuple[str, list[str], list[list[Any]]]:
+    """The sheet that is asked for, else the first with two columns and two rows, else the first with cells: its name,
+    the names of the others, its rows without empty ones around."""
     import python_calamine
 
     try:
         # The suffix decides how calamine reads it; the content has decided what it is.
         with source.open("rb") as file:
             workbook = python_calamine.CalamineWorkbook.from_filelike(file)
-            for name in workbook.sheet_names:
+            known = workbook.sheet_names
+            if wanted is not None and wanted not in known:
+                raise Invalid(f"There is no sheet {wanted[:80]!r}; there are {', '.join(map(repr, known[:20]))}.")
+            first: tuple[str, list[list[Any]]] | None = None
+            for name in known if wanted is None else [wanted]:
                 sheet = workbook.get_sheet_by_name(name)
                 if sheet.height * sheet.width > MOST_CELLS:
                     raise Invalid(f"Sheet {name!r} has more than {MOST_CELLS:,} cells; save it as CSV.")
                 rows = [row for row in sheet.to_python(skip_empty_area=True) if any(cell != "" for cell in row)]
-                if rows:
-                    return name, [one for one in workbook.sheet_names if one != name], rows
+                first = first or ((name, rows) if rows else None)
+                if len(rows) > 1 and len(rows[0]) > 1:
+                    first = name, rows
+                    break
+            if first is not None:
+                return first[0], [one for one in known if one != first[0]], first[1]
     except Invalid:
         raise
     except Exception as error:  # a damaged workbook raises whatever its parser meets first
         raise Invalid(f"The workbook cannot be read ({str(error)[:200]}). Save it again, or as CSV.") from None
-    raise Invalid("The workbook has no sheet with values.")
+    raise Invalid(f"Sheet {wanted!r} holds nothing." if wanted else "The workbook has no sheet with values.")
 
 
 def _table(rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:

@@ -121,8 +121,10 @@ class _Reader:
         self.connection, self.progress = connection, progress
         self.file = "'" + str(path).replace("'", "''") + "'"
         described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({self.file})").fetchall()  # noqa: S608
-        every = [_Column(i, row[0], row[1], kind_of(row[1])) for i, row in enumerate(described)]
-        self.columns, self.left_out = every[:MOST_COLUMNS], max(len(every) - MOST_COLUMNS, 0)
+        self.left_out = max(len(described) - MOST_COLUMNS, 0)
+        # The last column is looked at whatever the width: it is the target more often than any other.
+        looked_at = described if not self.left_out else [*described[: MOST_COLUMNS - 1], described[-1]]
+        self.columns = [_Column(i, row[0], row[1], kind_of(row[1])) for i, row in enumerate(looked_at)]
         self.rows = int(self._rows(f"SELECT count(*) FROM read_parquet({self.file})")[0][0])  # noqa: S608
         self.sampled = 0
 

@@ -433,7 +433,7 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
     good = scratch / "checked.jsonl"
     keys: dict[str, None] = {}
     told: list[tuple[int, str]] = []
-    rejected = rows = place = 0
+    rejected = rows = place = odd = 0
     size = source.stat().st_size
     with source.open("rb") as file, good.open("wb") as out:
         # A line without an end is not read into memory for its sake.
@@ -443,10 +443,10 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
                 said(0.6 * place / size, f"Checked {number:,} lines")
             if not line.strip():
                 continue
-            why = _checked(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, keys)
-            if why is None:
-                out.write(line.rstrip(b"\r\n") + b"\n")
-                rows += 1
+            record, why = _checked(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, keys)
+            if record is not None:
+                out.write(record + b"\n")
+                rows, odd = rows + 1, odd + bool(why)
             else:
                 rejected += 1
                 if len(told) < dataset_intake.MOST_TOLD:
@@ -479,21 +479,20 @@ def _json_lines(source: Path, target: Path, scratch: Path, caps: Caps, said: Sai
         except duckdb.Error as error:
             raise Invalid(f"Its lines make no table: {reason(error, good)}.") from None
     good.unlink()
+    if odd:
+        notes.append(f"{odd:,} lines hold NaN or Infinity, which JSON has not: they are missing values.")
     return Taken(kept, rows, "", rejected, told, notes)
 
 
-def _checked(line: bytes, keys: dict[str, None]) -> str | None:
-    """Why a line is no record; None when it is one."""
-
-    def refused(word: str) -> Any:
-        raise ValueError(f"{word} is no JSON")
-
+def _checked(line: bytes, keys: dict[str, None]) -> tuple[bytes | None, str]:
+    """A line as JSON has it, or None and why it is no record. NaN and Infinity, which some programs write, are null."""
+    odd: list[str] = []
     try:
-        record = json.loads(line, parse_constant=refused)
+        record = json.loads(line, parse_constant=odd.append)
     except (ValueError, RecursionError) as error:
-        return f"not JSON: {str(error)[:120]}"
+        return None, f"not JSON: {str(error)[:120]}"
     if not isinstance(record, dict):
-        return f"a {type(record).__name__} instead of a record"
+        return None, f"a {type(record).__name__} instead of a record"
     for key in record:
         keys[key] = None
-    return None
+    return (json.dumps(record).encode() if odd else line.rstrip(b"\r\n")), ", ".join(odd)

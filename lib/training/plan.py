@@ -59,7 +59,10 @@ class Step:
 
     @property
     def label(self) -> str:
-        where = f" of {', '.join(self.columns[:3])}" + (" …" if len(self.columns) > 3 else "") if self.columns else ""
+        names = ", ".join(self.columns[:3]) + (" …" if len(self.columns) > 3 else "")
+        if self.kind == "drop" and names:
+            return f"Leave out {names}"
+        where = f" of {names}" if names else ""
         how = f" ({self.method})" if self.method and self.method != "auto" else ""
         return f"{STEP_LABELS.get(self.kind, self.kind)}{where}{how}"
 
@@ -313,17 +316,16 @@ def _about_roles(plan: Plan, columns: Mapping[str, str] | Sequence[str]) -> list
             Problem("Choose a time or a group column, not both: rows are split by one of them.", about="split")
         )
     if isinstance(columns, Mapping):
+        read = plan.read
         named = tuple(
-            name
-            for name, role in plan.roles.items()
-            if role in schemas.FEATURES and columns.get(name) == Role.IDENTIFIER
+            name for name, role in read.items() if role in schemas.FEATURES and columns.get(name) == Role.IDENTIFIER
         )
         if named:
             said = (
                 f"{', '.join(named[:5])} seems to name rows: a model learns it by heart and knows nothing of new rows."
             )
             found.append(Problem(said, fatal=False, columns=named))
-        for name, role in plan.roles.items():
+        for name, role in read.items():
             guess = columns.get(name)
             if role == Role.NUMERIC and guess in (Role.CATEGORY, Role.TEXT, Role.DATE):
                 found.append(Problem(f"{name} is called a number but holds {guess}.", fatal=False, columns=(name,)))

@@ -199,7 +199,14 @@ def _apply_dates(table: Table, step: Mapping[str, Any], state: Mapping[str, Any]
 def _date_parts(moments: np.ndarray) -> dict[str, np.ndarray]:
     at = pd.DatetimeIndex(moments)
     days = moments.astype("datetime64[s]").astype(np.int64) / 86_400
-    parts = {"year": at.year, "month": at.month, "day": at.day, "weekday": at.dayofweek, "hour": at.hour, "days": days}
+    parts = {
+        "year": at.year,
+        "month": at.month,
+        "day": at.day,
+        "weekday": at.day_of_week,
+        "hour": at.hour,
+        "days": days,
+    }
     gone = np.isnat(moments)
     return {part: np.where(gone, np.nan, np.asarray(value, dtype=float)) for part, value in parts.items()}
 

@@ -257,7 +257,8 @@ def _leaks(plan: Plan, facts: Facts) -> list[Finding]:
     dropped = {name for step in plan.steps if step.kind == "drop" for name in step.columns}
     used = {name for name, role in plan.roles.items() if role in FEATURES} - dropped
     found = []
-    for leak in facts.leaks:
+    # Of a target that cannot be learnt nothing else is worth saying.
+    for leak in () if facts.refusal else facts.leaks:
         if leak.column in used:
             said = f"Leakage: {leak.message}"
             found.append(_fixed("leave_out", said, fatal=leak.fatal, node=DATA, columns=(leak.column,)))

@@ -7,7 +7,7 @@ import pprint
 from typing import Any
 
 from lib.errors import Invalid
-from lib.training import preparation, standalone
+from lib.training import folds, preparation, standalone
 from lib.training.learners import FAMILIES
 from lib.training.model import Model
 from lib.training.plan import Plan
@@ -15,9 +15,19 @@ from lib.training.plan import Plan
 _HEAD = '''"""Predicts a column from a table; exported by AutoOps.
 
 python FILE TABLE [NEW]: fits TABLE (CSV or Parquet), prints scores of rows not seen, writes predictions of NEW.
+TABLE: the dataset as the API gives it (/api/v1/datasets/ID/data), or as the page does when it is not longer than that.
 Needs numpy, pandas, scikit-learn and xgboost. All that learns from data is fitted inside each fold.
 """
 '''
+
+
+# What the modules below take from others of the app.
+_NAMES = """NotEnoughData = ValueError
+
+
+class Task:
+    REGRESSION = "regression"
+"""
 
 
 def script(plan: Plan, model: Model | None = None) -> str:
@@ -40,9 +50,18 @@ def script(plan: Plan, model: Model | None = None) -> str:
         "preparation": plan.preparation,
         "balance": plan.balance,
         "folds": plan.folds,
+        "holdout": plan.holdout,
         "seed": plan.seed,
     }
-    body = [_HEAD, "from __future__ import annotations\n", _imports(), _code(preparation), _code(standalone)]
+    body = [
+        _HEAD,
+        "from __future__ import annotations\n",
+        _imports(),
+        _NAMES,
+        _code(preparation),
+        _code(folds),
+        _code(standalone),
+    ]
     body += [f"PLAN = {pprint.pformat(about, width=110, sort_dicts=False)}\n"]
     body += [f"MEMBERS = {pprint.pformat(_members(plan, model), width=110, sort_dicts=False)}\n"]
     body += ['if __name__ == "__main__":\n    main(PLAN, MEMBERS)\n']
@@ -70,7 +89,7 @@ def _members(plan: Plan, model: Model | None) -> list[dict[str, Any]]:
 
 def _imports() -> str:
     return (
-        "import argparse\nimport re\nfrom collections.abc import Callable, Mapping, Sequence\n"
+        "import argparse\nimport re\nimport warnings\nfrom collections.abc import Callable, Mapping, Sequence\n"
         "from dataclasses import dataclass\nfrom pathlib import Path\nfrom typing import Any\n\n"
         "import numpy as np\nimport pandas as pd\n"
     )

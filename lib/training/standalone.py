@@ -1,11 +1,12 @@
 """What an exported script does: fold by fold, prepare and fit plain scikit-learn and XGBoost models, score, predict.
 
-`script.script` puts this module and `preparation` into one file; nothing of it runs in the app.
+`script.script` puts this module, `folds` and `preparation` into one file; nothing of it runs in the app.
 """
 
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.training.preparation import Preparation, Table, read  # left out of exported scripts
+from lib.training.folds import forward, grouped, shuffled  # these are left out of exported scripts
+from lib.training.preparation import Preparation, Table, read
 
 VIEWS = {"linear": "linear", "network": "net", "kernel": "net"}
 
@@ -75,21 +77,43 @@ def estimator(family: str, params: Mapping[str, Any], rounds: int, regression: b
     return boosted(n_estimators=rounds or 200, random_state=seed, n_jobs=1, **options)
 
 
-def folds(plan: Mapping[str, Any], frame: pd.DataFrame, target: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Places of rows to learn from and to predict: by time, by group, or shuffled."""
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
-
+def split(plan: Mapping[str, Any], frame: pd.DataFrame, target: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Places of rows to learn from and to predict, the very ones a training in the app has: by time, by group, or
+    shuffled; rows it holds out are left out here."""
     by_role = {role: name for name, role in plan["roles"].items()}
-    count = plan["folds"] or 5
+    task, seed, share = plan["task"], plan["seed"], plan["holdout"]
+    keys = np.arange(len(target))
     if "time" in by_role:
-        order = np.argsort(pd.to_datetime(frame[by_role["time"]]).to_numpy(), kind="stable")
-        return [(order[a], order[b]) for a, b in TimeSeriesSplit(count).split(order)]
-    if "group" in by_role:
-        return list(GroupKFold(count).split(frame, groups=frame[by_role["group"]].astype(str)))
-    if plan["task"] == "regression":
-        return list(KFold(count, shuffle=True, random_state=plan["seed"]).split(frame))
-    count = max(2, min(count, int(np.bincount(target).min())))
-    return list(StratifiedKFold(count, shuffle=True, random_state=plan["seed"]).split(frame, target))
+        column = frame[by_role["time"]]
+        held = column if column.dtype.kind in "iufM" else pd.to_datetime(column, errors="coerce", utc=True)
+        keys = held.to_numpy(dtype="datetime64[ns]").astype(np.int64) if held.dtype.kind == "M" else held.to_numpy()
+    elif "group" in by_role:
+        keys = frame[by_role["group"]].astype(str).to_numpy()
+    learn = np.arange(len(target))
+    if share and "time" in by_role:
+        learn = np.sort(np.argsort(keys, kind="stable")[: round(len(keys) * (1 - share))])
+    elif share:
+        count = max(2, round(1 / share))
+        apart = grouped(keys, count, seed + 1) if "group" in by_role else shuffled(target, task, count, seed + 1)
+        learn = apart[0].train
+    count = plan["folds"] or (8 if len(target) <= 20_000 else 5 if len(target) <= 200_000 else 3)
+    if task != "regression":
+        count = max(2, min(count, int(np.bincount(target)[np.unique(target)].min())))
+    if "time" in by_role:
+        made = forward(keys[learn], plan["folds"] or 4)
+    elif "group" in by_role:
+        made = grouped(keys[learn], count, seed)
+    else:
+        made = shuffled(target[learn], task, count, seed)
+    return [(learn[one.train], learn[one.test]) for one in made]
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Classes: numbers by size, text by alphabet."""
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)
 
 
 def fitted(
@@ -103,6 +127,10 @@ def fitted(
     preparation = Preparation(plan["preparation"], VIEWS.get(member["family"], "trees"), plan["seed"])
     values = preparation.fit_transform(table, wanted[:, None] if regression else np.eye(classes)[target])
     model = estimator(member["family"], member["params"], member["rounds"], regression, plan["seed"])
+    if member["family"] == "network":
+        # Small batches for small tables; rounds are counted in passes over all rows.
+        batch = int(np.clip(2 ** int(np.log2(max(8, len(target) / 40))), 16, 256))
+        model.set_params(batch_size=min(batch, len(target)))
     weighed = plan["balance"] and not regression and member["family"] not in ("network", "kernel")
     counts = np.bincount(target) if weighed else np.ones(1)
     weight = {"sample_weight": (len(target) / (len(counts) * counts))[target]} if weighed else {}
@@ -138,6 +166,11 @@ def load(path: Path) -> pd.DataFrame:
 def main(plan: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> None:
     """Score on rows not seen, then fit all rows and predict a second file."""
     from sklearn.metrics import log_loss, r2_score, roc_auc_score
+    from threadpoolctl import threadpool_limits
+
+    # Networks stop after the rounds that were found best, and say so each time; small tables are slower on many cores.
+    warnings.filterwarnings("ignore", message="Stochastic Optimizer")
+    threadpool_limits(1)
 
     parser = argparse.ArgumentParser(description="Fit the pipeline on TABLE, print its scores, predict NEW.")
     parser.add_argument("table", type=Path, help="CSV or Parquet with the target")
@@ -153,11 +186,11 @@ def main(plan: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> None:
         target = frame[plan["target"]].to_numpy(dtype=float)
     else:
         words = read(frame, {plan["target"]: "category"}).words[plan["target"]]
-        classes = plan["classes"] or sorted(set(words))
+        classes = plan["classes"] or in_order(set(words))
         target = np.array([classes.index(word) for word in words])
     table = read(frame, roles)
     total = np.full((len(frame), max(1, len(classes))), np.nan)
-    for train, test in folds(plan, frame, target):
+    for train, test in split(plan, frame, target):
         learn = picked(table, train)
         parts = [
             member["weight"]

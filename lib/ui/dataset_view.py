@@ -94,11 +94,23 @@ def bring(app: App, actor: Actor, into: Mapping[int, str]) -> None:
                 format_func=lambda one: _DELIMITER_WORDS[one],
                 placeholder="Found out",
             )
+            sheet = st.text_input(
+                "Sheet",
+                key="dataset_sheet",
+                max_chars=200,
+                placeholder="First table",
+                help="Of an Excel workbook: the name of the sheet to read.",
+            )
         sent = st.form_submit_button("Make it", icon=":material/dataset:", key="dataset_send", disabled=not may)
     if sent and file is None:
         st.warning("Choose a file first.", icon=":material/upload_file:")
     if sent and file is not None:
-        attempt(lambda: app.datasets.upload(actor, file.name, file, into=home, encoding=encoding, delimiter=delimiter))
+        named = sheet.strip() or None
+        attempt(
+            lambda: app.datasets.upload(
+                actor, file.name, file, into=home, encoding=encoding, delimiter=delimiter, sheet=named
+            )
+        )
     offered = app.datasets.offered(actor)
     if offered:
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -177,7 +189,14 @@ def origin(head: Revision) -> str:
 def preview(app: App, actor: Actor, one: Listed) -> None:
     """The first rows, and files to take along."""
     frame = app.datasets.preview(actor, one.id)
-    st.dataframe(frame, hide_index=True, key="dataset_rows", alt=f"The first rows of {plain(one.name)}")
+    days = {each.name for each in one.head.columns if each.type is ColumnType.DATE}
+    st.dataframe(
+        frame,
+        column_config={name: st.column_config.DateColumn(format="YYYY-MM-DD") for name in days & {*frame.columns}},
+        hide_index=True,
+        key="dataset_rows",
+        alt=f"The first rows of {plain(one.name)}",
+    )
     if len(one.head.columns) > len(frame.columns):
         st.caption(f"The first {len(frame.columns)} of {len(one.head.columns):,} columns.")
     st.download_button(
@@ -226,8 +245,16 @@ def columns(app: App, actor: Actor, one: Listed) -> None:
         for row in edited.rename(columns={"name": "name_"}).itertuples()
         if row.keep
     ]
+    distinct = st.checkbox(
+        "Leave out rows that repeat an earlier one in every column",
+        key=f"dataset_distinct_{one.head.hash[:SHORT]}",
+        disabled=not may,
+        help="The same row in what is learnt from and in what is tested makes a model look better than it is.",
+    )
     if st.button("Save as a new version", icon=":material/save:", key="dataset_save", disabled=not may):
-        if wanted == before:
+        if distinct:
+            attempt(lambda: app.datasets.edit(actor, one.id, wanted, distinct=True))
+        elif wanted == before:
             st.info("Nothing was changed.", icon=":material/info:")
         elif [(w.origin, w.name, w.type) for w in wanted] == [(b.origin, b.name, b.type) for b in before]:
             attempt(lambda: app.datasets.set_roles(actor, one.id, {each.name: each.role for each in wanted}))

@@ -125,8 +125,12 @@ class Cards:
                     help=finding.remedy,
                     icon=":material/build:",
                     disabled=not self.may,
-                    on_click=lambda: self.draft.edit(mend(self.plan, finding, facts)),
+                    on_click=self._mend,
+                    args=(finding, facts),
                 )
+
+    def _mend(self, finding: Finding, facts: Facts) -> None:
+        self.draft.change(lambda: mend(self.plan, finding, facts))
 
     # --- editors ----------------------------------------------------------------------------------
 
@@ -152,7 +156,7 @@ class Cards:
         key = self._key(name)
 
         def apply() -> None:
-            self.draft.edit(change(st.session_state[key]), outside=others)
+            self.draft.change(lambda: change(st.session_state[key]), outside=others)
 
         return {"key": key, "on_change": apply, "disabled": not self.may}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lib.errors import AppError
 from lib.services.pipelines import Opened
 from lib.training import editing
 from lib.training.plan import Plan, Step
@@ -28,6 +30,7 @@ class Draft:
     tick: int = 0
     past: list[tuple[Plan, str]] = field(default_factory=list)
     saved: tuple[Plan, str] | None = None
+    refused: str = ""  # why the last click did nothing, until it was shown
     asked: tuple[int, str, str] | None = None  # what suggestions were asked for: dataset, version, target
 
     @classmethod
@@ -58,18 +61,29 @@ class Draft:
 
     def move(self, at: int, to: int) -> None:
         """A step brought to another place, its card open there."""
-        self.edit(editing.moved(self.plan, at, to))
+        if not self.change(lambda: editing.moved(self.plan, at, to)):
+            return
         self.selected = f"step-{max(0, min(to, len(self.plan.steps) - 1))}"
 
     def add(self, step: Step) -> None:
         """A step where such steps usually stand, its card open."""
         before = self.plan.steps
-        self.edit(editing.added(self.plan, step))
+        if not self.change(lambda: editing.added(self.plan, step)):
+            return
         at = next((n for n, one in enumerate(self.plan.steps) if n >= len(before) or one is not before[n]), 0)
         self.selected = f"step-{at}"
 
     def remove(self, at: int) -> None:
-        self.edit(editing.removed(self.plan, at))
+        self.change(lambda: editing.removed(self.plan, at))
+
+    def change(self, made: Callable[[], Plan], *, outside: bool = True) -> bool:
+        """A second click on a button whose step is gone by then must not take the page away."""
+        try:
+            self.edit(made(), outside=outside)
+        except AppError as error:
+            self.refused = error.message
+            return False
+        return True
 
     def select(self, card: str) -> None:
         """Open a card, or close it when it is open."""

@@ -194,6 +194,9 @@ def bar(app: App, actor: Actor, draft: Draft, review: Review) -> None:
             _train(app, actor, draft, name, unsaved)
     if not may:
         st.caption(":material/lock: Changing pipelines takes the role analyst; they can be looked at by everyone.")
+    if draft.refused:
+        st.error(plain(draft.refused, 800), icon=":material/error:")
+        draft.refused = ""
     _verdict(review, draft)
     if draft.id is not None:
         runs = app.pipelines.runs(actor, draft.id)
@@ -434,12 +437,34 @@ def export(app: App, actor: Actor, draft: Draft, review: Review) -> None:
             icon=":material/data_object:",
             on_click="ignore",
         )
+    _as_trained(app, actor, draft)
     if not review.ready:
         st.caption("A script is made once no error stands against the pipeline.")
         return
-    st.caption("The script needs numpy, pandas, scikit-learn and xgboost: python pipeline.py TABLE [NEW]")
+    st.caption(
+        "The script needs numpy, pandas, scikit-learn and xgboost, not this app: python pipeline.py TABLE [NEW]. It "
+        "takes each model with usual settings and splits rows as a training does."
+    )
     script = app.pipelines.script_of(actor, draft.plan, draft.dataset_id, draft.version)
     st.code(script[script.index("\nPLAN = ") :], language="python", height=360)
+
+
+def _as_trained(app: App, actor: Actor, draft: Draft) -> None:
+    """The script with the very models, settings and weights the newest training ended with."""
+    runs = app.pipelines.runs(actor, draft.id) if draft.id is not None else []
+    done = next((one for one in runs if one.score is not None), None)
+    if done is None or not actor.may(Permission.TABLES):
+        return
+    st.download_button(
+        "Python script as last trained",
+        lambda: app.training.script(actor, done.id),
+        f"pipeline-{draft.id}-trained.py",
+        "text/x-python",
+        key="pipeline_script_trained",
+        icon=":material/code:",
+        on_click="ignore",
+        help=f"With the models, settings and weights of {plain(done.name)}.",
+    )
 
 
 def delete(app: App, actor: Actor, draft: Draft) -> None:

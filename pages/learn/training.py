@@ -68,7 +68,7 @@ try:
                 results_view.card(app, actor, run)
             else:
                 training_view.log(app, actor, run, 1000)
-        with st.expander(f"All {len(runs):,} runs", icon=":material/list:"):
+        with st.expander(f"All runs: {len(runs):,}", icon=":material/list:"):
             training_view.every(runs, app)
 except AppError as error:
     st.error(plain(error.message, 800), icon=":material/error:")

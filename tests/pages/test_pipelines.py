@@ -234,3 +234,14 @@ def test_suggestions_are_accepted_one_by_one_with_their_reason(ready: App, open_
 def test_a_file_that_is_no_pipeline_is_refused(body: bytes) -> None:
     with pytest.raises(Invalid):
         read_file(body)
+
+
+def test_a_click_on_a_step_that_is_gone_is_told_and_the_page_stays(ready: App, open_page: Callable) -> None:
+    opened = kept(ready)
+    page = open_page(PAGE, Role.ANALYST, {"pipeline": str(opened.id)})
+    draft = page.session_state["pipeline_drafts"][opened.id]
+    for act in (lambda: draft.remove(9), lambda: draft.move(9, 0)):
+        act()
+        page.run()
+        assert not page.exception and "no step 10" in page.error[0].value and page.button(key="pipeline_train")
+    assert not page.run().error and draft.plan == opened.plan

@@ -180,7 +180,7 @@ def test_file_is_uploaded_and_its_profile_shown(at_work: App, open_page: Callabl
     ("name", "body", "words"),
     [
         ("a.csv", b"", "is empty"),
-        ("a.csv", bytes(range(256)) * 9, "not a table"),
+        ("a.csv", bytes(range(256)) * 9, "bytes that no text has"),
         ("a.parquet", CSV, "no Parquet file"),
     ],
 )

@@ -78,6 +78,21 @@ def test_the_same_content_is_the_same_version(ready: App) -> None:
     assert ready.datasets.open(VIEWER, first.dataset_id).hash == newer.hash
 
 
+def test_a_version_without_repeated_rows_is_another_one_that_keeps_the_order(ready: App) -> None:
+    task = ready.datasets.upload(ANN, "twice.csv", io.BytesIO(b"a b,c\n1,x\n2,y\n1,x\n,z\n,z\n1,y\n"))
+    first = ready.datasets.open(ANN, done(ready, task).result["dataset"])
+    result = done(ready, ready.datasets.edit(ANN, first.dataset_id, first.schema, distinct=True)).result
+    assert result["rows"] == 4 and not result["unchanged"]
+    left = ready.datasets.preview(ANN, first.dataset_id)
+    assert left["c"].tolist() == ["x", "y", "z", "y"]
+    second, history = ready.datasets.get(ANN, first.dataset_id)
+    assert second.head.rows == 4 and "2 rows that repeat" in " ".join(history[0].lineage["notes"])
+    renamed = [replace(one, name="n") if one.name == "a b" else one for one in second.head.columns]
+    assert done(ready, ready.datasets.edit(ANN, first.dataset_id, renamed)).result["rows"] == 4
+    again = done(ready, ready.datasets.edit(ANN, first.dataset_id, first.schema, first.hash)).result
+    assert again["version"] == first.hash and again["rows"] == 6
+
+
 def test_editing_makes_a_version_and_going_back_finds_the_old_one(ready: App) -> None:
     first = brought(ready, b"code,x\n" + b"12,1.5\n13,2\n" * 20)
     texts = [replace(first.schema[0], name="Kürzel", type=ColumnType.TEXT), replace(first.schema[1], role=Role.TARGET)]

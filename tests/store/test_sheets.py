@@ -24,8 +24,8 @@ def quiet(_fraction: float, _words: str) -> None:
     pass
 
 
-def workbook(rows: list[list[object]], extra: str = "") -> bytes:
-    """A workbook as small as they come: inline texts, numbers, booleans."""
+def workbook(rows: list[list[object]], extra: str = "", **more: list[list[object]]) -> bytes:
+    """A workbook as small as they come: inline texts, numbers, booleans. more: sheets behind the first."""
 
     def cell(value: object, place: str) -> str:
         if isinstance(value, bool):
@@ -34,10 +34,15 @@ def workbook(rows: list[list[object]], extra: str = "") -> bytes:
             return f'<c r="{place}"><v>{value}</v></c>'
         return f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
 
-    lines = "".join(
-        f'<row r="{i}">' + "".join(cell(v, f"{chr(65 + j)}{i}") for j, v in enumerate(row) if v is not None) + "</row>"
-        for i, row in enumerate(rows, 1)
-    )
+    def lines_of(rows: list[list[object]]) -> str:
+        return "".join(
+            f'<row r="{i}">'
+            + "".join(cell(v, f"{chr(65 + j)}{i}") for j, v in enumerate(row) if v is not None)
+            + "</row>"
+            for i, row in enumerate(rows, 1)
+        )
+
+    sheets = {"Data": lines_of(rows) + extra, **{name: lines_of(held) for name, held in more.items()}}
     main, rel = "http://schemas.openxmlformats.org/spreadsheetml/2006/main", "http://schemas.openxmlformats.org"
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{rel}/package/2006/content-types"><Default Extension="rels" '
@@ -46,10 +51,18 @@ def workbook(rows: list[list[object]], extra: str = "") -> bytes:
         "_rels/.rels": f'<Relationships xmlns="{rel}/package/2006/relationships"><Relationship Id="r1" '
         f'Type="{rel}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{rel}/officeDocument/2006/relationships"><sheets>'
-        '<sheet name="Data" sheetId="1" r:id="r1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{rel}/package/2006/relationships"><Relationship Id="r1" '
-        f'Type="{rel}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{lines}{extra}</sheetData></worksheet>',
+        + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in enumerate(sheets, 1))
+        + "</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{rel}/package/2006/relationships">'
+        + "".join(
+            f'<Relationship Id="r{n}" Type="{rel}/officeDocument/2006/relationships/worksheet" '
+            f'Target="worksheets/sheet{n}.xml"/>'
+            for n in range(1, len(sheets) + 1)
+        )
+        + "</Relationships>",
+    } | {
+        f"xl/worksheets/sheet{n}.xml": f'<worksheet xmlns="{main}"><sheetData>{held}</sheetData></worksheet>'
+        for n, held in enumerate(sheets.values(), 1)
     }
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -128,9 +141,23 @@ def test_types_can_be_changed_and_what_is_lost_is_said(tmp_path: Path) -> None:
         Wanted("n", ColumnType.INTEGER, "at", ColumnType.MOMENT),
         Wanted("s", ColumnType.TEXT, "s", ColumnType.NUMBER),
     ]
-    notes = dataset_intake.rewrite(source, target, wanted, tmp_path)
+    notes, rows = dataset_intake.rewrite(source, target, wanted, tmp_path)
     held = duckdb.sql(f"FROM read_parquet('{target}')").fetchall()
     assert [str(at)[:10] for at, _ in held] == ["1970-01-01", "2023-11-14", "2023-11-14"]
     assert [s for _, s in held] == [1.0, 2.5, None] and "1 values of 's'" in notes[0]
     with pytest.raises(Invalid, match="Only 1 of 3 values"):
         dataset_intake.rewrite(source, target, [Wanted("s", ColumnType.TEXT, "s", ColumnType.INTEGER)], tmp_path)
+
+
+def test_a_cover_sheet_is_passed_over_and_any_sheet_can_be_asked_for(tmp_path: Path) -> None:
+    source, target = tmp_path / "book", tmp_path / "table.parquet"
+    source.write_bytes(workbook([["Report"], ["made by hand"]], Sales=[["a", "b"], [1, 2]], Notes=[["n"], [7]]))
+    taken = sheets.from_workbook(source, target, CAPS, quiet)
+    assert [name for name, _ in taken.columns] == ["a", "b"] and "Sheet 'Sales' was read" in taken.notes[0]
+    assert "Data, Notes" in taken.notes[0]
+    taken = sheets.from_workbook(source, target, CAPS, quiet, "Notes")
+    assert taken.columns == [("n", ColumnType.INTEGER)] and taken.rows == 1
+    again = sheets.from_workbook(source, target, CAPS, quiet, "Sales")
+    assert again.digest != taken.digest and again.digest == sheets.from_workbook(source, target, CAPS, quiet).digest
+    with pytest.raises(Invalid, match="no sheet 'Costs'; there are 'Data', 'Sales', 'Notes'"):
+        sheets.from_workbook(source, target, CAPS, quiet, "Costs")

@@ -86,6 +86,14 @@ def test_what_a_careful_reader_would_remark_is_said_with_a_remedy(tmp_path: Path
     assert all(alert.remedy.endswith(".") for alert in found.alerts)
 
 
+def test_of_a_table_too_wide_the_last_column_is_looked_at_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    profile = described(tmp_path, **{f"f{n}": rng.normal(size=60) for n in range(600)}, y=rng.integers(0, 2, 60))
+    assert (len(profile.columns), profile.left_out, profile.columns[-1].name) == (500, 101, "y")
+    assert profile.target is not None and profile.target.column == "y"
+    assert any("the first 499 and the last" in alert.sentence for alert in profile.alerts)
+
+
 def test_repeated_rows_are_counted(tmp_path: Path) -> None:
     found = described(tmp_path, a=[1, 1, 2, None, None] * 20, b=["x", "x", "y", "z", "z"] * 20)
     assert found.duplicates == 97

@@ -136,7 +136,7 @@ def test_a_file_that_is_not_in_the_encoding_said_is_refused_by_line(read: Read) 
 
 def test_json_lines_keep_types_and_tell_their_errors(read: Read, held: Callable[[], list[tuple]]) -> None:
     good = b'{"a": 1, "b": "x", "at": "2026-01-01T00:00:00Z"}\n{"a": 2.5, "b": null, "n": {"q": [1, 2]}}\n'
-    taken = read(good * 10 + b'not json\n[1]\n{"a": NaN}\n{"a":' + b"[" * 50_000 + b"\n", lines=True)
+    taken = read(good * 10 + b'not json\n[1]\n{"a": 1,}\n{"a":' + b"[" * 50_000 + b"\n", lines=True)
     assert {name: str(type_) for name, type_ in taken.columns} == {
         "a": "number",
         "b": "text",
@@ -145,6 +145,12 @@ def test_json_lines_keep_types_and_tell_their_errors(read: Read, held: Callable[
     }
     assert taken.rows == 20 and [line for line, _ in taken.told] == [21, 22, 23, 24]
     assert held()[1][3] == '{"q":[1,2]}'
+
+
+def test_no_number_in_json_lines_is_a_missing_value(read: Read, held: Callable[[], list[tuple]]) -> None:
+    taken = read(b'{"a": NaN, "b": "x"}\n{"a": 1.5, "b": "NaN"}\n{"a": -Infinity, "b": null}\n', lines=True)
+    assert (taken.rows, taken.rejected) == (3, 0) and "2 lines hold NaN" in taken.notes[0]
+    assert held() == [(None, "x"), (1.5, "NaN"), (None, None)]
 
 
 def test_json_lines_of_too_many_keys_are_refused(read: Read) -> None:

@@ -8,6 +8,8 @@ const GAP_Y = 10
 const ROW_GAP = 34
 const WIDE = 158
 const NARROW = 620
+// Room for the lines that reach several nodes at the beginning of a row from the side, not through each other.
+const LEFT = 20
 const graphs = new WeakMap()
 
 export default function (component) {
@@ -93,8 +95,8 @@ function arrange(nodes, width) {
     }
     return { of, height: top, down: true }
   }
-  const each = Math.max(2, Math.floor((width - 12 + GAP_X) / (WIDE + GAP_X)))
-  const wide = Math.min(230, (width - 12 - (each - 1) * GAP_X) / each)
+  const each = Math.max(2, Math.floor((width - LEFT - 6 + GAP_X) / (WIDE + GAP_X)))
+  const wide = Math.min(230, (width - LEFT - 6 - (each - 1) * GAP_X) / each)
   const all = layers(nodes)
   for (let start = 0, row = 0; start < all.length; start += each, row += 1) {
     const part = all.slice(start, start + each)
@@ -102,7 +104,7 @@ function arrange(nodes, width) {
     part.forEach((layer, column) => {
       let y = top + (high - stack(layer, GAP_Y)) / 2
       for (const node of layer) {
-        of.set(node.id, { x: 6 + column * (wide + GAP_X), y, w: wide, h: tall(node), row, bottom: top + high })
+        of.set(node.id, { x: LEFT + column * (wide + GAP_X), y, w: wide, h: tall(node), row, bottom: top + high })
         y += tall(node) + GAP_Y
       }
     })
@@ -127,7 +129,7 @@ function lines(nodes, places) {
     for (const from of all[n - 1]) {
       for (const to of all[n]) {
         const path = document.createElementNS(space, "path")
-        path.setAttribute("d", line(places.of.get(from.id), places.of.get(to.id), places.down))
+        path.setAttribute("d", line(places.of.get(from.id), places.of.get(to.id), places.down, all[n].length > 1))
         path.setAttribute("marker-end", "url(#tip)")
         svg.append(path)
       }
@@ -136,7 +138,7 @@ function lines(nodes, places) {
   return svg
 }
 
-function line(a, b, down) {
+function line(a, b, down, several) {
   if (down) {
     const [x1, y1, x2, y2] = [a.x + a.w / 2, a.y + a.h, b.x + b.w / 2, b.y]
     return `M${x1},${y1} C${x1},${(y1 + y2) / 2} ${x2},${(y1 + y2) / 2} ${x2},${y2}`
@@ -147,6 +149,7 @@ function line(a, b, down) {
     return `M${x1},${y1} C${middle},${y1} ${middle},${y2} ${x2},${y2}`
   }
   const between = a.bottom + ROW_GAP / 2
+  if (several) return `M${a.x + a.w / 2},${a.y + a.h} V${between} H${b.x - 12} V${y2} H${x2}`
   const [out, back] = [a.x + a.w / 2, b.x + b.w / 2]
   return `M${out},${a.y + a.h} V${between} H${back} V${b.y}`
 }
