@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from lib.chat import kinds
+from lib.chat import kinds, refusals
 from lib.chat.escape import code
 from lib.chat.measures import MEASURES
 from lib.chat.names import name_words
@@ -49,12 +49,7 @@ _BY = (
     (re.compile(r"\b(?:shortest|briefest)\b"), "shortest"),
 )
 _ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|problem)")
-# "Average per day" asks for as many numbers as there are days.
-_BROKEN_DOWN = re.compile(
-    r"\b(?:per|each|every|by|for each|for every|in each) (?:single )?(?:day|hour|week|weekday|minute|month)\b(?! ago)"
-    r"|\b(?:daily|hourly|weekly)\b|\b(?:day by day|hour by hour|day to day)\b"
-    r"|\b(?:which|what) (?:hour|day|weekday)\b.*\b(?:most|average|avg|mean|total|least)\b"
-)
+_THOSE = re.compile(r"^(?:and |ok |so )*(?:which|what|list|show|name)\b.*\b(?:ones?|them|those|they)\b")
 _WENT_UP = re.compile(r"\b(?:by )?how (?:much|many)\b.*\b(?:go|went|gone) up\b")
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 HELP_TEXT = (
@@ -82,8 +77,8 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return Request(Intent.SQL, sql=parsed.sql)
     if parsed.order is not None:
         return kinds.command(parsed, context, known, now)
-    if _BROKEN_DOWN.search(parsed.text.lower()) and not parsed.signs & {Sign.FORECAST, Sign.LIST}:
-        return Reply("I cannot break a period down into its days or hours; name one period, like *yesterday*.")
+    if (told := refusals.turned_down(parsed.text)) and not parsed.signs & {Sign.FORECAST, Sign.LIST}:
+        return Reply(told)
     if parsed.others is not None:
         others = _others(parsed.others, context, known)
         if isinstance(others, Reply):
@@ -241,7 +236,9 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
     )
     if Sign.WHY in signs:
         return _explanation(request, parsed, context)
-    if about_anomalies and not (parsed.things and signs & {Sign.MEAN, Sign.MEDIAN}):
+    # "Slow queries? p99 of the query time": the number is what is asked.
+    number = signs & {Sign.MEAN, Sign.MEDIAN} or parsed.quantile is not None
+    if about_anomalies and not (parsed.things and number):
         return _anomalies(request, parsed, context)
     if Sign.SPAN in signs:
         return replace(request, intent=Intent.SPAN)
@@ -471,6 +468,8 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
         and not signs & {Sign.WORST, Sign.MAX, Sign.LONGEST, Sign.NEWEST, Sign.OLDEST, Sign.LIST}
     ):
         inherited = last.intent if last.intent is not Intent.EXPLAIN else Intent.ANOMALIES
+        if last.intent is Intent.ANOMALY_COUNT and _THOSE.match(parsed.text.lower()):
+            inherited = Intent.ANOMALIES
         return replace(
             request, intent=inherited, anomaly_order=last.anomaly_order, one=last.one, top=request.top or last.top
         )

@@ -58,6 +58,7 @@ _SUMMED = re.compile(r"\b(?:totals?|sum|altogether|added up|accumulated?)\b")
 FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 _YES_OR_NO = re.compile(r"(?:did|has|have|is|was|are|were|does)\b")
 _HOSTS = r"(?:of the )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
+_ANY_HOST = re.compile(r"\bany (?:of (?:the|our) )?(?:hosts?|servers?|machines?|nodes?|box(?:es)?|instances?)\b")
 # A time of day without its day.
 _OF_DAY = re.compile(r"^(?:in|during) the |^this ")
 _DAYLESS = re.compile(
@@ -130,7 +131,8 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return growing
     if parsed.limit is not None:
         return _beyond(request, parsed, context)
-    if Sign.OFTEN in signs and things:
+    shares = all(thing in MEASURES and MEASURES[thing].unit == "%" for thing in things)
+    if Sign.OFTEN in signs and things and not (shares and re.search(r"\bof cpu time\b", parsed.text.lower())):
         return Reply("How often what? Name a limit, like: `how often was cpu above 80 % yesterday?`")
     return None
 
@@ -280,7 +282,7 @@ def _growing(request: Request, parsed: Parsed, known: Vocabulary) -> Request | R
     counted = any(known.metrics.get(thing) == "counter" or thing in FLOWS for thing in parsed.things)
     if Sign.GROWING not in signs and (Sign.INCREASE not in signs or counted):
         return None
-    if signs & {Sign.MAX, Sign.MEAN, Sign.MEDIAN, Sign.WHICH_HOST, Sign.WHO} or _SUMMED.search(parsed.text.lower()):
+    if signs & {Sign.MAX, Sign.MEAN, Sign.MEDIAN} or _SUMMED.search(parsed.text.lower()):
         return None
     window = request.windows[0]
     before = Window(window.start - window.span, window.start)
@@ -417,6 +419,8 @@ def _beyond(request: Request, parsed: Parsed, context: Context) -> Request | Rep
             request = replace(request, windows=last.windows[:1], time_given=last.time_given)
     if not request.things:
         return None if parsed.options else Reply(WHICH)
+    if _ANY_HOST.search(parsed.text.lower()):
+        request = replace(request, which_host=True)
     extreme = "max" if Sign.MAX in parsed.signs else "min" if Sign.MIN in parsed.signs else request.statistic
     return replace(request, intent=Intent.BEYOND, side=parsed.side or "above", statistic=extreme)
 

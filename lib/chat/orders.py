@@ -55,7 +55,9 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
     (
         "collect",
         re.compile(
-            rf"^{_PLEASE}(?:collect|scrape|fetch|pull|poll|refresh|gather|start collecting|run (?:a "
+            rf"^{_PLEASE}(?:(?:start|run|trigger|kick off|launch|do|begin) (?:an? |the |another "
+            rf"|new )*(?:collection|scrape"
+            rf"|scraping|fetch|pull)|collect|scrape|fetch|pull|poll|refresh|gather|start collecting|run (?:a "
             rf"|the )?collection|update (?:the )?(?:data|metrics|samples))\b(?P<rest>.*)$"
         ),
     ),

@@ -33,7 +33,10 @@ _SPARE_OF = {
     "disk_space_used": "node_filesystem_avail_bytes",
 }
 _LEFT = re.compile(r"\b(?:available|free|left(?: over)?|unused|spare|remaining|remains)\b")
-_ROOT = re.compile(r"\b(?:the )?root(?= disk (?:space|size))|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)")
+_ROOT = re.compile(
+    r"\b(?:the )?root(?= disk (?:space|size))|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)"
+    r"|(?<=filesystem )/(?= |$)"
+)
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
 _SQL = re.compile(
     r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
@@ -85,13 +88,15 @@ _AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
 _PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
 _MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
 _COMPARING = re.compile(
-    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|difference|change[ds]?|by how much|how much (?:more"
+    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|differ(?:s|ed|ence)?|change[ds]?|by how much|how much (?:more"
     r"|less|higher|lower)|same (?:time|period)|(?:go|goes|going|gone|went) (?:up|down)"
     r"|ris(?:e|en)|rose|improved?|worse|affect(?:ed)?|impact(?:ed)?|effect)\b"
 )
 # "The busiest server" asks for a host without a word that asks.
+_OF_THINGS = ("usage", "utilization", "use", "consumption", "throughput", "rate", "volume", "amount")
 _MOST_HOST = re.compile(
-    r"\b(?:most|least|highest|lowest|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
+    r"^(?:the |top |show |give me |find )*(?:host|server|machine|box|node)s? (?:with|having|that ha[sd]|of) (?:the )?"
+    r"(?:most|least|highest|lowest|biggest|largest|smallest|worst|best)\b|\b(?:most|least|highest|lowest|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
     r"(?: (?!(?:on|of|in|for|by|at|per|across|each|all|any|every|an?|the|and|or|to|from|is|was)\b)[\w-]+){0,3}?"
     r" (?:host|machine|server|box|node|instance|vm)\b(?!s)"
 )
@@ -197,6 +202,8 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     rest = [word for word, _, end in masked.tokens() if end > told and word not in STOP and not carries_nothing(word)]
     if limit is not None or signs & {Sign.ANOMALY, Sign.WHEN}:
         rest = [word for word in rest if word not in _PLACES]
+    if things:
+        rest = [word for word in rest if word not in _OF_THINGS]
     if Sign.ANOMALY in signs:
         rest = [word for word in rest if word not in _OF_ANOMALY]
     named = _LABEL_NAMED.search(clean.lower())
@@ -247,8 +254,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         others=others,
     )
     rest = [word for word in rest if word != unknown_host]
-    parsed = _matched(parsed, loose, thing_words, rest, held, known)
-    return _cannot(parsed)
+    return _cannot(_matched(parsed, loose, thing_words, rest, held, known))
 
 
 _NO_QUERY = (

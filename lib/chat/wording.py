@@ -270,7 +270,58 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"(?:slower|slowest) (?:(?:db|database|sql) )?quer(?:y|ies)", "highest query latency"),
     (r"(?:slower|slowest) (?:http )?(?:requests?|responses?|answers?)", "highest latency"),
     (r"slowest", "highest latency"),
-    (r"fastest", "lowest latency"),
+    (
+        r"(?<!growing )(?<!growing the )fastest(?= (?:\w+ )?(?:hosts?|servers?|machines?|nodes?|box|boxes"
+        r"|to respond|web|api))",
+        "lowest latency",
+    ),
+    (r"(?:that |which |whose names? )?(?:start|begin)(?:s|ning|ing)? with", "about"),
+    (
+        r"(are|were|is|was) (?:all|any|every|some)(?: of)?(?: the| our)? (hosts?|servers?|machines?|nodes?"
+        r"|boxes|instances?)"
+        r" (up|down|alive|reachable|online|running)",
+        r"\1 \3 on all hosts",
+    ),
+    (r"(did|has|have|does)(?!.*\bcounters?\b) (.{1,40}?) (?:last |ever )?(?:reboot|restart)(?:ed)?", r"\1 \2 rebooted"),
+    (
+        r"(?:running |getting |be |being )?(?:low|short) (?:on|of) (memory|ram|disk(?: space)?|space|storage)",
+        r"\1 usage",
+    ),
+    (r"anywhere", "on any host"),
+    (
+        r"(which|who|what)((?: [\w-]+){0,6}?) (?:the )?(?:lower|less|fewer|smaller|shorter"
+        r"|smallest)(?! than)(?!.* than\b)",
+        r"\1\2 lowest",
+    ),
+    (r"(5xx|50\d)s? (?:(?:http )?(?:responses?|replies|answers|status(?:es)?|codes?))", r"5xx errors"),
+    (r"^(jobs|requests|queries) (done|completed|finished|served|handled|processed|executed)", r"how many \1 \2"),
+    (
+        r"when (?:was|did|were) (?:the )?(?:[a-z][\w-]* v?\d+(?:\.\d+)+)(?: get| go)? "
+        r"(?:released|deployed|rolled out|live|out|shipped|release|deploy)",
+        "list deploys",
+    ),
+    (
+        r"(?:the )?(?:data|history|samples|metrics) (?:is |are )?(?:available|there|stored|kept|going back|present)?"
+        r" ?since(?: when)?(?= ?\??$)",
+        "since when is there data",
+    ),
+    (r"^(?:and |ok |so )*(?:overall|in general|(?:for )?(?:everyone|everything|all))(?= ?\??$)", "and on all hosts"),
+    (
+        r"(?:the )?same(?: (?:question|thing|again|story|one|figure|number|please))?(?: but| just)? (?:for|on|with|of)",
+        "same for",
+    ),
+    (r"laziest|idlest|calmest|sleepiest", "least busy"),
+    (r"hungriest|greediest|thirstiest", "highest"),
+    (
+        r"^(?:(?:is|was) there |(?:did|do) we have |have we |got |has there been )?(?:anything|something)"
+        r"(?: new| special| notable| interesting| noteworthy| to report| i should know)?"
+        r"(?= (?:on|at|with|for|from|about|today|yesterday|this|last|since|in|during|overnight)\b)",
+        "anything unusual",
+    ),
+    (
+        r"how (?:bad|serious|severe|critical|big) (?:was|is) (?:it|that|this|that one|this one)(?= ?\??$)",
+        "tell me more about that one",
+    ),
     (r"emptiest", "lowest"),
     (r"(?:take|takes|took|taken) (?:the )?longest to (?:respond|answer|reply)", "had the highest latency"),
     (r"(?:top|topped|tops|max|maxed|maxes|peak|peaked|peaks) out(?: at)?", "peak"),
