@@ -362,6 +362,17 @@ def rebased(parsed: Parsed, context: Context, now: datetime) -> Parsed:
     return replace(parsed, times=(*kept, replace(other, window=earlier)))
 
 
+def others(candidates: Sequence[str], context: Context, known: Vocabulary) -> tuple[str, ...] | Reply:
+    """ "The other db": those of its kind that were not asked about."""
+    before = context.request.hosts if context.request is not None else ()
+    if not before:
+        return Reply("Which others? Name the hosts.")
+    kinds_ = {re.match(r"[a-z]*", host.lower())[0] for host in before}  # type: ignore[index]
+    alike = candidates or [host for host in known.hosts if re.match(r"[a-z]*", host.lower())[0] in kinds_]  # type: ignore[index]
+    left = tuple(host for host in alike if host not in before)
+    return left or Reply(f"There are no others than {', '.join(map(code, before[:5]))}.")
+
+
 def against_now(parsed: Parsed, now: datetime) -> Parsed:
     """ "Up against last week": what is held against a time that has passed is the time like it that runs now."""
     held = [found for found in parsed.times if found.window is not None]

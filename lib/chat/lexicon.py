@@ -206,7 +206,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.WORST,
         ),
         (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
-        (r"critical|major|minor", Sign.SEVERITY),
+        (r"critical|major|minor|warning", Sign.SEVERITY),
         (r"(?:newest|latest|most recent|last)(?= (?:anomal|incident|problem|issue|one))", Sign.NEWEST),
         (r"(?:oldest|earliest|first)(?= (?:anomal|incident|problem|issue|one))", Sign.OLDEST),
         (r"longest|how long", Sign.LONGEST),

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 
+MAX_CHARACTERS = 2000
+NO_QUERY = (
+    "I run a SELECT over the stored tables, and nothing else: no PromQL, and nothing that changes data. Ask in "
+    "words, like: "
+    "peak cpu on all hosts yesterday. An expression can be collected under a name on the Sources page."
+)
 # "Average per day" asks for as many numbers as there are days.
 _BROKEN_DOWN = re.compile(
     r"\b(?:per|each|every|by|for each|for every|in each) (?:single )?(?:day|hour|week|weekday|minute|month)\b(?! ago)"
@@ -29,4 +35,16 @@ def turned_down(text: str) -> str:
         return "I cannot pick times that come again and again; name one period, like *yesterday morning*."
     if _ORDINAL.search(lowered):
         return "I cannot pick the second or third alone; ask for the `top 3`, and they are listed."
+    return ""
+
+
+def unreadable(clean: str) -> str:
+    """Why a text is no question at all: empty, too long, in another language; '' for all others."""
+    if not clean:
+        return "Please type a question."
+    if len(clean) > MAX_CHARACTERS:
+        return f"That is {len(clean):,} characters; a question here may have {MAX_CHARACTERS:,}. Please ask it shorter."
+    letters = [c for c in clean if c.isalpha()]
+    if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
+        return "I understand questions in English only. Try: which hosts had anomalies yesterday?"
     return ""

@@ -286,7 +286,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.COMPARE,
     ),
     (
-        r"differ(?:s|ed)?|(?:decreased|shrunk|shrank|improved|worsened|jumped|climbed|dropped)"
+        r"differ(?:s|ed)?|improve|degraded?|deteriorate[ds]?|worsen|(?:decreased|shrunk|shrank|improved|worsened|jumped|climbed|dropped)"
         r"(?= (?:compared|since|from|vs|versus|by|after|between|against)\b| *[?]?$|\s{2,})",
         Sign.COMPARE,
     ),

@@ -391,8 +391,8 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
 
 
 _NTH = r"(?P<{}>\d{{1,2}})(?:st|nd|rd|th)?"
-# Alone, without "in": "may" is a verb, and short forms are too little.
-_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
+# Alone, without "in": "may" is a verb.
+_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may") + "|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec"
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [

@@ -108,6 +108,8 @@ _WORDS = {
     "bw": "bandwidth",
     "tput": "throughput",
     "errs": "errors",
+    "diff": "difference",
+    "eta": "when will",
     "err": "error",
     "teh": "the",
     "hte": "the",
@@ -310,6 +312,13 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"(?:the )?same(?: (?:question|thing|again|story|one|figure|number|please))?(?: but| just)? (?:for|on|with|of)",
         "same for",
     ),
+    (r"(?:are|do) we (?:running|run|operating|operate|own|owning|manage|managing)", "do we have"),
+    (r"100 ?% full", "full"),
+    (r"(?:the )?(?:biggest|largest) (?:file ?system|disk|partition|volume)s?", "highest disk size"),
+    (r"(?:the )?smallest (?:file ?system|disk|partition|volume)s?", "lowest disk size"),
+    (r"(next|coming|following) (days|hours|weeks)", r"\1 few \2"),
+    (r"(between|from) (\d{1,2}) (?:and|to) (\d{1,2}) (?:this|in the) morning", r"\1 \2:00 and \3:00 today"),
+    (r"(between|from) (\d) (?:and|to) (\d{1,2}) this (?:afternoon|evening)", r"\1 \2pm and \3pm today"),
     (r"laziest|idlest|calmest|sleepiest", "least busy"),
     (r"hungriest|greediest|thirstiest", "highest"),
     (
@@ -380,7 +389,7 @@ _ON_BEHALF = re.compile(
 )
 # What people say before they ask; where nothing follows, it is all they say.
 _LEAD = re.compile(
-    r"^(?:(?:ok|okay|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
+    r"^(?:(?:ok|okay|wait|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
     r"|good (?:morning|afternoon|evening|day)|morning|quick question|question|just curious|dear \w+|hmm*|um+|so|guys"
     r"|there|team|and now|(?:i )?(?:was )?(?:just )?wondering(?: if)?)"
     r"(?:[,!.:;-]+ | (?:there|all|team|guys|bot|again)[,!.:]* | )+)+(?=\S+ \S)",
