@@ -15,7 +15,7 @@ from benchmarks import chat_guard
 from benchmarks.report import Figure, note
 
 SETS = Path(__file__).parent.parent / "tests" / "evals"
-NAMES = ("golden.json", "held_out.json", "held_out_3.json")
+NAMES = ("golden.json", "held_out.json", "held_out_3.json", "held_out_4.json")
 # Questions of each type when it has to be quick; a set that was named is asked whole.
 SAMPLE = 1
 # Questions asked once more for their time: a single run of each is at the mercy of whatever else the machine does.
