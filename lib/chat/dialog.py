@@ -450,8 +450,9 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
     if signs & {Sign.WHICH_HOST, Sign.WHO, Sign.EACH_HOST} or (Sign.HOSTS in signs and not parsed.hosts):
         if Sign.WITHOUT in signs:
             return replace(request, intent=Intent.ANOMALY_HOSTS, without=True)
+        counting = Sign.COUNT in signs and Sign.EACH_HOST not in signs
         return replace(
-            request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=Sign.COUNT in signs
+            request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=counting
         )
     if Sign.WITHOUT in signs and (Sign.HOSTS in signs or len(parsed.hosts) > 1):
         return replace(request, intent=Intent.ANOMALY_HOSTS, without=True, hosts=parsed.hosts)

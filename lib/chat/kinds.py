@@ -102,7 +102,7 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         hosts = "hosts" if re.search(rf"\b(?:which|what|how many|any) {_HOSTS}", parsed.text.lower()) else ""
         every = ("gaps", "stale", "constant", "duplicates")
         return replace(request, intent=Intent.QUALITY, checks=checks or every, label=hosts)
-    if Sign.MODELS in signs and not parsed.things:
+    if Sign.MODELS in signs and not parsed.things and parsed.anomaly_id is None:
         return replace(request, intent=Intent.MODELS)
     if Sign.MARKS in signs and not parsed.things:
         window = request.windows[0] if request.time_given else Window(now - MARKS_BACK, now)
@@ -430,6 +430,8 @@ def _beyond(request: Request, parsed: Parsed, context: Context) -> Request | Rep
             request = replace(request, windows=last.windows[:1], time_given=last.time_given)
     if not request.things:
         return None if parsed.options else Reply(WHICH)
+    if len(parsed.things) > 1 and re.search(r"\b(?:when|while|whenever|as long as)\b", parsed.text.lower()):
+        return Reply("I cannot look at one metric only where another is beyond a limit; ask for each by itself.")
     if _ANY_HOST.search(parsed.text.lower()):
         request = replace(request, which_host=True)
     extreme = "max" if Sign.MAX in parsed.signs else "min" if Sign.MIN in parsed.signs else request.statistic

@@ -77,7 +77,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             rf"incoming|ingress){_AMOUNT}"
             rf"|(?:received?|incoming|inbound|downloaded?|ingress|rx) (?:{_NETWORK}|traffic|bytes|data|"
             rf"bandwidth){_AMOUNT}"
-            rf"|{_NETWORK}? ?(?:traffic|bytes) (?:received|in)",
+            rf"|{_NETWORK}? ?(?:traffic|bytes|bandwidth) (?:received|in)",
             "network_received",
         ),
         (
@@ -86,7 +86,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             rf"|egress){_AMOUNT}"
             rf"|(?:sent|outgoing|outbound|transmit(?:ted)?|uploaded?|egress|tx) (?:{_NETWORK}|traffic|"
             rf"bytes|data|bandwidth)"
-            rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes) (?:sent|out)",
+            rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes|bandwidth) (?:sent|out)",
             "network_sent",
         ),
         (r"rx|inbound|ingress", "network_received"),
@@ -102,7 +102,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (
             r"(?<!network )(?<!receive )(?<!transmit )(?<!disk )(?<!read )(?<!write )(?<!tcp )(?<!udp )errors"
             r"(?= (?:on|of|for|at|in|by|from|yesterday|today|last|over|this|per|did|do|were|was|since|there|we|have"
-            r"|now|right|currently|above|below|any)\b|\s{2,}| *[?]| *$)|50\ds"
+            r"|now|right|currently|above|below|any)\b|\s{2,}| *[?(]| *$)|50\ds"
             r"|(?:http |server |request )(?:errors?|failures?)(?: rate| share| ratio| percentage)?"
             r"|5xx(?: errors?)?(?: rate| share)?"
             r"|(?:errors?|failure) (?:rates?|share|ratio|percentage)|failed requests|failing requests",

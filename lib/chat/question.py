@@ -205,8 +205,13 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     rest = [word for word, _, end in masked.tokens() if end > told and word not in STOP and not carries_nothing(word)]
     if limit is not None or signs & {Sign.ANOMALY, Sign.WHEN}:
         rest = [word for word in rest if word not in _PLACES]
+    if len(hosts) > 1 and {"every", "each"} & set(rest):
+        signs.add(Sign.EACH_HOST)
+        rest = [word for word in rest if word not in ("every", "each")]
     if things:
         rest = [word for word in rest if word not in _OF_THINGS]
+    if Sign.MODELS in signs:
+        rest = [word for word in rest if word not in ("version", "versions", "sure", "certain")]
     if Sign.ANOMALY in signs:
         rest = [word for word in rest if word not in _OF_ANOMALY]
     named = _LABEL_NAMED.search(clean.lower())

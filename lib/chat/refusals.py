@@ -20,6 +20,7 @@ _RECURRING = re.compile(
     r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days\b|\b(?:mornings|afternoons|evenings|nights|weekdays|weekends|workdays"
     r"|working days|business days)\b"
 )
+_ADDED_UP = re.compile(r"\b[a-z]\w* plus (?!the (?:time|moment|host)|when|where)(?:the )?[a-z]")
 _ORDINAL = re.compile(
     r"\b(?:second|third|fourth|2nd|3rd|4th)[- ](?:worst|highest|lowest|best|largest|biggest|smallest|most|least|busiest"
     r"|longest|shortest|newest|latest|oldest|to last)\b|\brunner[- ]up\b|\b(?:worst|highest|lowest|last) but one\b"
@@ -33,6 +34,8 @@ def turned_down(text: str) -> str:
         return "I cannot break a period down into its days or hours; name one period, like *yesterday*."
     if _RECURRING.search(lowered):
         return "I cannot pick times that come again and again; name one period, like *yesterday morning*."
+    if _ADDED_UP.search(lowered):
+        return "I cannot add one metric to another; ask for each by itself, or for the *ratio* of two."
     if _ORDINAL.search(lowered):
         return "I cannot pick the second or third alone; ask for the `top 3`, and they are listed."
     return ""

@@ -111,7 +111,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= .*\bby\b)|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
     (
-        r"every how many (?:seconds|minutes)|how many (?:seconds|minutes) (?:are )?(?:between|apart)"
+        r"how far apart|every how many (?:seconds|minutes)|how many (?:seconds|minutes) (?:are )?(?:between|apart)"
         r"|(?:collection|scraping|sampling) (?:is )?(?:regular|even)|regular(?:ly)? (?:collect|scrap|sampl)(?:ed"
         r"|ion|ing)"
         r"|(?:scrap(?:e|ing)|sampl(?:e|ing)|collection|polling|measurement) (?:interval|frequency|rate|period"
@@ -313,6 +313,7 @@ AHEAD = (
     r"|\bhow (?:many (?:days|hours|weeks)|long) (?:(?:is|are) (?:left )?)?(?:until|till|before|left|remain)\b"
     r"|\b(?:days|hours|weeks|time) (?:left|remaining)\b|\bby (?:the end of|tomorrow|next|the coming)\b"
     r"|\bby (?:(?:this|next|coming) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\bget full\b|\bfill(?:s)? up\b"
+    r"|\bwhen\b.*\b(?:goes|drops|falls|gets|reaches|hits|crosses|exceeds) "
     r"|\bwhen\b.*\b(?:disks?|storage|space)\b.*\bfull\b(?!.*\b(?:was|were|did)\b)|\bwould .* be\b"
     r"|\bprojection\b|\bshall .* be\b|\bhow long until\b|\bestimated?\b"
 )
@@ -320,5 +321,5 @@ AHEAD_WORDS = (
     r"will|forecast(?:s|ed|ing)?|predict(?:s|ed|ion|ions|ing)?|going to|expect(?:ed)?|run(?:s"
     r"|ning)? out(?: of)?|extrapolate|future"
     r"|projection|project(?:ed)?|by when|how soon|how long until|would|be|estimate[ds]?|likely|outlook|upcoming"
-    r"|ahead|left|run(?:s|ning)?|how many (?:days|hours|weeks)|until|till"
+    r"|ahead|left|run(?:s|ning)?|how many (?:days|hours|weeks)|until|till|exhaust(?:ed)?"
 )

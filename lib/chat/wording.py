@@ -11,6 +11,7 @@ _BEFORE, _AFTER = r"(?<![\w./:=*{\"'-])", r"(?![\w/:=*-]|\.\w)"
 
 _WORDS = {
     "y'day": "yesterday",
+    "y/day": "yesterday",
     "yday": "yesterday",
     "ystd": "yesterday",
     "ystrday": "yesterday",
@@ -319,6 +320,24 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"(next|coming|following) (days|hours|weeks)", r"\1 few \2"),
     (r"(between|from) (\d{1,2}) (?:and|to) (\d{1,2}) (?:this|in the) morning", r"\1 \2:00 and \3:00 today"),
     (r"(between|from) (\d) (?:and|to) (\d{1,2}) this (?:afternoon|evening)", r"\1 \2pm and \3pm today"),
+    (
+        r"(?:share|percentage|percent|fraction|proportion|part|ratio) of (?:failed|failing|erroneous|bad) requests",
+        "error rate",
+    ),
+    (r"(?:make|made) (\S+) (?:slower|faster)", r"change latency of \1"),
+    (r"of the (week|month)(?! (?:of|before|in|ago))", r"this \1"),
+    (r"of the day(?! (?:of|before|in|ago))", "today"),
+    (r"(hosts?|servers?|machines?|nodes?|boxes|instances?) (?:that )?(?:sends?|emits?)(?= [a-z]+_\w+)", r"\1 have"),
+    (r"(week|month)[- ]to[- ]date", r"this \1"),
+    (r"senders? of (?:network )?(?:traffic|data|bytes)", "hosts by network traffic sent"),
+    (r"receivers? of (?:network )?(?:traffic|data|bytes)", "hosts by network traffic received"),
+    (
+        r"(?:share|percentage|percent|fraction|proportion|part) of (?:the |this )(week|month)(?: with| where"
+        r"| when| in which)?",
+        r"percentage of the time this \1",
+    ),
+    (r"what (?:did|does|has) (\S+) suffer(?:ed)?(?: from)?", r"what went wrong on \1"),
+    (r"(?:(?:the|what is the|what was the|on which|at which|at what) )?(?:date|moment) when", "when"),
     (r"laziest|idlest|calmest|sleepiest", "least busy"),
     (r"hungriest|greediest|thirstiest", "highest"),
     (

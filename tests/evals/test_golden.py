@@ -54,7 +54,9 @@ def test_set_is_wide_enough() -> None:
 def unseen_once() -> list[Any]:
     """The sets of new wording, one test each: (file, half)."""
     return [
-        (name, half) for name, halves in (("held_out_3.json", "abcde"), ("held_out_4.json", "fghij")) for half in halves
+        (name, half)
+        for name, halves in (("held_out_3.json", "abcde"), ("held_out_4.json", "fghijkl"))
+        for half in halves
     ]
 
 
