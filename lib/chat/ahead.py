@@ -73,6 +73,13 @@ def _next(match: re.Match[str], now: datetime) -> Window:
     return Window(start, (start + timedelta(days=32)).replace(day=1))
 
 
+def _rest_of(match: re.Match[str], now: datetime) -> Window:
+    today = times.midnight(now)
+    if match["unit"] == "week":
+        return Window(now, today + timedelta(days=7 - today.weekday()))
+    return Window(now, (today.replace(day=1) + timedelta(days=32)).replace(day=1))
+
+
 def _weekday(match: re.Match[str], now: datetime) -> Window:
     today = times.midnight(now)
     number = times.weekday(match["weekday"])
@@ -128,5 +135,6 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?P<clock>{_CLOCK})(?: on|,)? (?:the )?(?P<date>{times.CALENDAR_DAY})", _date),
     _rule(rf"(?:later )?(?:today|tonight)(?: at| by)? (?P<clock>{_CLOCK})", _clock),
     _rule(rf"(?:at|by|around|until|before) (?P<clock>{_CLOCK})(?: today| tonight)?", _clock),
+    _rule(r"(?:by the end of |later |during |within |in )?this (?P<unit>week|month)", _rest_of),
     _rule(r"(?:by the end of the day|later today|today|tonight|this evening)", _today),
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from lib.chat import kinds
+from lib.chat import kinds, refusals
 from lib.chat.escape import code
 from lib.chat.measures import MEASURES
 from lib.chat.names import name_words
@@ -49,12 +49,9 @@ _BY = (
     (re.compile(r"\b(?:shortest|briefest)\b"), "shortest"),
 )
 _ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|problem)")
-# "Average per day" asks for as many numbers as there are days.
-_BROKEN_DOWN = re.compile(
-    r"\b(?:per|each|every|by|for each|for every|in each) (?:single )?(?:day|hour|week|weekday|minute|month)\b(?! ago)"
-    r"|\b(?:daily|hourly|weekly)\b|\b(?:day by day|hour by hour|day to day)\b"
-    r"|\b(?:which|what) (?:hour|day|weekday)\b.*\b(?:most|average|avg|mean|total|least)\b"
-)
+_PLACES = {"second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
+_PLACE = re.compile(rf"\bthe ({'|'.join(_PLACES)})\b")
+_THOSE = re.compile(r"^(?:and |ok |so )*(?:which|what|list|show|name)\b.*\b(?:ones?|them|those|they)\b")
 _WENT_UP = re.compile(r"\b(?:by )?how (?:much|many)\b.*\b(?:go|went|gone) up\b")
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 HELP_TEXT = (
@@ -82,10 +79,10 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return Request(Intent.SQL, sql=parsed.sql)
     if parsed.order is not None:
         return kinds.command(parsed, context, known, now)
-    if _BROKEN_DOWN.search(parsed.text.lower()) and not parsed.signs & {Sign.FORECAST, Sign.LIST}:
-        return Reply("I cannot break a period down into its days or hours; name one period, like *yesterday*.")
+    if (told := refusals.turned_down(parsed.text)) and not parsed.signs & {Sign.FORECAST, Sign.LIST}:
+        return Reply(told)
     if parsed.others is not None:
-        others = _others(parsed.others, context, known)
+        others = kinds.others(parsed.others, context, known)
         if isinstance(others, Reply):
             return others
         parsed = replace(parsed, hosts=others, signs=parsed.signs | {Sign.FOLLOW})
@@ -97,6 +94,8 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return Reply(
             "That is two questions in one. Ask *which host* first; then go on with *and its …?*.".replace("*", "")
         )
+    if "disk_space_used" in parsed.options and re.search(r"\b(?:full|used|filled|space)\b", parsed.text.lower()):
+        parsed = replace(parsed, things=("disk_space_used",), options=())
     obstacle = _obstacle(parsed, known)
     # What is unknown on its own ("space") may be the answer to a question back.
     if (obstacle is None or parsed.rest) and (chosen := _chosen(parsed, context)):
@@ -111,17 +110,6 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         pending = asked if isinstance(asked, Request) else None
         return Reply(_which(parsed.options, known), parsed.options, pending)
     return _request(parsed, context, known, now)
-
-
-def _others(candidates: Sequence[str], context: Context, known: Vocabulary) -> tuple[str, ...] | Reply:
-    """ "The other db": those of its kind that were not asked about."""
-    before = context.request.hosts if context.request is not None else ()
-    if not before:
-        return Reply("Which others? Name the hosts.")
-    kinds_ = {re.match(r"[a-z]*", host.lower())[0] for host in before}  # type: ignore[index]
-    alike = candidates or [host for host in known.hosts if re.match(r"[a-z]*", host.lower())[0] in kinds_]  # type: ignore[index]
-    others = tuple(host for host in alike if host not in before)
-    return others or Reply(f"There are no others than {', '.join(map(code, before[:5]))}.")
 
 
 def _obstacle(parsed: Parsed, known: Vocabulary) -> Reply | None:
@@ -241,7 +229,9 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
     )
     if Sign.WHY in signs:
         return _explanation(request, parsed, context)
-    if about_anomalies and not (parsed.things and signs & {Sign.MEAN, Sign.MEDIAN}):
+    # "Slow queries? p99 of the query time": the number is what is asked.
+    number = signs & {Sign.MEAN, Sign.MEDIAN} or parsed.quantile is not None
+    if about_anomalies and not (parsed.things and number):
         return _anomalies(request, parsed, context)
     if Sign.SPAN in signs:
         return replace(request, intent=Intent.SPAN)
@@ -434,7 +424,9 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
             things=request.things or last.things,
             severity=parsed.severity or last.severity,
         )
-    long_ago = signs & {Sign.OLDEST, Sign.LONGEST} or _ALL.search(parsed.text.lower())
+    long_ago = (
+        signs & {Sign.OLDEST, Sign.LONGEST} or (Sign.NEWEST in signs and parsed.top) or _ALL.search(parsed.text.lower())
+    )
     if (request.open_only or long_ago) and not request.time_given:
         # What still goes on, or came first, may have begun long ago.
         request = replace(
@@ -458,8 +450,9 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
     if signs & {Sign.WHICH_HOST, Sign.WHO, Sign.EACH_HOST} or (Sign.HOSTS in signs and not parsed.hosts):
         if Sign.WITHOUT in signs:
             return replace(request, intent=Intent.ANOMALY_HOSTS, without=True)
+        counting = Sign.COUNT in signs and Sign.EACH_HOST not in signs
         return replace(
-            request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=Sign.COUNT in signs
+            request, intent=Intent.ANOMALY_HOSTS, one=bool(signs & {Sign.MAX, Sign.WORST}), counting=counting
         )
     if Sign.WITHOUT in signs and (Sign.HOSTS in signs or len(parsed.hosts) > 1):
         return replace(request, intent=Intent.ANOMALY_HOSTS, without=True, hosts=parsed.hosts)
@@ -471,6 +464,8 @@ def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:
         and not signs & {Sign.WORST, Sign.MAX, Sign.LONGEST, Sign.NEWEST, Sign.OLDEST, Sign.LIST}
     ):
         inherited = last.intent if last.intent is not Intent.EXPLAIN else Intent.ANOMALIES
+        if last.intent is Intent.ANOMALY_COUNT and _THOSE.match(parsed.text.lower()):
+            inherited = Intent.ANOMALIES
         return replace(
             request, intent=inherited, anomaly_order=last.anomaly_order, one=last.one, top=request.top or last.top
         )
@@ -484,6 +479,11 @@ def _explanation(request: Request, parsed: Parsed, context: Context) -> Request 
     named = parsed.things or parsed.hosts or parsed.times
     if parsed.anomaly_id is not None:
         return replace(request, intent=Intent.EXPLAIN)
+    if (place := _PLACE.search(parsed.text.lower())) is not None and not named:
+        at = _PLACES[place[1]]
+        if at >= len(context.anomaly_ids):
+            return Reply("Which one? Name its number, like *anomaly 12*.")
+        return replace(request, intent=Intent.EXPLAIN, anomaly_id=context.anomaly_ids[at])
     if not named and context.anomaly_ids:
         about = last if last is not None and last.intent in _ANOMALY_INTENTS else request
         return replace(about, intent=Intent.EXPLAIN, anomaly_id=context.anomaly_ids[0])

@@ -58,6 +58,7 @@ _SUMMED = re.compile(r"\b(?:totals?|sum|altogether|added up|accumulated?)\b")
 FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 _YES_OR_NO = re.compile(r"(?:did|has|have|is|was|are|were|does)\b")
 _HOSTS = r"(?:of the )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
+_ANY_HOST = re.compile(r"\bany (?:of (?:the|our) )?(?:hosts?|servers?|machines?|nodes?|box(?:es)?|instances?)\b")
 # A time of day without its day.
 _OF_DAY = re.compile(r"^(?:in|during) the |^this ")
 _DAYLESS = re.compile(
@@ -101,7 +102,7 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         hosts = "hosts" if re.search(rf"\b(?:which|what|how many|any) {_HOSTS}", parsed.text.lower()) else ""
         every = ("gaps", "stale", "constant", "duplicates")
         return replace(request, intent=Intent.QUALITY, checks=checks or every, label=hosts)
-    if Sign.MODELS in signs and not parsed.things:
+    if Sign.MODELS in signs and not parsed.things and parsed.anomaly_id is None:
         return replace(request, intent=Intent.MODELS)
     if Sign.MARKS in signs and not parsed.things:
         window = request.windows[0] if request.time_given else Window(now - MARKS_BACK, now)
@@ -130,7 +131,8 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return growing
     if parsed.limit is not None:
         return _beyond(request, parsed, context)
-    if Sign.OFTEN in signs and things:
+    shares = all(thing in MEASURES and MEASURES[thing].unit == "%" for thing in things)
+    if Sign.OFTEN in signs and things and not (shares and re.search(r"\bof cpu time\b", parsed.text.lower())):
         return Reply("How often what? Name a limit, like: `how often was cpu above 80 % yesterday?`")
     return None
 
@@ -280,7 +282,7 @@ def _growing(request: Request, parsed: Parsed, known: Vocabulary) -> Request | R
     counted = any(known.metrics.get(thing) == "counter" or thing in FLOWS for thing in parsed.things)
     if Sign.GROWING not in signs and (Sign.INCREASE not in signs or counted):
         return None
-    if signs & {Sign.MAX, Sign.MEAN, Sign.MEDIAN, Sign.WHICH_HOST, Sign.WHO} or _SUMMED.search(parsed.text.lower()):
+    if signs & {Sign.MAX, Sign.MEAN, Sign.MEDIAN} or _SUMMED.search(parsed.text.lower()):
         return None
     window = request.windows[0]
     before = Window(window.start - window.span, window.start)
@@ -360,6 +362,17 @@ def rebased(parsed: Parsed, context: Context, now: datetime) -> Parsed:
     return replace(parsed, times=(*kept, replace(other, window=earlier)))
 
 
+def others(candidates: Sequence[str], context: Context, known: Vocabulary) -> tuple[str, ...] | Reply:
+    """ "The other db": those of its kind that were not asked about."""
+    before = context.request.hosts if context.request is not None else ()
+    if not before:
+        return Reply("Which others? Name the hosts.")
+    kinds_ = {re.match(r"[a-z]*", host.lower())[0] for host in before}  # type: ignore[index]
+    alike = candidates or [host for host in known.hosts if re.match(r"[a-z]*", host.lower())[0] in kinds_]  # type: ignore[index]
+    left = tuple(host for host in alike if host not in before)
+    return left or Reply(f"There are no others than {', '.join(map(code, before[:5]))}.")
+
+
 def against_now(parsed: Parsed, now: datetime) -> Parsed:
     """ "Up against last week": what is held against a time that has passed is the time like it that runs now."""
     held = [found for found in parsed.times if found.window is not None]
@@ -417,6 +430,10 @@ def _beyond(request: Request, parsed: Parsed, context: Context) -> Request | Rep
             request = replace(request, windows=last.windows[:1], time_given=last.time_given)
     if not request.things:
         return None if parsed.options else Reply(WHICH)
+    if len(parsed.things) > 1 and re.search(r"\b(?:when|while|whenever|as long as)\b", parsed.text.lower()):
+        return Reply("I cannot look at one metric only where another is beyond a limit; ask for each by itself.")
+    if _ANY_HOST.search(parsed.text.lower()):
+        request = replace(request, which_host=True)
     extreme = "max" if Sign.MAX in parsed.signs else "min" if Sign.MIN in parsed.signs else request.statistic
     return replace(request, intent=Intent.BEYOND, side=parsed.side or "above", statistic=extreme)
 

@@ -77,7 +77,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             rf"incoming|ingress){_AMOUNT}"
             rf"|(?:received?|incoming|inbound|downloaded?|ingress|rx) (?:{_NETWORK}|traffic|bytes|data|"
             rf"bandwidth){_AMOUNT}"
-            rf"|{_NETWORK}? ?(?:traffic|bytes) (?:received|in)",
+            rf"|{_NETWORK}? ?(?:traffic|bytes|bandwidth) (?:received|in)",
             "network_received",
         ),
         (
@@ -86,7 +86,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             rf"|egress){_AMOUNT}"
             rf"|(?:sent|outgoing|outbound|transmit(?:ted)?|uploaded?|egress|tx) (?:{_NETWORK}|traffic|"
             rf"bytes|data|bandwidth)"
-            rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes) (?:sent|out)",
+            rf"{_AMOUNT}|{_NETWORK}? ?(?:traffic|bytes|bandwidth) (?:sent|out)",
             "network_sent",
         ),
         (r"rx|inbound|ingress", "network_received"),
@@ -101,8 +101,8 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (rf"(?:{_NETWORK}|traffic|bandwidth){_AMOUNT}{_USE}", ("network_received", "network_sent")),
         (
             r"(?<!network )(?<!receive )(?<!transmit )(?<!disk )(?<!read )(?<!write )(?<!tcp )(?<!udp )errors"
-            r"(?= (?:on|of|for|at|in|by|from|yesterday|today|last|over|this|per|did|do|were|was|since|there|we|have)\b"
-            r"| *[?]?$)|[45]0\ds"
+            r"(?= (?:on|of|for|at|in|by|from|yesterday|today|last|over|this|per|did|do|were|was|since|there|we|have"
+            r"|now|right|currently|above|below|any)\b|\s{2,}| *[?(]| *$)|50\ds"
             r"|(?:http |server |request )(?:errors?|failures?)(?: rate| share| ratio| percentage)?"
             r"|5xx(?: errors?)?(?: rate| share)?"
             r"|(?:errors?|failure) (?:rates?|share|ratio|percentage)|failed requests|failing requests",
@@ -128,7 +128,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             "db_queries_total",
         ),
         (r"jobs? (?:completed|completions?|finished|done)|(?:completed|finished) jobs", "jobs_completed_total"),
-        (r"cache hit (?:ratio|rate|share|percentage)|hit ratio|hit rate", "cache_hit_share"),
+        (r"cache hit (?:ratio|rate|share|percentage|percent)|hit ratio|hit rate", "cache_hit_share"),
         (r"queue(?: (?:depth|length|size|backlog))?|backlog", "queue_depth"),
         (r"full(?:est)?|filled up|filling up|fill(?:s)? up", "disk_space_used"),
         (r"(?:is|are|was|were) +(?:it +)?(?:up|down|alive|reachable|online)", "up"),
@@ -157,7 +157,8 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         *CUES,
         (
             r"(?:is|are) (?:all|everything|things) (?:ok|okay|fine|well|good|healthy)|healthy|unhealthy|"
-            r"health|slow|sluggish|broken|failing|struggling|misbehaving|ok|"
+            r"health|slow|sluggish|overload(?:ed)?|stressed|saturated|under pressure|strained|swamped|broken"
+            r"|failing|struggling|misbehaving|ok|"
             r"okay|fine|all right|all well",
             Sign.HEALTH,
         ),
@@ -198,14 +199,14 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.WHY,
         ),
         (rf"(?:how many|number of|count(?: of)?) {_ANOMALY}", (Sign.COUNT, Sign.ANOMALY)),
-        (r"how much|how many bytes|what (?:amount|volume) of", Sign.HOW_MUCH),
+        (r"how much|how many bytes|(?:what |the )?(?:amount|volume|quantity) of", Sign.HOW_MUCH),
         (r"how many|number of|count(?: of)?|the number", Sign.COUNT),
         (
             r"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst",
             Sign.WORST,
         ),
         (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
-        (r"critical|major|minor", Sign.SEVERITY),
+        (r"critical|major|minor|warning", Sign.SEVERITY),
         (r"(?:newest|latest|most recent|last)(?= (?:anomal|incident|problem|issue|one))", Sign.NEWEST),
         (r"(?:oldest|earliest|first)(?= (?:anomal|incident|problem|issue|one))", Sign.OLDEST),
         (r"longest|how long", Sign.LONGEST),

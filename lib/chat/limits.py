@@ -13,13 +13,15 @@ _LIMIT = re.compile(
     r"|drop(?:s|ped)?)(?: ever)? )?"
     r"(?:above|over|more than|greater than|higher than|larger than|at least|exceed(?:s|ed|ing)?|beyond|past"
     r"|(?:longer|deeper|bigger|slower|fuller|busier|worse) than|below|under|less than|shorter than|faster than"
-    r"|lower than|smaller than|at most|reach(?:es|ed|ing)?|hits?|cross(?:es|ed|ing)?|>=?|<=?|to|of|at)) ?"
+    r"|lower than|smaller than|at most|reach(?:es|ed|ing)?|(?<!cache )hits?|cross(?:es|ed|ing)?"
+    r"|(?:sur)?pass(?:es|ed|ing)?"
+    r"|>=?|<=?|to|of|at)) ?"
     r"(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?(?P<unit>%|percent|pct|[kmgt]i?b(?:/s|ps)?|bytes?(?:/s)?|b/s"
     r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
     r"(?: full| used| capacity| utili[sz]ation)?(?![\w:/-])"
 )
 _SHARE = re.compile(r"(?<![\w.])(?P<n>\d{1,3}(?:\.\d+)?) ?(?:%|percent|pct)(?: full| used)?(?!\w)")
-_LIMIT_ONLY_BESIDE = ("to", "of", "at", "reach", "hit", "past", "beyond")
+_LIMIT_ONLY_BESIDE = ("to", "of", "at", "past")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 _DURATION = re.compile(r"\b(?:for|longer|lasted|lasting|last)\b[^,]{0,12}$")
 
@@ -50,7 +52,13 @@ def find(text: str, ahead: bool) -> Limit | None:
         below = re.match(
             r"(?:.* )?(?:below|under|less|lower|smaller|shorter|faster|at most|<|fall|fell|drop)", match["side"]
         )
-        told = "below" if below else "" if side.startswith(("to", "reach", "hit", "cross", "at", "of")) else "above"
+        told = (
+            "below"
+            if below
+            else ""
+            if side.startswith(("to", "reach", "hit", "cross", "at", "of", "pass", "surpass"))
+            else "above"
+        )
         return Limit(float(match["n"].replace(",", "")), told, unit, match.start(), match.end())
     if ahead and (share := _SHARE.search(text)):
         return Limit(float(share["n"]), "", "%", share.start(), share.end())

@@ -78,7 +78,7 @@ def _context(history: Sequence[Turn], known: Vocabulary) -> Context:
 
 
 def _may_be_older(asked: Request) -> bool:
-    wanted = asked.hosts or asked.things or asked.anomaly_order == "newest"
+    wanted = asked.hosts or asked.things or asked.pick or asked.anomaly_order == "newest"
     return not asked.time_given and bool(wanted) and asked.intent is Intent.ANOMALIES
 
 

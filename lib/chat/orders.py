@@ -28,7 +28,8 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
     (
         "label",
         re.compile(
-            r"^(?:the )?(?:(?:anomaly|incident)\b|(?:no\.? ?|number )?#?\d+\b).*?\b(?:was|is|looks like) "
+            r"^(?:the )?(?:(?:anomaly|incident)\b|(?:no\.? ?|number )?#?\d+\b|(?:that|this"
+            r"|it)(?: one)?\b).*?\b(?:was|is|looks like) "
             r"(?:just |only )?(?:an? )?(?P<verdict>false(?: alarm| positive)"
             r"|expected|planned|real|genuine)\W*$"
         ),
@@ -55,7 +56,10 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
     (
         "collect",
         re.compile(
-            rf"^{_PLEASE}(?:collect|scrape|fetch|pull|poll|refresh|gather|start collecting|run (?:a "
+            rf"^{_PLEASE}(?:(?:start|run|trigger|kick off|launch|do|begin) (?:an? |the |another "
+            rf"|new )*(?:collection|scrape"
+            rf"|scraping|fetch|pull)|collect|scrape(?! (?:interval|frequency|rate|period|step|every|time"
+            rf"|duration))|fetch|pull|poll|refresh|gather|start collecting|run (?:a "
             rf"|the )?collection|update (?:the )?(?:data|metrics|samples))\b(?P<rest>.*)$"
         ),
     ),

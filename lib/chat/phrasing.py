@@ -88,7 +88,7 @@ def statistic(request: Request, result: Result, name: str, n: int, now: datetime
     if request.statistic == "increase":
         return _increase(request, result, name, n, span)
     if request.statistic == "count":
-        return f"{name} has {result.samples:,} samples [{n}] {window(span)}, from {result.total} series [{n}]."
+        return f"{name} has **{result.samples:,}** [{n}] samples {window(span)}, from {result.total} series [{n}]."
     if request.which_host:
         return _ranked(request, result, name, n, span, now)
     if result.total == 1:

@@ -17,7 +17,7 @@ _NUMBER = r"(?P<n>\d+(?:\.\d+)?)"
 _OF = r"(?:(?:with|had|has|have|having|whose|a|an|the|of|is|was|were|that) )*"
 _SIZED = re.compile(
     rf"\b{_OF}(?P<of>scor(?:e[sd]?|ing)|confidences?)(?: (?:of|is|was|were|went|value))*"
-    rf" ?(?:(?P<more>{_MORE})|(?P<less>{_LESS}))? ?{_NUMBER} ?(?:%|percent)?"
+    rf" ?(?:(?P<more>{_MORE})|(?P<less>{_LESS}))? ?{_NUMBER}(?: ?(?:%|percent))?"
     rf"(?P<up> ?\+| or (?:more|higher|above|better))?"
     rf"(?P<down> or (?:less|lower|below))?"
 )

@@ -19,13 +19,13 @@ from lib.chat.names import by_words, name_words
 from lib.chat.naming import named_hosts, other_hosts, unknown_host_in
 from lib.chat.orders import Order
 from lib.chat.picks import Pick
+from lib.chat.refusals import NO_QUERY, unreadable
 from lib.chat.signs import AHEAD, AHEAD_WORDS, Sign
 from lib.chat.spelling import corrected
 from lib.chat.times import Found, TimeKind
 from lib.chat.wording import carries_nothing, plain, preamble
 from lib.frames import Series
 
-MAX_CHARACTERS = 2000
 _NAME = re.compile(r"[A-Za-z_:][\w:]*_[\w:]*")
 _SELECTOR = re.compile(r"\{([^{}]{0,300})\}")
 _SPARE_OF = {
@@ -33,7 +33,10 @@ _SPARE_OF = {
     "disk_space_used": "node_filesystem_avail_bytes",
 }
 _LEFT = re.compile(r"\b(?:available|free|left(?: over)?|unused|spare|remaining|remains)\b")
-_ROOT = re.compile(r"\b(?:the )?root(?= disk (?:space|size))|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)")
+_ROOT = re.compile(
+    r"\b(?:the )?root(?= disk (?:space|size))|(?<=\b(?:on|of|in) )/(?= |$)|(?<=mountpoint )/(?= |$)"
+    r"|(?<=filesystem )/(?= |$)"
+)
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*[\"']([^\"']{0,200})[\"']")
 _SQL = re.compile(
     r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
@@ -54,6 +57,8 @@ _TOP = re.compile(
     r"\b(?:top|bottom|first|worst|best|highest|lowest|busiest|biggest|largest) (\d{1,2}|two|three|four|five|six|ten)\b"
     r"|\b(?:the |name |list |show |which |what )(\d{1,2}|two|three|four|five|six|ten) (?:hosts|machines|servers|nodes)"
     r"(?= (?:with|by|that|had|have|having|which|used?)\b)"
+    r"|\b(?:last|latest|newest|most recent) (\d{1,2}|two|three|four|five|six|ten)"
+    r"(?= (?:anomal|incident|problem|issue|deploy|release))"
     r"|\b(\d{1,2}) (?=(?:busiest|highest|worst|most|lowest|newest|latest|longest)\b)"
 )
 _ANOMALY_ID = re.compile(
@@ -85,13 +90,15 @@ _AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
 _PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
 _MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
 _COMPARING = re.compile(
-    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|difference|change[ds]?|by how much|how much (?:more"
+    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|differ(?:s|ed|ence)?|change[ds]?|by how much|how much (?:more"
     r"|less|higher|lower)|same (?:time|period)|(?:go|goes|going|gone|went) (?:up|down)"
     r"|ris(?:e|en)|rose|improved?|worse|affect(?:ed)?|impact(?:ed)?|effect)\b"
 )
 # "The busiest server" asks for a host without a word that asks.
+_OF_THINGS = ("usage", "utilization", "use", "consumption", "throughput", "rate", "volume", "amount")
 _MOST_HOST = re.compile(
-    r"\b(?:most|least|highest|lowest|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
+    r"^(?:the |top |show |give me |find )*(?:host|server|machine|box|node)s? (?:with|having|that ha[sd]|of) (?:the )?"
+    r"(?:most|least|highest|lowest|biggest|largest|smallest|worst|best)\b|\b(?:most|least|highest|lowest|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
     r"(?: (?!(?:on|of|in|for|by|at|per|across|each|all|any|every|an?|the|and|or|to|from|is|was)\b)[\w-]+){0,3}?"
     r" (?:host|machine|server|box|node|instance|vm)\b(?!s)"
 )
@@ -148,12 +155,12 @@ class Parsed:
 def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     """Take a question apart against the names that are stored. Never raises for what people type."""
     clean = " ".join(UNSEEN.sub(" ", unicodedata.normalize("NFKC", text)).replace("’", "'").split())
-    if refusal := _refusal(clean):
+    if refusal := unreadable(clean):
         return Parsed(clean, refusal=refusal)
     if found := _SQL.match(clean):
         return Parsed(clean, sql=found["sql"])
     if _QUERY.search(clean):
-        return Parsed(clean, refusal=_NO_QUERY)
+        return Parsed(clean, refusal=NO_QUERY)
     clean = plain(clean)
     masked = Masked(_NOW_FOR.sub("and", clean.lower()))
     order = orders.find(masked.text)
@@ -167,7 +174,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     quantile = _quantile(masked)
     anomaly_id = next((int(m[1] or m[2] or m[3]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
-    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3]) else None
+    top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3] or ranked[4]) else None
     _correct(masked, known)
     pick = picks.find(masked, bool(exact) or any(pattern.search(masked.text) for pattern, _ in THINGS))
     ahead = _AHEAD.search(masked.text) is not None
@@ -191,12 +198,20 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     if pick is not None:
         signs.add(Sign.ANOMALY)
     if ranked and not ranked[2]:
-        signs.add(Sign.MIN if ranked[0].startswith(("lowest", "bottom")) else Sign.WORST)
+        least = ranked[0].startswith(("lowest", "bottom"))
+        signs.add(Sign.NEWEST if ranked[3] else Sign.MIN if least else Sign.WORST)
     if anomaly_id is not None:
         signs.add(Sign.ANOMALY)
     rest = [word for word, _, end in masked.tokens() if end > told and word not in STOP and not carries_nothing(word)]
     if limit is not None or signs & {Sign.ANOMALY, Sign.WHEN}:
         rest = [word for word in rest if word not in _PLACES]
+    if len(hosts) > 1 and {"every", "each"} & set(rest):
+        signs.add(Sign.EACH_HOST)
+        rest = [word for word in rest if word not in ("every", "each")]
+    if things:
+        rest = [word for word in rest if word not in _OF_THINGS]
+    if Sign.MODELS in signs:
+        rest = [word for word in rest if word not in ("version", "versions", "sure", "certain")]
     if Sign.ANOMALY in signs:
         rest = [word for word in rest if word not in _OF_ANOMALY]
     named = _LABEL_NAMED.search(clean.lower())
@@ -247,26 +262,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         others=others,
     )
     rest = [word for word in rest if word != unknown_host]
-    parsed = _matched(parsed, loose, thing_words, rest, held, known)
-    return _cannot(parsed)
-
-
-_NO_QUERY = (
-    "I run a SELECT over the stored tables, and nothing else: no PromQL, and nothing that changes data. Ask in "
-    "words, like: "
-    "peak cpu on all hosts yesterday. An expression can be collected under a name on the Sources page."
-)
-
-
-def _refusal(clean: str) -> str:
-    if not clean:
-        return "Please type a question."
-    if len(clean) > MAX_CHARACTERS:
-        return f"That is {len(clean):,} characters; a question here may have {MAX_CHARACTERS:,}. Please ask it shorter."
-    letters = [c for c in clean if c.isalpha()]
-    if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
-        return "I understand questions in English only. Try: which hosts had anomalies yesterday?"
-    return ""
+    return _cannot(_matched(parsed, loose, thing_words, rest, held, known))
 
 
 def _labels(masked: Masked) -> dict[str, str]:

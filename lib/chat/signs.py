@@ -96,6 +96,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:the )?(?:current |overall |general |health )?(?:status|state|condition|rundown)"
         r"(?: (?:report|summary|check))?"
         r"(?= (?:of|on|for)|[ ?]*$)|health ?(?:check|report|status)(?= (?:of|on|for)|[ ?]*$)"
+        r"|how(?:'s| is| are| was| did| has| have)?\s+(?:(?:is|was|has|have|been|it|things?|everything)\s+)*"
+        r"(?:doing|faring|feeling|holding up|getting on|getting along)"
         r"|(?:how(?:'s| is| are| was| has been)) (?=.*\b(?:doing|feeling|holding up|going|getting on|getting along)\b)",
         Sign.STATUS,
     ),
@@ -109,7 +111,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= .*\bby\b)|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
     (
-        r"(?:collection|scraping|sampling) (?:is )?(?:regular|even)|regular(?:ly)? (?:collect|scrap|sampl)(?:ed"
+        r"how far apart|every how many (?:seconds|minutes)|how many (?:seconds|minutes) (?:are )?(?:between|apart)"
+        r"|(?:collection|scraping|sampling) (?:is )?(?:regular|even)|regular(?:ly)? (?:collect|scrap|sampl)(?:ed"
         r"|ion|ing)"
         r"|(?:scrap(?:e|ing)|sampl(?:e|ing)|collection|polling|measurement) (?:interval|frequency|rate|period"
         r"|resolution|step)"
@@ -132,7 +135,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.STALE,
     ),
     (
-        r"not (?:sending|reporting|delivering|providing)(?: any)?(?: new)?(?: data| samples)?(?: any ?more"
+        r"(?:no|without(?: any)?) (?:new|recent|fresh|current) (?:values?|data|samples|points|readings)"
+        r"|not (?:sending|reporting|delivering|providing)(?: any)?(?: new)?(?: data| samples)?(?: any ?more"
         r"| any longer)?"
         r"|stale(?: series| data)?|(?:has |have |had )?stopped (?:reporting|sending|being reported)(?: data)?|silent"
         r"|no longer (?:reports?|reporting|reported|sends?|sending|updated)|not reporting|went (?:quiet|silent)"
@@ -142,7 +146,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.STALE,
     ),
     (
-        r"outages?(?: (?:of|in) (?:the )?(?:monitoring|collection|data|scraping))?|offline|downtimes?|unreachable"
+        r"interrupted|outages?(?: (?:of|in) (?:the )?(?:monitoring|collection|data|scraping))?|offline"
+        r"|downtimes?|unreachable"
         r"|went dark|(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?"
         r"|incomplete|"
         r"gaps?(?: in (?:the )?(?:data|collection|series|history|monitoring))?|holes?(?: in (?:the )?(?:data|history))?"
@@ -164,7 +169,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (
         r"constant(?:ly)?|flat(?:[- ]?lin(?:e|es|ed|ing))?|never (?:change|changed|changes|vary|varied|varies"
         r"|move|moved)|stuck"
-        r"|unchang(?:ed|ing)|(?:does|do|did) not (?:change|vary|move)|(?:do|did|does)n't (?:change|vary|move)"
+        r"|unchang(?:ed|ing)|(?:have|has|had)(?: not|n't) (?:changed|moved|varied)|(?:does|do"
+        r"|did) not (?:change|vary|move)|(?:do|did|does)n't (?:change|vary|move)"
         r"|not (?:changing|varying)"
         r"|(?:always |only )?(?:the )?same values?(?: (?:all the time|always|over and over|constantly|forever"
         r"|every time))?"
@@ -280,6 +286,11 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.COMPARE,
     ),
     (
+        r"differ(?:s|ed)?|improve|degraded?|deteriorate[ds]?|worsen|(?:decreased|shrunk|shrank|improved|worsened|jumped|climbed|dropped)"
+        r"(?= (?:compared|since|from|vs|versus|by|after|between|against)\b| *[?]?$|\s{2,})",
+        Sign.COMPARE,
+    ),
+    (
         r"busier|higher|larger|slower|worse|(?:quiet|calm|hott|cool|light|heavi|long|short|deep|full|idl)er(?= than)",
         Sign.COMPARE,
     ),
@@ -302,11 +313,13 @@ AHEAD = (
     r"|\bhow (?:many (?:days|hours|weeks)|long) (?:(?:is|are) (?:left )?)?(?:until|till|before|left|remain)\b"
     r"|\b(?:days|hours|weeks|time) (?:left|remaining)\b|\bby (?:the end of|tomorrow|next|the coming)\b"
     r"|\bby (?:(?:this|next|coming) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\bget full\b|\bfill(?:s)? up\b"
-    r"|\bwould .* be\b|\bprojection\b|\bshall .* be\b|\bhow long until\b|\bestimated?\b"
+    r"|\bwhen\b.*\b(?:goes|drops|falls|gets|reaches|hits|crosses|exceeds) "
+    r"|\bwhen\b.*\b(?:disks?|storage|space)\b.*\bfull\b(?!.*\b(?:was|were|did)\b)|\bwould .* be\b"
+    r"|\bprojection\b|\bshall .* be\b|\bhow long until\b|\bestimated?\b"
 )
 AHEAD_WORDS = (
     r"will|forecast(?:s|ed|ing)?|predict(?:s|ed|ion|ions|ing)?|going to|expect(?:ed)?|run(?:s"
     r"|ning)? out(?: of)?|extrapolate|future"
     r"|projection|project(?:ed)?|by when|how soon|how long until|would|be|estimate[ds]?|likely|outlook|upcoming"
-    r"|ahead|left|run(?:s|ning)?|how many (?:days|hours|weeks)|until|till"
+    r"|ahead|left|run(?:s|ning)?|how many (?:days|hours|weeks)|until|till|exhaust(?:ed)?"
 )

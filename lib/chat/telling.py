@@ -127,10 +127,9 @@ def _beyond(asked: Request, result: Result, name: str, n: int) -> str:
             f"{name} on {code(where)} was {asked.side} {limit} first at **{moment(first)}** [{n}] {span}, and last at "
             f"{moment(last)}: {values['count']:,} [{n}] readings in all."
         )
-    of = sum(row["of"] for row in result.rows)
     head = (
         f"{name}{on_hosts(asked)} was {asked.side} {limit} for {bold(values['share'], '%', n)} of the readings {span}: "
-        f"{values['count']:,} [{n}] of {of:,} [{n}]"
+        f"{values['count']:,} [{n}] of {values['of']:,} [{n}]"
     )
     if len(reached) < 2 or len(asked.hosts) == 1:
         only = f", all on {code(reached[0]['host'])}" if len(reached) == 1 and not asked.hosts else ""

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from lib.chat.clocks import CLOCK as CLOCK
+from lib.chat.clocks import NUMBER as NUMBER
+from lib.chat.clocks import UNIT as UNIT
+from lib.chat.clocks import clock as clock
+from lib.chat.clocks import number
+from lib.chat.clocks import seconds as seconds
 from lib.frames import Window
 
 
@@ -41,30 +47,10 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 _MONTHS = (
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
-_NUMBERS: dict[str, float] = {
-    "a": 1,
-    "an": 1,
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-}
-_NUMBERS |= {"nine": 9, "ten": 10, "twelve": 12, "couple of": 2, "a couple of": 2, "few": 3, "half an": 0.5}
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-NUMBER = (
-    r"(?:\d+(?:\.\d+)?|a couple of|couple of|few|half an|an|a|one|two|three|four|five|six|seven|eight|nine|ten|twelve)"
-)
-UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)\b"
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS) + "|sept"
 WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|thur|thurs|weds"
 ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
 _ISO_MOMENT = rf"{ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
-CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?(?:am|pm))?|\d{1,2} ?(?:am|pm)|noon|midnight)(?: ?(?:utc|gmt|z|o'?clock))?"
 CALENDAR_DAY = (
     rf"(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
     rf"|(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
@@ -132,36 +118,6 @@ def midnight(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _number(text: str) -> float:
-    text = text.strip()
-    return _NUMBERS[text] if text in _NUMBERS else float(text)
-
-
-def seconds(count: str, unit: str) -> timedelta:
-    """How long `three hours` is."""
-    letter = unit.strip()[0]
-    return timedelta(seconds=_number(count) * _UNITS[letter])
-
-
-def clock(text: str) -> timedelta:
-    """How long after midnight `2:30 pm` is. Raises ValueError."""
-    if text.startswith("noon"):
-        return timedelta(hours=12)
-    if text.startswith("midnight"):
-        return timedelta(0)
-    parts = re.match(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))? ?(am|pm)?", text)
-    if parts is None:
-        raise ValueError(text)
-    hour, minute, second = int(parts[1]), int(parts[2] or 0), int(parts[3] or 0)
-    if parts[4]:
-        if not 1 <= hour <= 12:
-            raise ValueError(text)
-        hour = hour % 12 + (12 if parts[4] == "pm" else 0)
-    if hour > 24 or minute > 59 or second > 59 or (hour == 24 and (minute or second)):
-        raise ValueError(text)
-    return timedelta(hours=hour, minutes=minute, seconds=second)
-
-
 def day_named(text: str, now: datetime) -> datetime:
     """When a day that was named began. Raises ValueError."""
     text = text.strip().removeprefix("on ").removeprefix("the ")
@@ -173,7 +129,7 @@ def day_named(text: str, now: datetime) -> datetime:
     if text.startswith("day before"):
         return today - timedelta(days=2)
     if match := re.fullmatch(rf"({NUMBER}) days ago", text):
-        return today - timedelta(days=int(_number(match[1])))
+        return today - timedelta(days=int(number(match[1])))
     if match := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
         return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
     if match := re.fullmatch(r"(\d{4})/(\d{1,2})/(\d{1,2})", text):
@@ -285,6 +241,9 @@ def _days_of_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Windo
 
 def _day_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     start, end = day_named(match["a"], now), day_named(match["b"], now) + timedelta(days=1)
+    if end <= start and not re.search(WEEKDAY, f"{match['a']} {match['b']}"):
+        # "Between today and yesterday": named the other way round.
+        return TimeKind.SPAN, Window(end - timedelta(days=1), start + timedelta(days=1))
     if end <= start:
         start -= timedelta(days=7)
     return TimeKind.SPAN, Window(start, end)
@@ -311,7 +270,7 @@ def _rolling(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | No
 
 def _rolling_months(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     days = 365 if match["unit"].startswith("y") else 30
-    return TimeKind.SPAN, Window(now - timedelta(days=days * _number(match["n"] or "1")), now)
+    return TimeKind.SPAN, Window(now - timedelta(days=days * number(match["n"] or "1")), now)
 
 
 def _calendar(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
@@ -432,8 +391,8 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
 
 
 _NTH = r"(?P<{}>\d{{1,2}})(?:st|nd|rd|th)?"
-# Alone, without "in": "may" is a verb, and short forms are too little.
-_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
+# Alone, without "in": "may" is a verb.
+_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may") + "|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec"
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
@@ -447,6 +406,12 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
         rf"(?:(?P<d1>{DAY}),? )?(?:from|between) (?P<a>\d{{1,2}}){_TO}(?P<b>\d{{1,2}})(?! ?[ap]m)"
         rf"(?:,? (?:h|hours|o'?clock))?(?(d1)|,? (?:on )?(?P<d2>{DAY}))",
         _hour_range,
+    ),
+    (
+        re.compile(
+            r"^(?:and |what about |how about )?(?:between|from) (?P<a>\d{1,2}) (?:and|to) (?P<b>\d{1,2})(?=\W*$)"
+        ),
+        lambda m, now: _clock_range(re.match(r"(?P<a>.*)-(?P<b>.*)", f"{m['a']}:00-{m['b']}:00") or m, now),
     ),
     _rule(
         rf"(?:(?P<d1>{DAY}),? )?(?:from |between )?(?P<a>{_AMPM_OR_BARE}){_TO}(?P<b>{CLOCK})"

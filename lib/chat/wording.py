@@ -11,6 +11,7 @@ _BEFORE, _AFTER = r"(?<![\w./:=*{\"'-])", r"(?![\w/:=*-]|\.\w)"
 
 _WORDS = {
     "y'day": "yesterday",
+    "y/day": "yesterday",
     "yday": "yesterday",
     "ystd": "yesterday",
     "ystrday": "yesterday",
@@ -108,6 +109,8 @@ _WORDS = {
     "bw": "bandwidth",
     "tput": "throughput",
     "errs": "errors",
+    "diff": "difference",
+    "eta": "when will",
     "err": "error",
     "teh": "the",
     "hte": "the",
@@ -270,7 +273,83 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"(?:slower|slowest) (?:(?:db|database|sql) )?quer(?:y|ies)", "highest query latency"),
     (r"(?:slower|slowest) (?:http )?(?:requests?|responses?|answers?)", "highest latency"),
     (r"slowest", "highest latency"),
-    (r"fastest", "lowest latency"),
+    (
+        r"(?<!growing )(?<!growing the )fastest(?= (?:\w+ )?(?:hosts?|servers?|machines?|nodes?|box|boxes"
+        r"|to respond|web|api))",
+        "lowest latency",
+    ),
+    (r"(?:that |which |whose names? )?(?:start|begin)(?:s|ning|ing)? with", "about"),
+    (
+        r"(are|were|is|was) (?:all|any|every|some)(?: of)?(?: the| our)? (hosts?|servers?|machines?|nodes?"
+        r"|boxes|instances?)"
+        r" (up|down|alive|reachable|online|running)",
+        r"\1 \3 on all hosts",
+    ),
+    (r"(did|has|have|does)(?!.*\bcounters?\b) (.{1,40}?) (?:last |ever )?(?:reboot|restart)(?:ed)?", r"\1 \2 rebooted"),
+    (
+        r"(?:running |getting |be |being )?(?:low|short) (?:on|of) (memory|ram|disk(?: space)?|space|storage)",
+        r"\1 usage",
+    ),
+    (r"anywhere", "on any host"),
+    (
+        r"(which|who|what)((?: [\w-]+){0,6}?) (?:the )?(?:lower|less|fewer|smaller|shorter"
+        r"|smallest)(?! than)(?!.* than\b)",
+        r"\1\2 lowest",
+    ),
+    (r"(5xx|50\d)s? (?:(?:http )?(?:responses?|replies|answers|status(?:es)?|codes?))", r"5xx errors"),
+    (r"^(jobs|requests|queries) (done|completed|finished|served|handled|processed|executed)", r"how many \1 \2"),
+    (
+        r"when (?:was|did|were) (?:the )?(?:[a-z][\w-]* v?\d+(?:\.\d+)+)(?: get| go)? "
+        r"(?:released|deployed|rolled out|live|out|shipped|release|deploy)",
+        "list deploys",
+    ),
+    (
+        r"(?:the )?(?:data|history|samples|metrics) (?:is |are )?(?:available|there|stored|kept|going back|present)?"
+        r" ?since(?: when)?(?= ?\??$)",
+        "since when is there data",
+    ),
+    (r"^(?:and |ok |so )*(?:overall|in general|(?:for )?(?:everyone|everything|all))(?= ?\??$)", "and on all hosts"),
+    (
+        r"(?:the )?same(?: (?:question|thing|again|story|one|figure|number|please))?(?: but| just)? (?:for|on|with|of)",
+        "same for",
+    ),
+    (r"(?:are|do) we (?:running|run|operating|operate|own|owning|manage|managing)", "do we have"),
+    (r"100 ?% full", "full"),
+    (r"(?:the )?(?:biggest|largest) (?:file ?system|disk|partition|volume)s?", "highest disk size"),
+    (r"(?:the )?smallest (?:file ?system|disk|partition|volume)s?", "lowest disk size"),
+    (r"(next|coming|following) (days|hours|weeks)", r"\1 few \2"),
+    (r"(between|from) (\d{1,2}) (?:and|to) (\d{1,2}) (?:this|in the) morning", r"\1 \2:00 and \3:00 today"),
+    (r"(between|from) (\d) (?:and|to) (\d{1,2}) this (?:afternoon|evening)", r"\1 \2pm and \3pm today"),
+    (
+        r"(?:share|percentage|percent|fraction|proportion|part|ratio) of (?:failed|failing|erroneous|bad) requests",
+        "error rate",
+    ),
+    (r"(?:make|made) (\S+) (?:slower|faster)", r"change latency of \1"),
+    (r"of the (week|month)(?! (?:of|before|in|ago))", r"this \1"),
+    (r"of the day(?! (?:of|before|in|ago))", "today"),
+    (r"(hosts?|servers?|machines?|nodes?|boxes|instances?) (?:that )?(?:sends?|emits?)(?= [a-z]+_\w+)", r"\1 have"),
+    (r"(week|month)[- ]to[- ]date", r"this \1"),
+    (r"senders? of (?:network )?(?:traffic|data|bytes)", "hosts by network traffic sent"),
+    (r"receivers? of (?:network )?(?:traffic|data|bytes)", "hosts by network traffic received"),
+    (
+        r"(?:share|percentage|percent|fraction|proportion|part) of (?:the |this )(week|month)(?: with| where"
+        r"| when| in which)?",
+        r"percentage of the time this \1",
+    ),
+    (r"what (?:did|does|has) (\S+) suffer(?:ed)?(?: from)?", r"what went wrong on \1"),
+    (r"(?:(?:the|what is the|what was the|on which|at which|at what) )?(?:date|moment) when", "when"),
+    (r"laziest|idlest|calmest|sleepiest", "least busy"),
+    (r"hungriest|greediest|thirstiest", "highest"),
+    (
+        r"^(?:(?:is|was) there |(?:did|do) we have |have we |got |has there been )?(?:anything|something)"
+        r"(?: new| special| notable| interesting| noteworthy| to report| i should know)?"
+        r"(?= (?:on|at|with|for|from|about|today|yesterday|this|last|since|in|during|overnight)\b)",
+        "anything unusual",
+    ),
+    (
+        r"how (?:bad|serious|severe|critical|big) (?:was|is) (?:it|that|this|that one|this one)(?= ?\??$)",
+        "tell me more about that one",
+    ),
     (r"emptiest", "lowest"),
     (r"(?:take|takes|took|taken) (?:the )?longest to (?:respond|answer|reply)", "had the highest latency"),
     (r"(?:top|topped|tops|max|maxed|maxes|peak|peaked|peaks) out(?: at)?", "peak"),
@@ -329,7 +408,7 @@ _ON_BEHALF = re.compile(
 )
 # What people say before they ask; where nothing follows, it is all they say.
 _LEAD = re.compile(
-    r"^(?:(?:ok|okay|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
+    r"^(?:(?:ok|okay|wait|right(?! now)|fine|great|cool|perfect|nice|thanks|thank you|alright|well|hi|hello|hey|hiya|yo"
     r"|good (?:morning|afternoon|evening|day)|morning|quick question|question|just curious|dear \w+|hmm*|um+|so|guys"
     r"|there|team|and now|(?:i )?(?:was )?(?:just )?wondering(?: if)?)"
     r"(?:[,!.:;-]+ | (?:there|all|team|guys|bot|again)[,!.:]* | )+)+(?=\S+ \S)",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from lib.chat.wording import carries_nothing, plain
+from lib.chat.wording import carries_nothing, plain, preamble
 
 
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
         ("y'day avg mem of web-01 pls", "yesterday avg memory of web-01 please"),
-        ("Hi team, whats the load rn", "what is the load rn"),
+        ("Hi team, whats the load rn", "what is the load right now"),
         ("instead of cpu, show me load", "and show me load"),
         ("load before vs. after the web 4.1 deploy", "load before and after the deploy of web 4.1"),
         ("cpu at 3 in the afternoon", "cpu at 3 pm"),
         ("which db ran more queries", "which db ran most queries"),
+        ("peak requests/s and 95 pct latency", "peak requests per second and p95 latency"),
+        ("above 95 percent memory", "above 95 percent memory"),
+        ("top3 mem hogs", "top 3 hosts with the most memory usage"),
+        ("my boss wants to know the load of web-01", "the load of web-01"),
         ("how big is the root partition", "root disk size of"),
     ],
 )
@@ -28,13 +32,26 @@ def test_names_paths_and_selectors_stay_as_they_are(name: str) -> None:
     assert plain(f"max of {name}") == f"max of {name}"
 
 
-@pytest.mark.parametrize("word", ["not", "no", "never", "gpu", "weekly", "normally", "isn't", "didn't"])
+@pytest.mark.parametrize(
+    "word",
+    ["not", "no", "never", "gpu", "weekly", "normally", "isn't", "didn't", "except", "daily", "without", "cached"],
+)
 def test_what_changes_the_meaning_is_never_passed_over(word: str) -> None:
     assert not carries_nothing(word)
 
 
 @pytest.mark.parametrize("length", [10, 2000])
-@pytest.mark.parametrize("piece", ["so ", "y'day ", "instead of ", "a b ", "which more ", "the 1.1 deploy "])
+@pytest.mark.parametrize(
+    "piece",
+    ["so ", "y'day ", "instead of ", "a b ", "which more ", "the 1.1 deploy ", "has restart ", "we went, ", "my boss "],
+)
 def test_long_texts_are_read_in_no_time(piece: str, length: int) -> None:
     text = (piece * length)[:2000]
     assert len(plain(text)) <= 4 * len(text)
+
+
+def test_why_somebody_asks_is_told_from_what_is_asked() -> None:
+    told = "Customers complained about web-01 yesterday. "
+    assert preamble(f"{told}How was its load?") == len(told)
+    assert preamble("We only look at business hours. How was the load?") == 0
+    assert preamble("how was the load, and when was it highest?") == 0

@@ -224,6 +224,7 @@ def _beyond(
     about["formula"] = f"share of readings of {measure.formula} {'>' if sign > 0 else '<'} {limit:g}"
     hosts = sum(1 for row in rows if row["count"])
     values = {"share": 100.0 * float(beyond.mean()), "count": int(beyond.sum()), "hosts": hosts, "limit": limit}
+    values["of"] = len(beyond)
     return Result(Outcome.OK, rows=tuple(rows[: asked.top]), total=len(rows), values=values, samples=samples, **about)
 
 

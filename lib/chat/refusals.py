@@ -1,0 +1,53 @@
+"""What is understood and cannot be done: a number for each day, times that come again, the second of a ranking."""
+
+from __future__ import annotations
+
+import re
+
+MAX_CHARACTERS = 2000
+NO_QUERY = (
+    "I run a SELECT over the stored tables, and nothing else: no PromQL, and nothing that changes data. Ask in "
+    "words, like: "
+    "peak cpu on all hosts yesterday. An expression can be collected under a name on the Sources page."
+)
+# "Average per day" asks for as many numbers as there are days.
+_BROKEN_DOWN = re.compile(
+    r"\b(?:per|each|every|by|for each|for every|in each) (?:single )?(?:day|hour|week|weekday|minute|month)\b(?! ago)"
+    r"|\b(?:daily|hourly|weekly)\b|\b(?:day by day|hour by hour|day to day)\b"
+    r"|\b(?:which|what) (?:hour|day|weekday)\b.*\b(?:most|average|avg|mean|total|least)\b"
+)
+_RECURRING = re.compile(
+    r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days\b|\b(?:mornings|afternoons|evenings|nights|weekdays|weekends|workdays"
+    r"|working days|business days)\b"
+)
+_ADDED_UP = re.compile(r"\b[a-z]\w* plus (?!the (?:time|moment|host)|when|where)(?:the )?[a-z]")
+_ORDINAL = re.compile(
+    r"\b(?:second|third|fourth|2nd|3rd|4th)[- ](?:worst|highest|lowest|best|largest|biggest|smallest|most|least|busiest"
+    r"|longest|shortest|newest|latest|oldest|to last)\b|\brunner[- ]up\b|\b(?:worst|highest|lowest|last) but one\b"
+)
+
+
+def turned_down(text: str) -> str:
+    """Why such a question is not answered, and what to ask instead; '' for all others."""
+    lowered = text.lower()
+    if _BROKEN_DOWN.search(lowered):
+        return "I cannot break a period down into its days or hours; name one period, like *yesterday*."
+    if _RECURRING.search(lowered):
+        return "I cannot pick times that come again and again; name one period, like *yesterday morning*."
+    if _ADDED_UP.search(lowered):
+        return "I cannot add one metric to another; ask for each by itself, or for the *ratio* of two."
+    if _ORDINAL.search(lowered):
+        return "I cannot pick the second or third alone; ask for the `top 3`, and they are listed."
+    return ""
+
+
+def unreadable(clean: str) -> str:
+    """Why a text is no question at all: empty, too long, in another language; '' for all others."""
+    if not clean:
+        return "Please type a question."
+    if len(clean) > MAX_CHARACTERS:
+        return f"That is {len(clean):,} characters; a question here may have {MAX_CHARACTERS:,}. Please ask it shorter."
+    letters = [c for c in clean if c.isalpha()]
+    if letters and sum(not c.isascii() for c in letters) > 0.3 * len(letters):
+        return "I understand questions in English only. Try: which hosts had anomalies yesterday?"
+    return ""
