@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -73,7 +73,7 @@ class Assistant:
         *,
         offline: bool = False,
         again: bool = False,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         """Events as they come: Text, ToolCall, Evidence, and at the end Done or Error.
 
         conversation_id: continue one that is kept. history: what was said before, for whom nothing is kept.
@@ -113,7 +113,7 @@ class Assistant:
             tools=tuple(tool.name for tool in specs()),
         )
 
-    def _answer(self, actor: Actor, text: str, place: _Place, before: list[Entry]) -> Iterator[Event]:
+    def _answer(self, actor: Actor, text: str, place: _Place, before: list[Entry]) -> Generator[Event]:
         question = text.strip()
         if not question:
             yield Error("Please type a question, like: which hosts had anomalies yesterday?", "invalid")
