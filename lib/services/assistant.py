@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from lib.audit.log import Audit
@@ -111,6 +112,7 @@ class Assistant:
             messages=messages,
             aliases=cover.used_in(everything) if cover else {},
             tools=tuple(tool.name for tool in specs()),
+            declared=json.dumps([asdict(tool) for tool in specs()], indent=1, ensure_ascii=False),
         )
 
     def _answer(self, actor: Actor, text: str, place: _Place, before: list[Entry]) -> Generator[Event]:

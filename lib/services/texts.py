@@ -143,7 +143,7 @@ class Texts:
         cover = self._cover(actor, subject)
         messages = as_sent(_to_read(subject, for_model, labels, cover) if wanted else _to_write(subject, cover))
         aliases = cover.used_in("\n".join(words for _, words in messages)) if cover else {}
-        return Preview(self.leaves(actor), messages, aliases, ())
+        return Preview(self.leaves(actor), messages, aliases)
 
     def leaves(self, actor: Actor) -> str:
         """To whom a text would be sent; empty: it stays on this machine."""

@@ -219,7 +219,7 @@ def ended(events: Sequence[Event]) -> None:
         if isinstance(event, Error):
             st.error(plain(event.message), icon=":material/error:")
         elif isinstance(event, Done):
-            chat_privacy.after(event.sent, "text")
+            chat_privacy.after(event.sent, "text", tools=False)
             st.caption(
                 f":material/smart_toy: Written by {plain(_ENGINES.get(event.provider, event.provider))}. "
                 "Check it before you send it: nothing in it was looked up."

@@ -70,7 +70,8 @@ def test_preview_is_what_is_sent_word_for_word(filled: App, viewer: Actor) -> No
         shown = _preview(filled, viewer, QUESTION)
         events = ask(filled, viewer, QUESTION)
         sent = [(m["role"], m["content"]) for m in server.requests[0]["messages"]]
-    assert list(shown.messages) == sent
+        declared = [tool["function"] for tool in server.requests[0]["tools"]]
+    assert list(shown.messages) == sent and json.loads(shown.declared) == declared
     assert done(events).sent[: len(sent)] == tuple(sent)
     assert "web-03" in shown.aliases.values() and "statistics" in shown.tools
 
