@@ -157,7 +157,9 @@ def below(
             title="Unsupported numbers",
         )
     name = _ENGINES.get(provider, provider)
-    where = f"{name}: asked over the network" if provider != "offline" or sent else f"{name}: nothing left this machine"
+    where = f"{name}: asked over the network"
+    if provider == "offline":
+        where = f"{name}: a model was asked before it" if sent else f"{name}: nothing left this machine"
     told = f" {plain(notice)}" if notice else ""
     if not cards:
         st.caption(f":material/smart_toy: {where}.{told}")

@@ -109,7 +109,8 @@ def found(read: Analysis) -> None:
     for note in read.notes:
         st.info(plain(note, 400), icon=":material/info:")
     engine = _ENGINES.get(read.engine, read.engine)
-    st.caption(f":material/smart_toy: Read by: {plain(engine)} · {read.words:,} words, {read.characters:,} characters.")
+    size = f"{read.words:,} {'word' if read.words == 1 else 'words'}"
+    st.caption(f":material/smart_toy: Read by: {plain(engine)} · {size}, {read.characters:,} characters.")
     if read.log is not None:
         _log(read.log)
     if read.sentiment is not None:

@@ -140,6 +140,15 @@ def test_words_of_one_model_are_not_carried_on_by_another(filled: App, viewer: A
     assert isinstance(events[-1], Error) and "Another" not in said(events)
 
 
+def test_nothing_counts_as_sent_where_every_provider_is_left_alone(filled: App, viewer: Actor) -> None:
+    with providers(filled, openai=[Fails(401)]) as (server,):
+        assert done(ask(filled, viewer)).sent
+        before = len(server.requests)
+        second = done(ask(filled, viewer))
+        assert len(server.requests) == before
+    assert second.sent == () and second.provider == "offline" and "asked again in" in second.notice
+
+
 def test_no_tool_runs_after_the_deadline(filled: App, viewer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     class Eager:
         name, model, host = "openai", "scripted", "nowhere"
