@@ -46,8 +46,9 @@ _ASKED_FOR = re.compile(
 )
 _KILO_TO_TERA = tuple(base**power for base in (1000, 1024) for power in (1, 2, 3, 4))
 _MINUTE_TO_WEEK = (60, 3600, 86400, 604800)
-# Of a call, not of what it found.
-_ARGUMENTS = ("formula", "quantile", "limit")
+# Of a call, not of what it found; a limit may be repeated as one.
+_LIMIT = "limit"
+_ARGUMENTS = ("formula", "quantile", _LIMIT)
 
 
 def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[str, ...]:
@@ -55,7 +56,8 @@ def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[
 
     results: tool results, any nesting. Whole numbers up to the length of a result's rows count as given (how many).
     """
-    known = _given(results)
+    results = list(results)
+    known, limits = _given(results), _limits(results)
     asked = {_value(match) for match in _NUMBER.finditer(question)}
     found: dict[str, None] = {}
     bare = _NOT_QUANTITIES.sub(lambda m: " " * len(m[0]), text)
@@ -63,8 +65,10 @@ def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[
         value, after = _value(match), bare[match.end() : match.end() + 16]
         if match["words"] and value in _SAID_ANYWAY:
             continue
-        repeats = _LASTING.match(after) or _ASKED_FOR.search(bare[max(0, match.start() - 40) : match.start()])
-        if repeats and any(abs(value) == abs(one) for one in asked):
+        limiting = _ASKED_FOR.search(bare[max(0, match.start() - 40) : match.start()])
+        if (limiting or _LASTING.match(after)) and any(abs(value) == abs(one) for one in asked):
+            continue
+        if limiting and any(_close(value, one, match, after) for one in limits):
             continue
         if not any(_close(value, given, match, after) for given in known):
             found[match[0].strip()] = None
@@ -134,6 +138,15 @@ def _given(results: Iterable[Any]) -> set[float]:
     for result in results:
         walk(result)
     return known
+
+
+def _limits(value: Any) -> set[float]:
+    """Limits that calls were asked about, anywhere in their results."""
+    if isinstance(value, dict):
+        own = value.get(_LIMIT)
+        found = {float(own)} if isinstance(own, int | float) else set()
+        return found.union(*map(_limits, value.values()))
+    return set().union(*map(_limits, value)) if isinstance(value, list | tuple) else set()
 
 
 def _length(window: Mapping[str, Any]) -> tuple[float, ...]:

@@ -177,7 +177,7 @@ class Assistant:
                 if forced or writing.text:
                     raise
                 writing.provider = OFFLINE
-                writing.notice = f"{error.message} The offline engine answered instead."
+                writing.notice = f"{error.message.rstrip('.')}. The offline engine answered instead."
             finally:
                 writing.sent = assistant_privacy.as_sent(model.sent)
         elif (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ MAX_TOKENS = 100_000
 # What of the conversation before is sent along.
 HISTORY_MESSAGES = 8
 HISTORY_CHARACTERS = 6000
+
+_MARK = re.compile(r"(?<![\w`])\[(\d{1,2})\](?![\w(])")
 
 _SYSTEM = """You answer questions about operations metrics, from tools only. It is {now} (UTC); all times are UTC.
 Rules:
@@ -140,7 +143,10 @@ class ModelAnswer:
                 yield from self._run(call, messages)
         # What an error says may be the model's own words, from the call it made up.
         given = [result.to_json() for result in self.ledger.results if result.outcome is not Outcome.ERROR]
-        self.unsupported = unsupported(self._raw, given, question)
+        cards = {str(card.number) for card in self.ledger.evidence}
+        # A mark without a card behind it supports nothing either.
+        bare = [mark[0] for mark in _MARK.finditer(self._raw) if mark[1] not in cards]
+        self.unsupported = (*unsupported(self._raw, given, question), *dict.fromkeys(bare))
 
     def _stream(
         self, names: Sequence[str], messages: list[Message], tools: Sequence[ToolSpec]

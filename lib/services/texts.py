@@ -86,7 +86,7 @@ class Texts:
                     return read
                 return _joined(read, analysis.analyse(text, [Wanted.LOG], (), most))
             except (ProviderError, Unavailable) as error:
-                note = f"{error.message} The offline engine read it instead."
+                note = f"{error.message.rstrip('.')}. The offline engine read it instead."
             except (ValueError, KeyError, TypeError):
                 note = (
                     "The provider's answer was not in the form that was asked for. The offline engine read it instead."

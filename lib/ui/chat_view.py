@@ -152,7 +152,7 @@ def below(
     """What belongs to an answer: numbers not to rely on, a card of evidence a mark, commands that wait."""
     if unsupported:
         st.warning(
-            f"No tool gave these numbers, so do not rely on them: {plain(', '.join(unsupported))}.",
+            f"No tool gave these, so do not rely on them: {plain(', '.join(unsupported))}.",
             icon=":material/help:",
             title="Unsupported numbers",
         )

@@ -170,7 +170,9 @@ def invented(answer: Answer, question: str) -> list[str]:
         for card in answer.evidence
     ]
     bare = [f"{q.value:g}" for q in quantities(answer.text) if not q.cited]
-    return bare + list(unsupported(_SPAN.sub(_in_seconds, answer.text), given, question))
+    # The offline engine quotes what it does not understand, and shows questions one may ask.
+    told = re.sub(r"`[^`]*`", " ", _SPAN.sub(_in_seconds, answer.text))
+    return bare + list(unsupported(told, [*given, question], question))
 
 
 def _in_seconds(match: re.Match[str]) -> str:

@@ -126,6 +126,13 @@ def test_model_asks_a_tool_and_phrases_its_result(filled: App, viewer: Actor, na
     assert entries[1].provider == name and entries[1].evidence[0].query == card.query
 
 
+def test_mark_without_a_card_is_named(filled: App, viewer: Actor) -> None:
+    refused = Calls("command", {"action": "detect", "host": "web-03"})
+    with providers(filled, openai=[refused, Says(["I proposed it [1]."])]):
+        events = ask(filled, viewer, "train a detector for web-03")
+    assert done(events).unsupported == ("[1]",) and not any(isinstance(event, Evidence) for event in events)
+
+
 def test_number_from_a_call_that_failed_supports_nothing(filled: App, viewer: Actor) -> None:
     made_up = Calls("statistics", {"metric": "m 77.25"})
     with providers(filled, openai=[made_up, Says(["It was 77.25 %."])]):

@@ -18,6 +18,7 @@ from lib.errors import Invalid, NotFound
 from lib.frames import Block, to_ms
 from lib.services.conversations import Entry
 from lib.settings import LlmMode
+from tests.chat.test_escape import live
 from tests.conftest import FakeClock
 from tests.evals.world import build_world
 from tests.llm.servers import Calls, Fails, Says
@@ -193,6 +194,10 @@ def test_conversation_is_exported_with_its_evidence(filled: App, viewer: Actor) 
     assert QUESTION in told and "Answer (offline)" in told and "- [1] `" in told
     read = json.loads(filled.assistant.export(viewer, conversation, "json"))
     assert [m["role"] for m in read["messages"]] == ["user", "assistant"] and read["messages"][1]["evidence"]
+    filled.assistant.rename(viewer, conversation, "![x](http://evil/x.png)")
+    ask(filled, viewer, "is [this](http://evil) <img src=x> fine?", conversation)
+    exported = filled.assistant.export(viewer, conversation)
+    assert "evil" in exported and not live(exported)
     with pytest.raises(Invalid):
         filled.assistant.export(viewer, conversation, "docx")
     with pytest.raises(NotFound):
