@@ -75,7 +75,6 @@ def given(leaves: str) -> tuple[str, list[Wanted], list[str], bool]:
     offline = True
     if leaves:
         offline = st.toggle("Keep it on this machine", key="text_offline", help=f"Otherwise it is sent to {leaves}.")
-    where("" if offline else leaves)
     return text, list(wanted), _labels(labels), offline
 
 
