@@ -51,16 +51,16 @@ def given(leaves: str) -> tuple[str, list[Wanted], list[str], bool]:
     file = st.file_uploader("or a text file", ["txt", "log", "md"], key="text_file", max_upload_size=_MOST_MB)
     text = typed or (_decoded(file.getvalue()) if file is not None else "")
     guess = [Wanted.LOG] if looks_like_log(text) else list(_PROSE)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.pills(
-            "Look for",
-            list(NAMES),
-            selection_mode="multi",
-            default=guess,
-            # Another kind of text is another question.
-            key=f"text_wanted_{'log' if guess[0] is Wanted.LOG else 'prose'}",
-            format_func=NAMES.__getitem__,
-        )
+    wanted = st.pills(
+        "Look for",
+        list(NAMES),
+        selection_mode="multi",
+        default=guess,
+        # Another kind of text is another question.
+        key=f"text_wanted_{'log' if guess[0] is Wanted.LOG else 'prose'}",
+        format_func=NAMES.__getitem__,
+        width="stretch",
+    )
     labels = ""
     if Wanted.CLASSES in wanted:
         labels = st.text_input(
