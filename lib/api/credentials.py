@@ -38,7 +38,7 @@ def actor_of(request: Request, app: App) -> Actor:
     if key := key_of(request):
         actor = app.administration.actor_of_key(key, address)
         if actor is None:
-            raise Unauthenticated("This API key is unknown, expired or revoked; make a new one on the Settings page.")
+            raise Unauthenticated("This API key is unknown, expired or revoked; make a new one on the Account page.")
         return actor
     token = request.cookies.get(COOKIE)
     if token and _reads_from_here(request):
@@ -47,7 +47,11 @@ def actor_of(request: Request, app: App) -> Actor:
             return actor
     if request.method in ("GET", "HEAD") and app.administration.guests_allowed():
         return Actor(GUEST.name, GUEST.role, GUEST.kind, address=address)
-    raise Unauthenticated("Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …', or sign in first.")
+    # Signing in helps only to read: whatever else a browser sends along with its cookie is not trusted.
+    reads = ", or sign in first" if request.method in ("GET", "HEAD") else ""
+    raise Unauthenticated(
+        f"Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …'{reads}. Keys are made on the Account page."
+    )
 
 
 def _reads_from_here(request: Request) -> bool:

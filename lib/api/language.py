@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -25,6 +26,9 @@ from lib.text.analysis import Wanted
 
 log = logging.getLogger(__name__)
 
+ANALYZE = "/llm/analyze"
+# Characters take up to four bytes, and JSON writes line breaks and marks as two.
+MOST_BYTES = 4 * MOST_CHARACTERS
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _MOST_HISTORY = 20
 # Of what an answer ended with; anything else is a provider that could not.
@@ -96,7 +100,7 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
     def generate(given: Prompt, actor: Actor = Depends(caller)) -> Response:
         return _answer(get_app().texts.generate(actor, given.prompt), given.stream)
 
-    @router.post("/llm/analyze", tags=["Ask"], summary="Tone, summary, phrases, names, labels and log lines of a text")
+    @router.post(ANALYZE, tags=["Ask"], summary="Tone, summary, phrases, names, labels and log lines of a text")
     def analyze(given: TextGiven, actor: Actor = Depends(caller)) -> dict[str, Any]:
         read = get_app().texts.analyse(
             actor, given.text, given.wanted, given.labels, offline=given.offline, most=given.most
@@ -115,6 +119,11 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
 
 def _answer(events: Iterator[Event], stream: bool) -> Response:
     if stream:
+        first = next(events, None)
+        if isinstance(first, Error) and first.code == "invalid":
+            # Nothing has begun yet, so that the status can say it.
+            return _whole([first])
+        events = chain([first] if first else [], events)
         return StreamingResponse(_lines(events), media_type="text/event-stream", headers=_STREAM_HEADERS)
     return _whole(list(events))
 

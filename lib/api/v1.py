@@ -260,6 +260,7 @@ def build(get_app: Callable[[], App]) -> FastAPI:
         batches.UPLOAD: int(settings.upload_max_mb * 2**20),
         models.UPLOAD: int(settings.model_max_mb * 2**20),
         imports.UPLOAD: int(settings.upload_max_mb * 2**20),
+        language.ANALYZE: language.MOST_BYTES,
     }
     api.add_middleware(BodyLimit, most_bytes=int(settings.api_body_mb * 2**20), larger=larger)
     origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
@@ -272,6 +273,18 @@ def build(get_app: Callable[[], App]) -> FastAPI:
             expose_headers=["Retry-After"],
         )
     return api
+
+
+def _unreadable(error: RequestValidationError) -> str:
+    """What is wrong with a request, in words for who wrote it."""
+    wrong = error.errors()
+    if any(each["type"] == "json_invalid" for each in wrong):
+        at = next(each["loc"][-1] for each in wrong if each["type"] == "json_invalid")
+        return f"The body is not JSON (from character {at} on); send an object like those in /api/docs."
+    if any(each["loc"] == ("body",) for each in wrong):
+        return "The body must be a JSON object, sent with 'Content-Type: application/json'; see /api/docs."
+    told = "; ".join(f"{'.'.join(str(step) for step in each['loc'][1:])}: {each['msg']}" for each in wrong)
+    return f"A parameter cannot be read: {told}."
 
 
 def _answer_errors(api: FastAPI) -> None:
@@ -292,8 +305,7 @@ def _answer_errors(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def unreadable(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        told = "; ".join(f"{'.'.join(str(step) for step in each['loc'][1:])}: {each['msg']}" for each in error.errors())
-        return answer(Invalid(f"A parameter cannot be read: {told}."))
+        return answer(Invalid(_unreadable(error)))
 
     @api.exception_handler(HTTPException)
     async def http(request: Request, error: Exception) -> Response:

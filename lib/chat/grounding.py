@@ -46,8 +46,9 @@ _ASKED_FOR = re.compile(
 )
 _KILO_TO_TERA = tuple(base**power for base in (1000, 1024) for power in (1, 2, 3, 4))
 _MINUTE_TO_WEEK = (60, 3600, 86400, 604800)
-# Of a call, not of what it found: a limit in other units is still the limit that was asked for.
-_ARGUMENTS = ("formula", "quantile", "limit")
+# Of a call, not of what it found; a limit may be repeated as one.
+_LIMIT = "limit"
+_ARGUMENTS = ("formula", "quantile", _LIMIT)
 
 
 def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[str, ...]:
@@ -55,16 +56,19 @@ def unsupported(text: str, results: Iterable[Any], question: str = "") -> tuple[
 
     results: tool results, any nesting. Whole numbers up to the length of a result's rows count as given (how many).
     """
-    known, arguments = _given(results)
-    asked = {abs(_value(match)) for match in _NUMBER.finditer(question)}
+    results = list(results)
+    known, limits = _given(results), _limits(results)
+    asked = {_value(match) for match in _NUMBER.finditer(question)}
     found: dict[str, None] = {}
     bare = _NOT_QUANTITIES.sub(lambda m: " " * len(m[0]), text)
     for match in _NUMBER.finditer(bare):
         value, after = _value(match), bare[match.end() : match.end() + 16]
         if match["words"] and value in _SAID_ANYWAY:
             continue
-        repeats = _LASTING.match(after) or _ASKED_FOR.search(bare[max(0, match.start() - 40) : match.start()])
-        if repeats and (abs(value) in asked or any(_close(value, one, match, after) for one in arguments)):
+        limiting = _ASKED_FOR.search(bare[max(0, match.start() - 40) : match.start()])
+        if (limiting or _LASTING.match(after)) and any(abs(value) == abs(one) for one in asked):
+            continue
+        if limiting and any(_close(value, one, match, after) for one in limits):
             continue
         if not any(_close(value, given, match, after) for given in known):
             found[match[0].strip()] = None
@@ -111,10 +115,8 @@ def _readings(given: float, after: str) -> list[float]:
     return readings + [given / divisor for divisor in divisors if size / divisor >= 0.5]
 
 
-def _given(results: Iterable[Any]) -> tuple[set[float], set[float]]:
-    """The numbers of results, and of what was asked for in the calls."""
+def _given(results: Iterable[Any]) -> set[float]:
     known: set[float] = set()
-    arguments: set[float] = set()
 
     def walk(value: Any) -> None:
         if isinstance(value, bool) or value is None:
@@ -128,8 +130,6 @@ def _given(results: Iterable[Any]) -> tuple[set[float], set[float]]:
             for key, inner in value.items():
                 if key not in _ARGUMENTS:
                     walk(inner)
-                elif isinstance(inner, int | float):
-                    arguments.add(float(inner))
         elif isinstance(value, list | tuple):
             known.add(float(len(value)))
             for inner in value:
@@ -137,7 +137,16 @@ def _given(results: Iterable[Any]) -> tuple[set[float], set[float]]:
 
     for result in results:
         walk(result)
-    return known, arguments
+    return known
+
+
+def _limits(value: Any) -> set[float]:
+    """Limits that calls were asked about, anywhere in their results."""
+    if isinstance(value, dict):
+        own = value.get(_LIMIT)
+        found = {float(own)} if isinstance(own, int | float) else set()
+        return found.union(*map(_limits, value.values()))
+    return set().union(*map(_limits, value)) if isinstance(value, list | tuple) else set()
 
 
 def _length(window: Mapping[str, Any]) -> tuple[float, ...]:

@@ -117,8 +117,8 @@ class Fallback:
         While nothing comes, Waiting does, about twice a second.
 
         A provider is left only before its first chunk; after it, its errors are raised. insist: ask also those
-        that rest (a person chose them). Raises the last provider's error when none answered, Unavailable when
-        there was none to ask.
+        that rest (a person chose them). Raises the last provider's error when none answered, with asked=False among
+        its values when nothing was sent to any; Unavailable when there was none to ask.
         """
         asked = [name for name in names if insist or self._may_ask(name)]
         last: ProviderError | None = None
@@ -140,7 +140,7 @@ class Fallback:
         told = "; ".join(
             f"{TITLES.get(s.name, s.name)} is asked again in {s.retry_in_s:.0f} s ({s.last_error})" for s in resting
         )
-        raise ProviderError(f"Left alone after failures: {told}", retryable=False)
+        raise ProviderError(f"Left alone after failures: {told}", retryable=False, asked=False)
 
     def status(self) -> list[ProviderStatus]:
         """One entry a configured provider, in the order they are asked."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from lib.audit.log import Audit
@@ -73,7 +74,7 @@ class Assistant:
         *,
         offline: bool = False,
         again: bool = False,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         """Events as they come: Text, ToolCall, Evidence, and at the end Done or Error.
 
         conversation_id: continue one that is kept. history: what was said before, for whom nothing is kept.
@@ -111,9 +112,10 @@ class Assistant:
             messages=messages,
             aliases=cover.used_in(everything) if cover else {},
             tools=tuple(tool.name for tool in specs()),
+            declared=json.dumps([asdict(tool) for tool in specs()], indent=1, ensure_ascii=False),
         )
 
-    def _answer(self, actor: Actor, text: str, place: _Place, before: list[Entry]) -> Iterator[Event]:
+    def _answer(self, actor: Actor, text: str, place: _Place, before: list[Entry]) -> Generator[Event]:
         question = text.strip()
         if not question:
             yield Error("Please type a question, like: which hosts had anomalies yesterday?", "invalid")
@@ -175,7 +177,7 @@ class Assistant:
                 if forced or writing.text:
                     raise
                 writing.provider = OFFLINE
-                writing.notice = f"{error.message} The offline engine answered instead."
+                writing.notice = f"{error.message.rstrip('.')}. The offline engine answered instead."
             finally:
                 writing.sent = assistant_privacy.as_sent(model.sent)
         elif (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ MAX_TOKENS = 100_000
 # What of the conversation before is sent along.
 HISTORY_MESSAGES = 8
 HISTORY_CHARACTERS = 6000
+
+_MARK = re.compile(r"(?<![\w`])\[(\d{1,2})\](?![\w(])")
 
 _SYSTEM = """You answer questions about operations metrics, from tools only. It is {now} (UTC); all times are UTC.
 Rules:
@@ -97,7 +100,7 @@ class ModelAnswer:
 
     def events(self, question: str, history: Sequence[Message], now: datetime) -> Iterator[Event]:
         """Text, ToolCall and Evidence. Raises ProviderError when no provider answered, or the words broke off."""
-        messages = self.sent = prompt(question, history, now, self.cover)
+        messages = prompt(question, history, now, self.cover)
         for step in range(MAX_STEPS + 1):
             # The last round has no tools: a model that only asks has to answer, or has failed.
             over = step == MAX_STEPS or self._calls >= MAX_CALLS or self._tokens >= MAX_TOKENS
@@ -108,7 +111,7 @@ class ModelAnswer:
             heard = ""
             # Once its words are out, nobody else may go on with them.
             names = [self.provider] if self.text.strip() else self.names
-            for name, chunk in self.fallback.stream(names, messages, tools, self.deadline, self.insist):
+            for name, chunk in self._stream(names, messages, tools):
                 if isinstance(chunk, llm.Waiting):
                     yield Waiting()
                     continue
@@ -140,7 +143,23 @@ class ModelAnswer:
                 yield from self._run(call, messages)
         # What an error says may be the model's own words, from the call it made up.
         given = [result.to_json() for result in self.ledger.results if result.outcome is not Outcome.ERROR]
-        self.unsupported = unsupported(self._raw, given, question)
+        cards = {str(card.number) for card in self.ledger.evidence}
+        # A mark without a card behind it supports nothing either.
+        bare = [mark[0] for mark in _MARK.finditer(self._raw) if mark[1] not in cards]
+        self.unsupported = (*unsupported(self._raw, given, question), *dict.fromkeys(bare))
+
+    def _stream(
+        self, names: Sequence[str], messages: list[Message], tools: Sequence[ToolSpec]
+    ) -> Iterator[tuple[str, llm.Chunk]]:
+        try:
+            for name, chunk in self.fallback.stream(names, messages, tools, self.deadline, self.insist):
+                self.sent = messages
+                yield name, chunk
+        except ProviderError as error:
+            # A provider that is left alone after failures was sent nothing.
+            if error.values.get("asked", True):
+                self.sent = messages
+            raise
 
     def _covered(self, call: llm.ToolCall) -> llm.ToolCall:
         """Its own words go back to the model; a name in them that it should not know is covered all the same."""

@@ -22,13 +22,15 @@ _NAMED_BY = "host"
 class Preview:
     """What would be sent with a question. messages: (who says it, words). aliases: alias -> real name, those in it.
 
-    tools: names of what a model may ask for; what they return is sent as well, covered in the same way.
+    tools: names of what a model may ask for; what they return is sent as well, covered in the same way. declared: how
+    they are described to it, as JSON.
     """
 
     to: str
     messages: tuple[tuple[str, str], ...]
     aliases: dict[str, str]
-    tools: tuple[str, ...]
+    tools: tuple[str, ...] = ()
+    declared: str = ""
 
 
 def cover(series: Sequence[Series], conversation: str) -> Pseudonyms:

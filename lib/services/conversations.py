@@ -11,6 +11,7 @@ from typing import Any
 from sqlmodel import Session, col, delete, select
 
 from lib.auth.actor import Actor, ActorKind
+from lib.chat.escape import inert
 from lib.chat.events import Evidence
 from lib.db.database import Database
 from lib.db.tables import Conversation, Message
@@ -172,10 +173,16 @@ def exported(conversation: Conversation, entries: Sequence[Entry], form: str) ->
         return json.dumps({"title": conversation.title, "messages": said}, ensure_ascii=False, indent=2, default=str)
     if form != "markdown":
         raise Invalid(f"A conversation is exported as markdown or json, not as {form!r}.")
-    lines = [f"# {' '.join(conversation.title.split())}", ""]
+    # Titles and questions may have been pasted: whoever renders the file is shown no image and no link of theirs.
+    lines = [f"# {inert(' '.join(conversation.title.split()))}", ""]
     for entry in entries:
         who = "Question" if entry.role == "user" else f"Answer ({entry.provider or 'offline'})"
-        lines += [f"**{who}**, {entry.at:%Y-%m-%d %H:%M} UTC", "", entry.text, ""]
+        lines += [
+            f"**{who}**, {entry.at:%Y-%m-%d %H:%M} UTC",
+            "",
+            inert(entry.text) if entry.role == "user" else entry.text,
+            "",
+        ]
         if entry.unsupported:
             lines += [f"Not supported by the data: {', '.join(entry.unsupported)}.", ""]
         lines += [f"- [{card.number}] `{card.query}`, {card.rows:,} rows, {card.source}" for card in entry.evidence]

@@ -86,7 +86,7 @@ class Texts:
                     return read
                 return _joined(read, analysis.analyse(text, [Wanted.LOG], (), most))
             except (ProviderError, Unavailable) as error:
-                note = f"{error.message} The offline engine read it instead."
+                note = f"{error.message.rstrip('.')}. The offline engine read it instead."
             except (ValueError, KeyError, TypeError):
                 note = (
                     "The provider's answer was not in the form that was asked for. The offline engine read it instead."
@@ -143,7 +143,7 @@ class Texts:
         cover = self._cover(actor, subject)
         messages = as_sent(_to_read(subject, for_model, labels, cover) if wanted else _to_write(subject, cover))
         aliases = cover.used_in("\n".join(words for _, words in messages)) if cover else {}
-        return Preview(self.leaves(actor), messages, aliases, ())
+        return Preview(self.leaves(actor), messages, aliases)
 
     def leaves(self, actor: Actor) -> str:
         """To whom a text would be sent; empty: it stays on this machine."""

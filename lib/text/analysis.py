@@ -14,6 +14,8 @@ from lib.text.words import looks_english, words
 
 OFFLINE = "offline"
 _TONES = ("positive", "neutral", "negative")
+# What is longer is a key, a hash or a held key.
+_LONGEST_WORD = 40
 _FENCE = re.compile(r"^\s*```(?:json)?\s*|\s*```\s*$")
 
 
@@ -89,11 +91,16 @@ def analyse(text: str, wanted: Sequence[Wanted], labels: Sequence[str] = (), mos
     """The offline engine's reading of a text. most: of sentences, phrases and kinds of line each."""
     found: dict[str, Any] = {}
     notes: list[str] = []
-    if {*wanted} - {Wanted.LOG, Wanted.ENTITIES} and not looks_english(text):
-        notes.append("This does not read like English prose; tone, phrases and labels rely on English words.")
+    told = words(text)
+    readable = looks_english(text) and any(len(word) <= _LONGEST_WORD for word in told)
+    if {*wanted} - {Wanted.LOG, Wanted.ENTITIES} and not readable:
+        what = "This does not read like English prose" if told else "There are no English words in it"
+        notes.append(f"{what}; tone, phrases and labels rely on English words.")
     if Wanted.SENTIMENT in wanted:
         read = sentiment.sentiment(text)
-        found["sentiment"] = Point(read.tone.label, read.tone.confidence)
+        # Where no word could be read, that none speaks for a tone says nothing.
+        sure = readable or read.tone.compound != 0
+        found["sentiment"] = Point(read.tone.label, read.tone.confidence if sure else 0.0)
         found["compound"] = read.tone.compound
         found["sentences"] = tuple(
             Point(sentence, tone.confidence, tone.label) for sentence, tone in read.sentences[:200]
@@ -111,7 +118,7 @@ def analyse(text: str, wanted: Sequence[Wanted], labels: Sequence[str] = (), mos
             notes.append("None of the labels fits well: no words of the text, or few, speak for one.")
     if Wanted.LOG in wanted:
         found["log"] = log_story(text, most)
-    return Analysis(OFFLINE, len(text), len(words(text)), **found, notes=tuple(notes))
+    return Analysis(OFFLINE, len(text), len(told), **found, notes=tuple(notes))
 
 
 def log_story(text: str, most: int) -> LogStory:
@@ -192,7 +199,8 @@ def from_model(
         named = [one for one in given[part.value] if isinstance(one, dict) and one.get("text")]
         there = [one for one in named if " ".join(str(one["text"]).lower().split()) in lowered]
         if len(there) < len(named):
-            notes.append(f"{len(named) - len(there)} {part.value.replace('_', ' ')} were not in the text; left out.")
+            count, what = len(named) - len(there), part.value.replace("_", " ")
+            notes.append(f"Left out because not in the text: {count} of {len(named)} {what}.")
         found[part.value] = tuple(
             Point(str(one["text"])[:200], _share(one.get("confidence", 0)), str(one.get("kind", ""))[:40])
             for one in there[:200]

@@ -24,6 +24,12 @@ _NOT_LATIN = re.compile(r"[^\W\d_A-Za-zÀ-ɏ]")
 # The share of stop words in English prose lies near 0.45; lists of names and log lines reach 0.1.
 _ENGLISH = 0.18
 _FEW_WORDS = 8
+# Small words of the neighbours, by which a short sentence shows that it is not English.
+_NEIGHBOURS = (
+    "der das und ist nicht ein eine wir haben wurde le les est et une sur nous el los las es una del het een och är "
+    "il che è per não uma"
+)
+_OTHERS = frozenset(_NEIGHBOURS.split())
 
 
 def words(text: str) -> list[str]:
@@ -51,4 +57,7 @@ def looks_english(text: str) -> bool:
     found = words(text)
     if foreign > max(3, sum(map(len, found)) // 4):
         return False
-    return len(found) < _FEW_WORDS or sum(word in STOP_WORDS for word in found) / len(found) >= _ENGLISH
+    english = sum(word in STOP_WORDS for word in found)
+    if len(found) < _FEW_WORDS:
+        return english > 0 or not _OTHERS.intersection(found)
+    return english / len(found) >= _ENGLISH

@@ -43,6 +43,8 @@ def ask(question: str, shown: Preview) -> str:
     with st.container(border=True, key="chat_preview"):
         before(shown, "chat")
         st.caption(f"The model may then ask for: {plain(', '.join(shown.tools), 600)}.")
+        with st.expander("How these tools are described to it: the same for every question, sent as well"):
+            st.code(shown.declared, language="json", wrap_lines=True, height=240)
         with st.container(horizontal=True):
             if st.button("Send", key="chat_send", type="primary", icon=":material/send:"):
                 return SEND
@@ -61,11 +63,12 @@ def messages(sent: Sequence[tuple[str, str]]) -> None:
         st.code(words, language=None, wrap_lines=True, height="content" if len(words) < 1200 else 240)
 
 
-def after(sent: Sequence[tuple[str, str]], key: str) -> None:
-    """A way to see what was sent for an answer."""
+def after(sent: Sequence[tuple[str, str]], key: str, *, tools: bool = True) -> None:
+    """A way to see what was sent for an answer. tools: their description went along."""
     if not sent:
         return
     size = sum(len(words) for _, words in sent)
     with st.popover(f"Sent: {size:,} characters", icon=":material/cloud_upload:", key=f"sent_{key}"):
-        st.caption("Every word that left this machine for this answer.")
+        beside = ", beside the description of the tools, which is the same for every question" if tools else ""
+        st.caption(f"Every word that left this machine for this answer{beside}.")
         messages(sent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import streamlit as st
 
@@ -91,24 +91,39 @@ def last_question(entries: Sequence[Entry]) -> str:
     return next((entry.text for entry in reversed(entries) if entry.role == "user"), "")
 
 
-def stream(events: Iterator[Event], into: list[Event]) -> Iterator[str]:
+def stream(events: Generator[Event], into: list[Event], asking: state.Asking) -> Generator[str]:
     """The words of an answer for st.write_stream; everything is also kept in `into`."""
     busy = st.empty()
-    told = ""
-    for event in events:
-        if isinstance(event, Waiting):
-            # Drawing is also where a press on stop is noticed.
-            busy.caption(told or ":shimmer[Waiting for the language model]")
-            continue
-        into.append(event)
-        if isinstance(event, ToolCall):
-            told = f":shimmer[Looking at the data: {plain(event.name)}]"
-            busy.caption(told)
-        elif isinstance(event, Text):
-            told = ""
-            busy.empty()
-            yield marks_once(event.text)
+    told, said = "", False
+    # A stop is an exception out of any of these calls: what was read until then is kept when the answer is closed.
+    try:
+        for event in events:
+            if isinstance(event, Waiting):
+                # Drawing is also where a press on stop is noticed. Beside words that stand there it says nothing.
+                busy.caption(told or ("" if said else ":shimmer[Waiting for the language model]"))
+                continue
+            into.append(event)
+            if isinstance(event, ToolCall):
+                told = f":shimmer[Looking at the data: {plain(event.name)}]"
+                busy.caption(told)
+            elif isinstance(event, Text):
+                told, said = "", True
+                busy.empty()
+                yield marks_once(event.text)
+    finally:
+        events.close()
+        asking.over = True
     busy.empty()
+
+
+@st.fragment(run_every=1.5)
+def watch_for_stop() -> None:
+    """Draw the page anew after a press on stop: nothing more is drawn in the run that was stopped.
+
+    To be placed before `state.chat_began`; it looks again only while no other run is under way.
+    """
+    if state.chat_stopped():
+        st.rerun()
 
 
 def ended(app: App, actor: Actor, events: Sequence[Event], key: str) -> Done | None:
@@ -137,12 +152,14 @@ def below(
     """What belongs to an answer: numbers not to rely on, a card of evidence a mark, commands that wait."""
     if unsupported:
         st.warning(
-            f"No tool gave these numbers, so do not rely on them: {plain(', '.join(unsupported))}.",
+            f"No tool gave these, so do not rely on them: {plain(', '.join(unsupported))}.",
             icon=":material/help:",
             title="Unsupported numbers",
         )
     name = _ENGINES.get(provider, provider)
-    where = f"{name}: asked over the network" if provider != "offline" or sent else f"{name}: nothing left this machine"
+    where = f"{name}: asked over the network"
+    if provider == "offline":
+        where = f"{name}: a model was asked before it" if sent else f"{name}: nothing left this machine"
     told = f" {plain(notice)}" if notice else ""
     if not cards:
         st.caption(f":material/smart_toy: {where}.{told}")

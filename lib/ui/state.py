@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -71,14 +72,30 @@ def picked() -> str:
     return st.session_state.pop("chat_pick", "")
 
 
-def chat_began(question: str) -> None:
+@dataclass
+class Asking:
+    """An answer being written. over: it is kept as far as it came, also by a run that was stopped."""
+
+    question: str
+    over: bool = False
+
+
+def chat_began(question: str) -> Asking:
     """An answer is being written; unless `chat_ended` follows, the reader stopped it."""
-    st.session_state["chat_open"] = question
+    asking = st.session_state["chat_open"] = Asking(question)
+    return asking
+
+
+def chat_stopped() -> bool:
+    """Whether an answer was begun, stopped, and kept."""
+    asking = st.session_state.get("chat_open")
+    return asking is not None and asking.over
 
 
 def chat_ended() -> str:
     """The question whose answer was still being written, if any."""
-    return st.session_state.pop("chat_open", "")
+    asking = st.session_state.pop("chat_open", None)
+    return asking.question if asking else ""
 
 
 def query() -> Any:

@@ -51,16 +51,16 @@ def given(leaves: str) -> tuple[str, list[Wanted], list[str], bool]:
     file = st.file_uploader("or a text file", ["txt", "log", "md"], key="text_file", max_upload_size=_MOST_MB)
     text = typed or (_decoded(file.getvalue()) if file is not None else "")
     guess = [Wanted.LOG] if looks_like_log(text) else list(_PROSE)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.pills(
-            "Look for",
-            list(NAMES),
-            selection_mode="multi",
-            default=guess,
-            # Another kind of text is another question.
-            key=f"text_wanted_{'log' if guess[0] is Wanted.LOG else 'prose'}",
-            format_func=NAMES.__getitem__,
-        )
+    wanted = st.pills(
+        "Look for",
+        list(NAMES),
+        selection_mode="multi",
+        default=guess,
+        # Another kind of text is another question.
+        key=f"text_wanted_{'log' if guess[0] is Wanted.LOG else 'prose'}",
+        format_func=NAMES.__getitem__,
+        width="stretch",
+    )
     labels = ""
     if Wanted.CLASSES in wanted:
         labels = st.text_input(
@@ -75,7 +75,6 @@ def given(leaves: str) -> tuple[str, list[Wanted], list[str], bool]:
     offline = True
     if leaves:
         offline = st.toggle("Keep it on this machine", key="text_offline", help=f"Otherwise it is sent to {leaves}.")
-    where("" if offline else leaves)
     return text, list(wanted), _labels(labels), offline
 
 
@@ -109,7 +108,8 @@ def found(read: Analysis) -> None:
     for note in read.notes:
         st.info(plain(note, 400), icon=":material/info:")
     engine = _ENGINES.get(read.engine, read.engine)
-    st.caption(f":material/smart_toy: Read by: {plain(engine)} · {read.words:,} words, {read.characters:,} characters.")
+    size = f"{read.words:,} {'word' if read.words == 1 else 'words'}"
+    st.caption(f":material/smart_toy: Read by: {plain(engine)} · {size}, {read.characters:,} characters.")
     if read.log is not None:
         _log(read.log)
     if read.sentiment is not None:
@@ -219,7 +219,7 @@ def ended(events: Sequence[Event]) -> None:
         if isinstance(event, Error):
             st.error(plain(event.message), icon=":material/error:")
         elif isinstance(event, Done):
-            chat_privacy.after(event.sent, "text")
+            chat_privacy.after(event.sent, "text", tools=False)
             st.caption(
                 f":material/smart_toy: Written by {plain(_ENGINES.get(event.provider, event.provider))}. "
                 "Check it before you send it: nothing in it was looked up."

@@ -1,5 +1,7 @@
 """Ask in words: answers come from the data, and every number says where from."""
 
+from contextlib import closing
+
 import streamlit as st
 
 from lib.auth.actor import Permission
@@ -51,8 +53,10 @@ if question or again:
         asked_at = app.clock()
         try:
             answer = app.assistant.answer(actor, question or "", conversation, entries, offline=offline, again=again)
-            state.chat_began(question or "")
-            st.write_stream(chat_view.stream(answer, events))
+            chat_view.watch_for_stop()
+            asking = state.chat_began(question or "")
+            with closing(chat_view.stream(answer, events, asking)) as pieces:
+                st.write_stream(pieces)
             done = chat_view.ended(app, actor, events, f"{len(entries) + 1}")
         except AppError as error:
             done = None

@@ -13,10 +13,15 @@ READ, WRITE = "Analyse", "Write"
 
 
 def read() -> None:
-    text, wanted, labels, offline = text_view.given(app.texts.leaves(actor))
-    if not offline and wanted:
+    leaves = app.texts.leaves(actor)
+    text, wanted, labels, offline = text_view.given(leaves)
+    shown = None
+    if wanted and not offline:
         with refusal.shown():
-            text_view.look_first(app.texts.preview(actor, text, wanted, labels))
+            shown = app.texts.preview(actor, text, wanted, labels)
+    # Logs and long texts stay here, whatever is chosen.
+    text_view.where(leaves if shown or not (offline or text.strip()) else "")
+    text_view.look_first(shown)
     if not st.button("Analyse", key="text_analyse", type="primary", icon=":material/troubleshoot:"):
         if not text_view.last(text):
             text_view.nothing_yet()

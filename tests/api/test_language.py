@@ -52,10 +52,24 @@ def test_chat_comes_whole_when_asked_so_and_follows_the_history_given(app: App, 
     assert "`web-01`" in answer.json()["text"] and answer.json()["evidence"]
 
 
-def test_empty_question_is_an_error_in_both_manners(viewer: TestClient) -> None:
-    whole = viewer.post("/api/v1/llm/chat", json={"question": " ", "stream": False})
-    assert whole.status_code == 422 and whole.json()["error"]["code"] == "invalid"
-    assert streamed(viewer.post("/api/v1/llm/chat", json={"question": " "}).text)[0][0] == "error"
+def test_question_that_cannot_be_asked_is_refused_in_both_manners(viewer: TestClient) -> None:
+    for question in (" ", "x" * 2001):
+        for stream in (True, False):
+            answer = viewer.post("/api/v1/llm/chat", json={"question": question, "stream": stream})
+            assert answer.status_code == 422 and answer.json()["error"]["code"] == "invalid"
+    assert viewer.post("/api/v1/llm/generate", json={"prompt": " "}).status_code == 422
+
+
+def test_body_that_is_no_object_is_refused_with_words(viewer: TestClient) -> None:
+    for body, told in (("{bad", "not JSON"), ("[]", "must be a JSON object"), ("", "must be a JSON object")):
+        answer = viewer.post("/api/v1/llm/chat", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422 and told in answer.json()["error"]["message"]
+
+
+def test_log_of_ten_thousand_long_lines_is_read(viewer: TestClient) -> None:
+    line = "2026-11-21T10:00:00Z ERROR web-01 request took 500ms " + "path/to/somewhere " * 8
+    answer = viewer.post("/api/v1/llm/analyze", json={"text": f"{line}\n" * 10_000, "wanted": ["log"]})
+    assert answer.status_code == 200 and answer.json()["log"]["lines"] == 10_000
 
 
 def test_answer_that_breaks_off_in_its_stream_ends_with_words(

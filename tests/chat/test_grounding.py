@@ -79,3 +79,9 @@ def test_without_any_result_every_number_is_invented() -> None:
 def test_most_random_numbers_are_caught() -> None:
     caught = sum(bool(unsupported(f"It was {n * 1.37:.2f}.", [RESULT])) for n in range(1, 500))
     assert caught > 450
+
+
+def test_limit_that_was_asked_about_may_be_repeated_as_one_and_not_as_a_finding() -> None:
+    result = {"values": {"limit": 200e9, "now": 260e9}}
+    assert unsupported("It goes below 186 GiB [1], now 242 GiB [1].", [result]) == ()
+    assert unsupported("It is at 186 GiB [1].", [result]) == ("186",)

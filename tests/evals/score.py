@@ -164,15 +164,15 @@ def _asked(answer: Answer, expect: dict[str, Any], truth: Truth) -> list[str]:
 
 
 def invented(answer: Answer, question: str) -> list[str]:
-    """Numbers that nothing the tools gave holds, or that carry no mark of evidence. What stands in a code span is a
-    name, an example, or repeats the question."""
+    """Numbers that nothing the tools gave holds, or that carry no mark of evidence."""
     given = [
         {"table": list(card.table), "values": dict(card.values), "rows": card.rows, "total": card.total}
         for card in answer.evidence
     ]
     bare = [f"{q.value:g}" for q in quantities(answer.text) if not q.cited]
-    said = _SPAN.sub(_in_seconds, re.sub(r"`[^`]*`", " ", answer.text))
-    return bare + list(unsupported(said, given, question))
+    # The offline engine quotes what it does not understand, and shows questions one may ask.
+    told = re.sub(r"`[^`]*`", " ", _SPAN.sub(_in_seconds, answer.text))
+    return bare + list(unsupported(told, [*given, question], question))
 
 
 def _in_seconds(match: re.Match[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -166,8 +166,8 @@ def test_history_lists_opens_renames_and_deletes(open_page: Callable, world: Wor
 def test_unsupported_numbers_are_marked(open_page: Callable, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from lib.chat.events import Text
 
-    def answer(*_: object, **__: object) -> object:
-        return iter([Text("It was 42."), Done("gemini", None, ("42",), "OpenAI was slow.")])
+    def answer(*_: object, **__: object) -> Iterator[object]:
+        yield from [Text("It was 42."), Done("gemini", None, ("42",), "OpenAI was slow.")]
 
     monkeypatch.setattr(world.app.assistant, "answer", answer)
     page = ask(open_page(PAGE, Role.VIEWER), QUESTION)

@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from lib.app import App
 from lib.auth.actor import Role
+from lib.llm.fallback import Fallback, configured
+from lib.settings import LlmMode
 from lib.ui.text_view import NAMES
 from tests.text.test_logs import incident
 
@@ -61,6 +63,19 @@ def test_writing_without_a_provider_says_what_it_takes(page: AppTest) -> None:
     page.text_area(key="text_prompt").set_value("a status message").run()
     page.button(key="text_write").click().run()
     assert "provider" in page.error[0].value
+
+
+def test_what_is_sent_is_seen_before_and_a_log_is_said_to_stay(app: App, open_page: Callable) -> None:
+    app.settings.llm_mode = LlmMode.AUTO
+    app.settings.openai_base_url = "http://127.0.0.1:9/v1"
+    app.texts.fallback = Fallback(configured(app.settings))
+    page = open_page(PAGE, Role.VIEWER)
+    page.text_area(key="text_text").set_value("Checkout was down, password=hunter2hunter2.").run()
+    assert "Sent to OpenAI" in shown(page)
+    sent = "\n".join(one.value for one in page.code)
+    assert "Checkout was down" in sent and "hunter2" not in sent
+    page.text_area(key="text_text").set_value("\n".join(incident(40))).run()
+    assert "Nothing leaves this machine" in shown(page) and not page.code
 
 
 def test_every_kind_of_reading_has_a_name() -> None:

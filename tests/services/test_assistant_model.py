@@ -126,6 +126,13 @@ def test_model_asks_a_tool_and_phrases_its_result(filled: App, viewer: Actor, na
     assert entries[1].provider == name and entries[1].evidence[0].query == card.query
 
 
+def test_mark_without_a_card_is_named(filled: App, viewer: Actor) -> None:
+    refused = Calls("command", {"action": "detect", "host": "web-03"})
+    with providers(filled, openai=[refused, Says(["I proposed it [1]."])]):
+        events = ask(filled, viewer, "train a detector for web-03")
+    assert done(events).unsupported == ("[1]",) and not any(isinstance(event, Evidence) for event in events)
+
+
 def test_number_from_a_call_that_failed_supports_nothing(filled: App, viewer: Actor) -> None:
     made_up = Calls("statistics", {"metric": "m 77.25"})
     with providers(filled, openai=[made_up, Says(["It was 77.25 %."])]):
@@ -138,6 +145,15 @@ def test_words_of_one_model_are_not_carried_on_by_another(filled: App, viewer: A
         events = ask(filled, viewer)
         assert other.requests == []
     assert isinstance(events[-1], Error) and "Another" not in said(events)
+
+
+def test_nothing_counts_as_sent_where_every_provider_is_left_alone(filled: App, viewer: Actor) -> None:
+    with providers(filled, openai=[Fails(401)]) as (server,):
+        assert done(ask(filled, viewer)).sent
+        before = len(server.requests)
+        second = done(ask(filled, viewer))
+        assert len(server.requests) == before
+    assert second.sent == () and second.provider == "offline" and "asked again in" in second.notice
 
 
 def test_no_tool_runs_after_the_deadline(filled: App, viewer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:

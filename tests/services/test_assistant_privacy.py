@@ -18,6 +18,7 @@ from lib.errors import Invalid, NotFound
 from lib.frames import Block, to_ms
 from lib.services.conversations import Entry
 from lib.settings import LlmMode
+from tests.chat.test_escape import live
 from tests.conftest import FakeClock
 from tests.evals.world import build_world
 from tests.llm.servers import Calls, Fails, Says
@@ -70,7 +71,8 @@ def test_preview_is_what_is_sent_word_for_word(filled: App, viewer: Actor) -> No
         shown = _preview(filled, viewer, QUESTION)
         events = ask(filled, viewer, QUESTION)
         sent = [(m["role"], m["content"]) for m in server.requests[0]["messages"]]
-    assert list(shown.messages) == sent
+        declared = [tool["function"] for tool in server.requests[0]["tools"]]
+    assert list(shown.messages) == sent and json.loads(shown.declared) == declared
     assert done(events).sent[: len(sent)] == tuple(sent)
     assert "web-03" in shown.aliases.values() and "statistics" in shown.tools
 
@@ -192,6 +194,10 @@ def test_conversation_is_exported_with_its_evidence(filled: App, viewer: Actor) 
     assert QUESTION in told and "Answer (offline)" in told and "- [1] `" in told
     read = json.loads(filled.assistant.export(viewer, conversation, "json"))
     assert [m["role"] for m in read["messages"]] == ["user", "assistant"] and read["messages"][1]["evidence"]
+    filled.assistant.rename(viewer, conversation, "![x](http://evil/x.png)")
+    ask(filled, viewer, "is [this](http://evil) <img src=x> fine?", conversation)
+    exported = filled.assistant.export(viewer, conversation)
+    assert "evil" in exported and not live(exported)
     with pytest.raises(Invalid):
         filled.assistant.export(viewer, conversation, "docx")
     with pytest.raises(NotFound):

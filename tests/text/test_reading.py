@@ -151,3 +151,17 @@ def test_models_reading_is_held_against_the_text() -> None:
 def test_answer_in_another_form_is_not_believed(answer: str) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         analysis.from_model(answer, REPORT, [Wanted.SENTIMENT], [], "openai")
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 20_000, "12345 67", "服务器今晚出现故障。", "Der Server ist heute Nacht ausgefallen."]
+)
+def test_tone_of_what_cannot_be_read_is_nobodys_certainty(text: str) -> None:
+    read = analysis.analyse(text, [Wanted.SENTIMENT])
+    assert read.sentiment is not None and read.sentiment.confidence == 0 and "English" in read.notes[0]
+
+
+def test_short_english_is_read_with_confidence() -> None:
+    for text in ("Database connection pool exhausted overnight", "The server is in rack 4."):
+        read = analysis.analyse(text, [Wanted.SENTIMENT])
+        assert read.notes == () and read.sentiment is not None and read.sentiment.confidence > 0.5
