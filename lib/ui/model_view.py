@@ -14,7 +14,7 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import ModelVersion
 from lib.services.models import ALIASES, CHAMPION, Summary
-from lib.ui import links, refusal, tables
+from lib.ui import refusal, tables
 from lib.ui.text import ago, amount, plain, stamp
 
 if TYPE_CHECKING:
@@ -307,8 +307,6 @@ def upload(app: App, actor: Actor, name: str = "") -> None:
             status.update(label=f"{row.name} version {row.version} is kept", state="complete")
         if row is not None:
             st.success(f"{plain(row.name)} version {row.version} is kept. An operator can promote it.")
-            links.to("pages/learn/models.py", "Open it", icon=":material/deployed_code:",
-                     query={"model": row.name, "version": str(row.version)})  # fmt: skip
 
 
 def _lines(text: str) -> list[str]:
