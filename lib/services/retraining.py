@@ -40,7 +40,8 @@ class When(StrEnum):
 
 @dataclass(frozen=True)
 class Again:
-    """What training again would do. newer: the dataset has a version this one has not learnt from."""
+    """What training again would do. newer: the dataset has a version this one has not learnt from; learnt: the newest
+    version of the model that has."""
 
     plan: Plan
     dataset_id: int
@@ -48,6 +49,7 @@ class Again:
     hash: str
     rows: int
     newer: bool
+    learnt: int | None
 
 
 class Retraining:
@@ -81,7 +83,10 @@ class Retraining:
         except NotFound:
             raise Conflict(f"The dataset version {row.version} of {row.name} learnt from was deleted.") from None
         plan = Plan.from_json(json.loads((self.models.unpack(row) / "plan.json").read_text()))
-        return Again(plan, dataset_id, opened.name, opened.hash, opened.rows, opened.hash != row.data_hash)
+        newer = opened.hash != row.data_hash
+        others = self.models.versions(actor, row.name) if newer else []
+        learnt = next((one.version for one in others if one.data_hash == opened.hash), None)
+        return Again(plan, dataset_id, opened.name, opened.hash, opened.rows, newer, learnt)
 
     def start(self, actor: Actor, name: str, version: int | str | None = None) -> Run:
         """Train a version (None: the champion) again on the newest version of its dataset. Raises Conflict when that
@@ -139,9 +144,9 @@ class Retraining:
     def _look_at(self, name: str, chosen: dict[str, Any]) -> None:
         row = self.models.get(SYSTEM, name)
         again = self.offer(SYSTEM, row)
-        known = {one.data_hash for one in self.models.versions(SYSTEM, name)}
         # Data that was tried and failed is not tried again and again.
-        if again.hash in known or again.hash == chosen.get("tried") or self.under_way(SYSTEM, name):
+        done = not again.newer or again.learnt is not None or again.hash == chosen.get("tried")
+        if done or self.under_way(SYSTEM, name):
             return
         if chosen["when"] == When.DRIFT:
             checks = (one for one in self.drifting.checks(SYSTEM, name, row.version) if one.kind == "asked")

@@ -108,7 +108,12 @@ def again(app: App, actor: Actor, row: ModelVersion, suggested: bool) -> None:
         return
     may, active = actor.may(Permission.TRAIN), app.retraining.under_way(actor, row.name)
     name = plain(offer.dataset)
-    if offer.newer:
+    if offer.learnt is not None:
+        st.caption(
+            f"Version {offer.learnt} has learnt from the newest version of {name} already: compare the two and promote "
+            "it under Models."
+        )
+    elif offer.newer:
         st.caption(
             f"{name} has a newer version, {offer.hash[:12]}, of {offer.rows:,} rows. The same plan learns from it; the "
             "model becomes the next version of this one, and somebody promotes it."
@@ -120,7 +125,7 @@ def again(app: App, actor: Actor, row: ModelVersion, suggested: bool) -> None:
             "Train again on the newest version",
             icon=":material/model_training:",
             key="drift_again",
-            type="primary" if suggested and offer.newer else "secondary",
+            type="primary" if suggested and offer.newer and offer.learnt is None else "secondary",
             disabled=not may or not offer.newer or active is not None,
         )
         _by_itself(app, actor, row.name, may)
@@ -219,8 +224,14 @@ def over_time(checks: list[DriftCheck], name: str) -> None:
     figure = charts.empty_figure()
     ts = pd.DatetimeIndex([one.at for one in asked])
     charts.add_line(figure, ts, pd.Series(values).to_numpy(), name=f"PSI of {column}")
-    for level, words in ((0.1, "watch"), (0.25, "drift")):
-        figure.add_hline(level, line={"dash": "dot", "width": 1, "color": charts.ANOMALY}, annotation_text=words)
+    # At two ends: beside a large value the lines lie close together.
+    for level, words, side in ((0.1, "watch from 0.1", "left"), (0.25, "drift from 0.25", "right")):
+        figure.add_hline(
+            level,
+            line={"dash": "dot", "width": 1, "color": charts.ANOMALY},
+            annotation_text=words,
+            annotation_position=f"top {side}",
+        )
     charts.layout(figure, height=280, alt=f"PSI of {column} of {name} over {len(asked)} checks")
     charts.time_axis(figure, asked[0].at, asked[-1].at)
     charts.show(figure, key="drift_time")
