@@ -57,7 +57,7 @@ def model_picker(models: list[Summary]) -> Summary:
 
 def version_picker(rows: list[ModelVersion], aliases: dict[str, int]) -> ModelVersion:
     """That of `?version=3`; else the champion, else the newest."""
-    marks = {version: alias for alias, version in aliases.items()}
+    marks = _marks(aliases)
     numbers = [row.version for row in rows]
     asked = st.query_params.get(VERSION, "")
     usual = aliases.get(CHAMPION, numbers[0])
@@ -67,8 +67,7 @@ def version_picker(rows: list[ModelVersion], aliases: dict[str, int]) -> ModelVe
     key = f"version_{chosen}_{marks.get(chosen, '')}"
 
     def words(number: int) -> str:
-        alias = marks.get(number)
-        return f"{number} {SIGNS[alias]} {alias}" if alias else str(number)
+        return f"{number} {marks.get(number, '')}".rstrip()
 
     def choose() -> None:
         st.query_params[VERSION] = str(state.choices((key,)).get(key, chosen))
@@ -79,16 +78,22 @@ def version_picker(rows: list[ModelVersion], aliases: dict[str, int]) -> ModelVe
     return rows[numbers.index(chosen)]
 
 
+def _marks(aliases: dict[str, int]) -> dict[int, str]:
+    """What each version is in production as, with its signs; one may be both."""
+    return {
+        version: " ".join(f"{SIGNS[alias]} {alias}" for alias in ALIASES if aliases.get(alias) == version)
+        for version in aliases.values()
+    }
+
+
 def versions(rows: list[ModelVersion], aliases: dict[str, int], now: datetime) -> None:
     """A line a version, newest first, with what tells them apart."""
-    marks = {version: alias for alias, version in aliases.items()}
+    marks = _marks(aliases)
     measured = list(dict.fromkeys(name for row in rows for name, value in row.metrics.items() if _number(value)))[:4]
     frame = pd.DataFrame(
         {
             "version": [row.version for row in rows],
-            "alias": [
-                f"{SIGNS[marks[row.version]]} {marks[row.version]}" if row.version in marks else "" for row in rows
-            ],
+            "alias": [marks.get(row.version, "") for row in rows],
             **{f"metric {name}": [row.metrics.get(name) for row in rows] for name in measured},
             "format": [f"{row.format}, {row.origin}" for row in rows],
             "size": [row.size_bytes for row in rows],
