@@ -7,6 +7,7 @@ stand in an allow-list of ours.
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -216,6 +217,8 @@ class OnnxModel:
     some, scores go through a sigmoid or softmax."""
 
     def __init__(self, folder: Path, schema: ModelSchema) -> None:
+        # Its builds for Linux tell their makers of each model that is loaded (since 1.29), unless told not to before.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

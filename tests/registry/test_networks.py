@@ -5,6 +5,7 @@ They are made with onnx.helper and held against numpy, for PyTorch is not among 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +64,13 @@ def test_a_convolution_takes_a_picture_as_a_row_and_answers_as_numpy_says(held: 
 def test_what_is_fixed_or_open_elsewhere_is_refused(tmp_path: Path, body: bytes, words: str) -> None:
     with pytest.raises(Invalid, match=words):
         checked(tmp_path, body, task="classification", classes=["cat", "dog"])
+
+
+def test_the_library_that_runs_networks_is_told_to_report_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    body = picture_like()
+    schema = from_json(checked(tmp_path, body, classes=["cat", "dog"], task="classification")["schema"])
+    loaders.load_onnx(tmp_path, schema)
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
