@@ -24,9 +24,8 @@ def brought(app: App, frame: pd.DataFrame, into: int | None = None) -> int:
     return int(task.result["dataset"])
 
 
-@pytest.fixture
-def served(app: App) -> tuple[App, int]:
-    """A model trained on a dataset, in production."""
+def in_production(app: App) -> int:
+    """A model trained on a dataset, whose number this is."""
     app.settings.task_mode = TaskMode.THREAD
     app.runner.start()
     number = brought(app, churn(120))
@@ -35,7 +34,12 @@ def served(app: App) -> tuple[App, int]:
     assert app.runner.wait(run.task_id, 60).status == TaskStatus.SUCCEEDED
     app.training_setup.register(ANALYST, run.id, "churn")
     app.models.promote(OPERATOR, "churn", 1)
-    return app, number
+    return number
+
+
+@pytest.fixture
+def served(app: App) -> tuple[App, int]:
+    return app, in_production(app)
 
 
 def finished(app: App) -> None:
