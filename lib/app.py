@@ -41,6 +41,7 @@ from lib.services.prediction_log import PredictionLog
 from lib.services.promql import PromQL
 from lib.services.querying import Querying
 from lib.services.releases import Releases
+from lib.services.retraining import Retraining
 from lib.services.suggestions import Suggestions
 from lib.services.table_profiles import TableProfiles
 from lib.services.texts import Texts
@@ -96,6 +97,7 @@ class App:
     prediction_files: PredictionFiles
     experiments: Experiments
     drifting: Drifting
+    retraining: Retraining
     deployments: Deployments
     health: Health
 
@@ -121,6 +123,7 @@ class App:
         self.schedule.every(300, "tidy predictions", self.prediction.log.prune)
         self.schedule.every(60, "end idle models", self.models.tidy)
         self.schedule.every(300, "look for drift", self.drifting.on_schedule)
+        self.schedule.every(300, "train again", self.retraining.on_schedule)
         self.schedule.start()
 
     def give_back(self) -> None:
@@ -187,6 +190,7 @@ def build(
     pipelines = Pipelines(database, datasets, training, audit, clock, suggestions)
     setup = TrainingSetup(datasets, training, models)
     setup.pipelines.append(pipelines.plans_for)
+    drifting = Drifting(models, predicted, runner, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,
@@ -224,7 +228,8 @@ def build(
         prediction=prediction,
         prediction_files=PredictionFiles(models, datasets, runner, audit, clock),
         experiments=experiments,
-        drifting=Drifting(models, predicted, runner, audit, clock),
+        drifting=drifting,
+        retraining=Retraining(models, datasets, setup, drifting, audit, clock),
         deployments=Deployments(models, clock),
         health=Health(
             settings,

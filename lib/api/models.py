@@ -108,6 +108,18 @@ class DriftRows(BaseModel):
     items: list[DriftRow]
 
 
+class RetrainRow(BaseModel):
+    """The training that becomes the next version of the model; see `/trainings/{training}`."""
+
+    training: str
+    task: int
+    status: str
+
+
+class RetrainingRow(BaseModel):
+    when: str = Field(max_length=16, description="never, drift or data.")
+
+
 def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[..., Actor]) -> None:
     """Put these addresses onto the router of a version."""
 
@@ -198,6 +210,26 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
     )
     def check(name: Name, number: Number, actor: Actor = Depends(caller)) -> DriftRow:
         return _drift(get_app().drifting.check(actor, name, number))
+
+    @router.post(
+        "/models/{name}/versions/{number}/retrain",
+        tags=["Models"],
+        summary="Train it again on the newest version of its dataset",
+        status_code=202,
+    )
+    def retrain(name: Name, number: Number, actor: Actor = Depends(caller)) -> RetrainRow:
+        run = get_app().retraining.start(actor, name, number)
+        return RetrainRow(training=run.id, task=run.task_id, status=run.status)
+
+    @router.get("/models/{name}/retraining", tags=["Models"], summary="When it is trained again by itself")
+    def retraining(name: Name, actor: Actor = Depends(caller)) -> RetrainingRow:
+        app = get_app()
+        app.models.versions(actor, name)
+        return RetrainingRow(when=app.retraining.when(actor, name))
+
+    @router.put("/models/{name}/retraining", tags=["Models"], summary="Have it trained again by itself")
+    def reschedule(name: Name, given: RetrainingRow, actor: Actor = Depends(caller)) -> RetrainingRow:
+        return RetrainingRow(when=get_app().retraining.schedule(actor, name, given.when))
 
 
 def _names(text: str) -> list[str]:

@@ -4,6 +4,7 @@ nothing beyond a model, and answers."""
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -140,22 +141,24 @@ def _read_onnx(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ArtefactRefused(f"The model needs operators of {', '.join(strange)[:200]}; only the standard ones are "
                               "run.", domains=strange)  # fmt: skip
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
-        raise ArtefactRefused("The model keeps its weights in another file; export it as one file (external data is "
-                              "not read).")  # fmt: skip
+        raise ArtefactRefused("The model keeps its weights in another file; export it as one file (torch.onnx.export: "
+                              "external_data=False).")  # fmt: skip
     held = {one.name for one in model.graph.initializer}
     inputs = [one for one in model.graph.input if one.name not in held]
     if not inputs:
         raise Invalid("The model takes no input.")
     shape = [one.dim_value or None for one in inputs[0].type.tensor_type.shape.dim]
-    if len(inputs) == 1 and (len(shape) != 2 or (shape[0] or 1) != 1):
-        raise Invalid(f"The model's input has the shape {shape}; one row of numbers is served: (rows, fields), with "
-                      "the number of rows left open (dynamic_axes).")  # fmt: skip
-    if len(inputs) == 1 and shape[0] == 1:
-        raise Invalid("The model takes exactly one row; export it with the number of rows left open (dynamic_axes).")
+    if len(inputs) == 1 and (len(shape) < 2 or (len(shape) > 2 and not all(shape[1:]))):
+        raise Invalid(f"The model's input has the shape {shape}; rows of numbers are served: (rows, fields), or (rows, "
+                      "channels, height, width) and the like, with only the number of rows left open "
+                      "(dynamic_axes).")  # fmt: skip
+    if len(inputs) == 1 and shape[0] is not None:
+        exactly = "one row" if shape[0] == 1 else f"{shape[0]} rows"
+        raise Invalid(f"The model takes exactly {exactly}; export it with the number of rows left open (dynamic_axes).")
     texts = [one.type.tensor_type.elem_type == onnx.TensorProto.STRING for one in inputs]
     found = {
         "task": None,
-        "count": shape[1] if len(inputs) == 1 else len(inputs),
+        "count": _fields(shape) if len(inputs) == 1 else len(inputs),
         "names": [] if len(inputs) == 1 else [one.name for one in inputs],
         "classes": _width(model.graph.output[-1]),
         "types": ["text" if text else "" for text in texts] if len(inputs) > 1 else [],
@@ -187,6 +190,13 @@ def _tensors(graph: Any) -> list[Any]:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 found += _tensors(inner)
     return found
+
+
+def _fields(shape: list[int | None]) -> int | None:
+    """How many numbers a row has: those of a picture lie in one row, channel by channel, line by line."""
+    if None in shape[1:]:
+        return None
+    return math.prod(one or 0 for one in shape[1:])
 
 
 def _width(output: Any) -> int:

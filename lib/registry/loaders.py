@@ -7,6 +7,7 @@ stand in an allow-list of ours.
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +30,8 @@ LOADERS: dict[str, str] = {
 }
 # The one file of an uploaded model, by format.
 FILES = {"onnx": "model.onnx", "xgboost": "model.json", "skops": "model.skops"}
+# Rows a network is tried with when it is loaded.
+PROBES = 64
 # What scikit-learn's common models hold beyond what skops itself trusts. Never taken from the file.
 MODEL_TYPES = ALLOWED_TYPES | {
     "sklearn.calibration._CalibratedClassifier",
@@ -209,10 +212,13 @@ def load_skops(folder: Path, schema: ModelSchema) -> Served:
 
 
 class OnnxModel:
-    """One tensor (n, fields) in, as PyTorch exports it, or one input a field, as skl2onnx does. Of the outputs the
-    probabilities are used where there are some, scores go through a sigmoid or softmax."""
+    """One tensor in, as PyTorch exports it: (n, fields), or (n, channels, height, width) whose numbers are the fields
+    in that order; or one input a field, as skl2onnx does. Of the outputs the probabilities are used where there are
+    some, scores go through a sigmoid or softmax."""
 
     def __init__(self, folder: Path, schema: ModelSchema) -> None:
+        # Its builds for Linux tell their makers of each model that is loaded (since 1.29), unless told not to before.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -227,11 +233,14 @@ class OnnxModel:
         except Exception as error:  # onnxruntime's own classes are not public
             raise ArtefactRefused(f"ONNX Runtime cannot load the model: {_first_line(error)}") from None
         self.inputs, self.outputs = self.session.get_inputs(), self.session.get_outputs()
+        self._scores = schema.task is Task.CLASSIFICATION and self._gives_scores()
 
     def _feed(self, frame: pd.DataFrame) -> dict[str, Any]:
         if len(self.inputs) == 1:
             kind = np.float64 if "double" in self.inputs[0].type else np.float32
-            return {self.inputs[0].name: matrix(frame).astype(kind)}
+            shape = (len(frame), *self.inputs[0].shape[1:])
+            rows = matrix(frame).astype(kind)
+            return {self.inputs[0].name: rows.reshape(shape) if len(shape) > 2 else rows}
         feed = {}
         for one, name in zip(self.inputs, frame.columns, strict=True):
             values = frame[name].to_numpy()
@@ -249,24 +258,52 @@ class OnnxModel:
             raise Invalid(f"The ONNX model cannot work on these rows: {_first_line(error)}") from None
         if self.schema.task is Task.REGRESSION:
             return Prediction(np.asarray(out[0], dtype=np.float64).reshape(len(frame), -1)[:, 0])
-        return classified(self.schema, _probabilities(self.schema, out, len(frame)))
+        return classified(self.schema, _probabilities(out, len(frame), self._scores))
+
+    def _gives_scores(self) -> bool:
+        """Whether a network of one input ends before its sigmoid or softmax.
+
+        Found out once, over inputs of all sizes: scores of a few rows may look like probabilities, and a row must not
+        mean something else in other company.
+        """
+        if len(self.inputs) != 1:
+            return False
+        drawn = np.random.default_rng(0).normal(size=(PROBES, len(self.schema.fields)))
+        drawn *= np.repeat([0.1, 1.0, 10.0, 1000.0], PROBES // 4)[:, None]
+        inner = self.inputs[0].shape[1:]
+        shape = (PROBES, *inner) if len(inner) > 1 else drawn.shape
+        kind = np.float64 if "double" in self.inputs[0].type else np.float32
+        try:
+            out = self.session.run(None, {self.inputs[0].name: drawn.astype(kind).reshape(shape)})
+        except Exception:  # a type that is refused with the reason when it is asked for a row
+            return False
+        floats = [one for one in out if isinstance(one, np.ndarray) and np.issubdtype(one.dtype, np.floating)]
+        if not floats:
+            return False
+        told = floats[-1].reshape(PROBES, -1)
+        return not _probable(told[np.isfinite(told).all(axis=1)])
 
 
-def _probabilities(schema: ModelSchema, outputs: list[Any], rows: int) -> np.ndarray:
+def _probabilities(outputs: list[Any], rows: int, scores: bool) -> np.ndarray:
     for out in outputs:
         if isinstance(out, list) and out and isinstance(out[0], dict):  # skl2onnx's zipmap
             return np.array([[one[key] for key in one] for one in out], dtype=np.float64)
     floats = [np.asarray(out) for out in outputs if np.issubdtype(np.asarray(out).dtype, np.floating)]
     if not floats:
         raise Invalid("The model gives no probabilities or scores, only labels; export it with its probabilities.")
-    scores = floats[-1].reshape(rows, -1).astype(np.float64)
-    within = bool(((scores >= -1e-6) & (scores <= 1 + 1e-6)).all())
-    if scores.shape[1] == 1:
-        return scores.clip(0, 1) if within else 1 / (1 + np.exp(-scores.clip(-500, 500)))
-    if within and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        return scores
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    found = floats[-1].reshape(rows, -1).astype(np.float64)
+    if not scores and _probable(found):
+        return found.clip(0, 1)
+    if found.shape[1] == 1:
+        return 1 / (1 + np.exp(-found.clip(-500, 500)))
+    raised = np.exp(found - found.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _probable(found: np.ndarray) -> bool:
+    """Whether these numbers, (n, classes) or (n, 1), can be probabilities."""
+    within = bool(((found >= -1e-6) & (found <= 1 + 1e-6)).all())
+    return within and (found.shape[1] == 1 or np.allclose(found.sum(axis=1), 1, atol=1e-3))
 
 
 def load_onnx(folder: Path, schema: ModelSchema) -> Served:

@@ -72,6 +72,8 @@ def run(
 
 def table_of(context: JobContext, path: Path, format_: str) -> Path:
     """The file as Parquet. Raises Invalid for what is no table."""
+    from pyarrow import parquet
+
     held = context.workdir / "source"
     # A name of our own: DuckDB would read stars and brackets as patterns.
     held.symlink_to(path.resolve())
@@ -81,6 +83,11 @@ def table_of(context: JobContext, path: Path, format_: str) -> Path:
             file.seek(max(path.stat().st_size - 4, 0))
             if head != b"PAR1" or file.read(4) != b"PAR1":
                 raise Invalid("This is no Parquet file, or it was cut short. Export it again, or save it as CSV.")
+        try:
+            parquet.read_metadata(held)
+        except (OSError, ValueError) as error:
+            words = str(error).splitlines()[0][:200]
+            raise Invalid(f"This Parquet file is damaged ({words}). Export it again, or save it as CSV.") from None
         return held
     context.progress(0.0, "Reading the lines")
     scratch = context.workdir / "tmp"

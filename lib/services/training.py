@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
 from lib.db.tables import Task, TaskStatus
-from lib.errors import Conflict, Invalid, NotFound
+from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.services.datasets import Dependant
 from lib.services.health import version as code_version
 from lib.services.training_jobs import CARD, EVENTS, REFERENCE, RESULTS, require_bundle, view_file
@@ -79,6 +79,7 @@ class Run:
     error: str = ""
     dataset_id: int | None = None
     registered: tuple[tuple[str, int], ...] = ()  # (model, version)
+    register_as: str = ""  # the model it becomes a version of by itself when it is done
 
 
 class Training:
@@ -86,11 +87,21 @@ class Training:
 
     def __init__(self, settings: Settings, runner: Runner, audit: Audit, clock: Callable[[], datetime]) -> None:
         self.folder, self.runner, self.audit, self.clock = settings.data_dir / "training", runner, audit, clock
+        # Told of a run that is done.
+        self.on_trained: list[Callable[[Run], None]] = []
         jobs = "lib.services.training_jobs"
         # Finished folds lie in the run's own folder, so a run goes on wherever its process ended.
         prepare = self._prepare
         runner.register(
-            JobKind(KIND, f"{jobs}:run", prepare=prepare, deadline_s=DEADLINE_S, resumes=True, cluster=True)
+            JobKind(
+                KIND,
+                f"{jobs}:run",
+                prepare=prepare,
+                finish=self._finish,
+                deadline_s=DEADLINE_S,
+                resumes=True,
+                cluster=True,
+            )
         )
         # Somebody waits in front of a view; a training has time.
         runner.register(
@@ -104,8 +115,11 @@ class Training:
         actor.require(Permission.TABLES)
         return plans.validate(plan, columns)
 
-    def start(self, actor: Actor, plan: Plan, table: Table, name: str = "") -> Run:
-        """Queue a training. Raises Invalid for a plan that cannot run on the table's columns."""
+    def start(self, actor: Actor, plan: Plan, table: Table, name: str = "", *, register_as: str = "") -> Run:
+        """Queue a training. register_as: the model it becomes a version of when it is done.
+
+        Raises Invalid for a plan that cannot run on the table's columns.
+        """
         actor.require(Permission.RUN_TASKS)
         plans.require_valid(plan, _columns(table.path))
         run_id = secrets.token_hex(8)
@@ -125,6 +139,7 @@ class Training:
             "by": actor.name,
             "at": self.clock().isoformat(),
             "task": 0,
+            "register_as": register_as,
         }
         try:
             self._queue(actor, held)
@@ -352,6 +367,15 @@ class Training:
         about = {"plan": held["plan"], "name": held["name"], "facts": facts}
         return {**params, "folder": home, "table": str(table), **about}
 
+    def _finish(self, params: dict[str, Any], result: dict[str, Any], _workdir: Path) -> dict[str, Any]:
+        run = self._run(self._held(params["run"]))
+        for told in self.on_trained:
+            try:
+                told(run)
+            except AppError as error:  # the model is there; whoever wanted more of it can do it by hand
+                logger.warning("nothing made of a training", extra={"run": run.id, "reason": error.message})
+        return result
+
     def _homes(self) -> Paths:
         return [*self.folder.iterdir()] if self.folder.is_dir() else []
 
@@ -398,6 +422,7 @@ class Training:
             error=task.error if task else "",
             dataset_id=held["table"]["dataset_id"],
             registered=tuple((str(name), int(version)) for name, version in held.get("registered", ())),
+            register_as=str(held.get("register_as", "")),
         )
 
 

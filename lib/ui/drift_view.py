@@ -13,14 +13,21 @@ from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import DriftCheck, ModelVersion
 from lib.db.tables import Task
 from lib.drift.shift import State
+from lib.errors import AppError
 from lib.services.drifting import Report
-from lib.ui import charts, refusal, tables
+from lib.services.retraining import When
+from lib.ui import charts, links, refusal, state, tables
 from lib.ui.text import plain, stamp
 
 if TYPE_CHECKING:
     from lib.app import App
 
 SIGNS = {State.OK: "✓ ok", State.WATCH: "◔ watch", State.DRIFT: "▲ drift", State.FEW: "– too few rows"}
+WHEN = {
+    When.NEVER: "Never",
+    When.DRIFT: "When drift suggests it and data is newer",
+    When.DATA: "Whenever the dataset has a newer version",
+}
 SPANS = {"24 hours": timedelta(hours=24), "7 days": timedelta(days=7), "30 days": timedelta(days=30)}
 
 
@@ -91,6 +98,75 @@ def verdict(report: Report) -> None:
     )
 
 
+def again(app: App, actor: Actor, row: ModelVersion, suggested: bool) -> None:
+    """Train the model again on newer rows at a click, or by itself."""
+    st.subheader("Train again", anchor=False)
+    try:
+        offer = app.retraining.offer(actor, row)
+    except AppError as error:
+        st.caption(plain(error.message))
+        return
+    may, active = actor.may(Permission.TRAIN), app.retraining.under_way(actor, row.name)
+    name = plain(offer.dataset)
+    if offer.learnt is not None:
+        st.caption(
+            f"Version {offer.learnt} has learnt from the newest version of {name} already: compare the two and promote "
+            "it under Models."
+        )
+    elif offer.newer:
+        st.caption(
+            f"{name} has a newer version, {offer.hash[:12]}, of {offer.rows:,} rows. The same plan learns from it; the "
+            "model becomes the next version of this one, and somebody promotes it."
+        )
+    else:
+        st.caption(f"It learnt from the newest version of {name}. Bring newer rows as a version of it first.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        sent = st.button(
+            "Train again on the newest version",
+            icon=":material/model_training:",
+            key="drift_again",
+            type="primary" if suggested and offer.newer and offer.learnt is None else "secondary",
+            disabled=not may or not offer.newer or active is not None,
+        )
+        _by_itself(app, actor, row.name, may)
+    if sent:
+        with refusal.shown():
+            app.retraining.start(actor, row.name, row.version)
+            st.rerun()
+    with st.container(horizontal=True):
+        if active is not None:
+            query = {"run": active.id}
+            links.to("pages/learn/training.py", f"Under way: {plain(active.name)}", icon=":material/hourglass:",
+                     query=query)  # fmt: skip
+        if not offer.newer:
+            query = {"dataset": str(offer.dataset_id)}
+            links.to("pages/learn/datasets.py", f"Open {name}", icon=":material/database:", query=query)
+    if not may:
+        st.caption(":material/lock: Training again takes the role analyst.")
+
+
+def _by_itself(app: App, actor: Actor, name: str, may: bool) -> None:
+    now = app.retraining.when(actor, name)
+    # A key a state: what somebody else chose meanwhile is shown, not undone.
+    key = f"drift_when_{name}_{now}"
+
+    def choose() -> None:
+        with refusal.shown():
+            app.retraining.schedule(actor, name, str(state.choices((key,)).get(key, now)))
+
+    st.selectbox(
+        "By itself",
+        list(WHEN),
+        index=list(WHEN).index(now),
+        key=key,
+        on_change=choose,
+        format_func=lambda one: WHEN[one],
+        disabled=not may,
+        width=340,
+        help="Only on data that no version has learnt from; looked at every five minutes.",
+    )
+
+
 def columns(report: Report) -> None:
     """Each column with the four measures."""
     frame = pd.DataFrame(
@@ -148,8 +224,14 @@ def over_time(checks: list[DriftCheck], name: str) -> None:
     figure = charts.empty_figure()
     ts = pd.DatetimeIndex([one.at for one in asked])
     charts.add_line(figure, ts, pd.Series(values).to_numpy(), name=f"PSI of {column}")
-    for level, words in ((0.1, "watch"), (0.25, "drift")):
-        figure.add_hline(level, line={"dash": "dot", "width": 1, "color": charts.ANOMALY}, annotation_text=words)
+    # At two ends: beside a large value the lines lie close together.
+    for level, words, side in ((0.1, "watch from 0.1", "left"), (0.25, "drift from 0.25", "right")):
+        figure.add_hline(
+            level,
+            line={"dash": "dot", "width": 1, "color": charts.ANOMALY},
+            annotation_text=words,
+            annotation_position=f"top {side}",
+        )
     charts.layout(figure, height=280, alt=f"PSI of {column} of {name} over {len(asked)} checks")
     charts.time_axis(figure, asked[0].at, asked[-1].at)
     charts.show(figure, key="drift_time")

@@ -125,6 +125,8 @@ def _form(app: App, actor: Actor, name: str, versions: list[int]) -> None:
         metric = right.selectbox(
             "Better is", list(METRICS), key="test_metric", format_func=lambda one: f"{one}: {METRICS[one]}"
         )
+        # A row of its own: on a narrow screen the order stays.
+        left, middle, _ = st.columns(3)
         share = left.slider("Share to b (%)", 1, 99, 50, key="test_share")
         alpha = middle.select_slider("Chance of a false call (%)", [1, 5, 10], 5, key="test_alpha")
         begun = st.form_submit_button(

@@ -14,12 +14,14 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import ModelVersion
 from lib.services.models import ALIASES, CHAMPION, Summary
-from lib.ui import links, refusal, tables
+from lib.ui import refusal, state, tables
 from lib.ui.text import ago, amount, plain, stamp
 
 if TYPE_CHECKING:
     from lib.app import App
 
+# The version a page is about, in its address.
+VERSION = "version"
 # Never colour alone.
 SIGNS = {"champion": "★", "challenger": "☆"}
 SCHEMA_HELP = '{"task": "classification", "classes": ["no", "yes"], "fields": [{"name": "age", "kind": "number"}]}'
@@ -33,45 +35,65 @@ def nothing() -> None:
     )
 
 
+def _usual_version() -> None:
+    st.query_params.pop(VERSION, None)
+
+
 def model_picker(models: list[Summary]) -> Summary:
     """One model; of those there are, that of `?model=…`."""
     names = [one.name for one in models]
-    chosen = st.selectbox("Model", names, key="model", bind="query-params", filter_mode="contains", width=300)
+    chosen = st.selectbox(
+        "Model",
+        names,
+        key="model",
+        bind="query-params",
+        filter_mode="contains",
+        # Of another model the usual version again, not the one of the same number.
+        on_change=_usual_version,
+        width=300,
+    )
     return models[names.index(chosen) if chosen in names else 0]
 
 
-def version_picker(rows: list[ModelVersion], aliases: dict[str, int], *, key: str = "version") -> ModelVersion:
-    """One version; the champion first, else the newest."""
-    marks = {version: alias for alias, version in aliases.items()}
+def version_picker(rows: list[ModelVersion], aliases: dict[str, int]) -> ModelVersion:
+    """That of `?version=3`; else the champion, else the newest."""
+    marks = _marks(aliases)
     numbers = [row.version for row in rows]
+    asked = st.query_params.get(VERSION, "")
     usual = aliases.get(CHAMPION, numbers[0])
+    chosen = next((one for one in numbers if str(one) == asked), usual if usual in numbers else numbers[0])
+    # The address holds the number alone, for the words change with the aliases; so does the key, for the browser keeps
+    # the words of what is chosen.
+    key = f"version_{chosen}_{marks.get(chosen, '')}"
 
     def words(number: int) -> str:
-        alias = marks.get(number)
-        return f"{number} {SIGNS[alias]} {alias}" if alias else str(number)
+        return f"{number} {marks.get(number, '')}".rstrip()
 
-    chosen = st.selectbox(
-        "Version",
-        numbers,
-        index=numbers.index(usual) if usual in numbers else 0,
-        key=key,
-        bind="query-params",
-        format_func=words,
-        width=220,
+    def choose() -> None:
+        st.query_params[VERSION] = str(state.choices((key,)).get(key, chosen))
+
+    st.selectbox(
+        "Version", numbers, index=numbers.index(chosen), key=key, on_change=choose, format_func=words, width=220
     )
-    return rows[numbers.index(chosen) if chosen in numbers else 0]
+    return rows[numbers.index(chosen)]
+
+
+def _marks(aliases: dict[str, int]) -> dict[int, str]:
+    """What each version is in production as, with its signs; one may be both."""
+    return {
+        version: " ".join(f"{SIGNS[alias]} {alias}" for alias in ALIASES if aliases.get(alias) == version)
+        for version in aliases.values()
+    }
 
 
 def versions(rows: list[ModelVersion], aliases: dict[str, int], now: datetime) -> None:
     """A line a version, newest first, with what tells them apart."""
-    marks = {version: alias for alias, version in aliases.items()}
+    marks = _marks(aliases)
     measured = list(dict.fromkeys(name for row in rows for name, value in row.metrics.items() if _number(value)))[:4]
     frame = pd.DataFrame(
         {
             "version": [row.version for row in rows],
-            "alias": [
-                f"{SIGNS[marks[row.version]]} {marks[row.version]}" if row.version in marks else "" for row in rows
-            ],
+            "alias": [marks.get(row.version, "") for row in rows],
             **{f"metric {name}": [row.metrics.get(name) for row in rows] for name in measured},
             "format": [f"{row.format}, {row.origin}" for row in rows],
             "size": [row.size_bytes for row in rows],
@@ -307,8 +329,6 @@ def upload(app: App, actor: Actor, name: str = "") -> None:
             status.update(label=f"{row.name} version {row.version} is kept", state="complete")
         if row is not None:
             st.success(f"{plain(row.name)} version {row.version} is kept. An operator can promote it.")
-            links.to("pages/learn/models.py", "Open it", icon=":material/deployed_code:",
-                     query={"model": row.name, "version": str(row.version)})  # fmt: skip
 
 
 def _lines(text: str) -> list[str]:

@@ -89,7 +89,7 @@ def _input(place: Any, one: Field, key: str) -> Any:
     if one.kind is Kind.INTEGER:
         whole = None if usual is None else round(usual)
         return place.number_input(label, value=whole, step=1, key=key, help=span or optional)
-    return place.number_input(label, value=usual, key=key, format="%g", help=span or optional)
+    return place.number_input(label, value=usual, key=key, format="%.6g", help=span or optional)
 
 
 def _yes(value: bool) -> str:

@@ -53,6 +53,9 @@ def setup(app: App, actor: Actor, listed: list[Listed]) -> None:
     own = next((name for name, each in columns.items() if each.role is DatasetRole.TARGET), None)
     with st.container(horizontal=True):
         version = _version(app, actor, one)
+        starts = app.training_setup.starts(actor, one.id, version)
+        # What the first pipeline kept for this dataset predicts, where the dataset does not say.
+        own = own or next((plan.target for plan in starts.values() if plan.target in columns), None)
         target = st.selectbox(
             "Predict",
             names,
@@ -63,7 +66,6 @@ def setup(app: App, actor: Actor, listed: list[Listed]) -> None:
             width=260,
         )
         kind = st.selectbox("It is", list(KINDS), key="train_kind", format_func=lambda each: KINDS[each], width=190)
-        starts = app.training_setup.starts(actor, one.id, version)
         start = st.selectbox(
             "Begin from", list(starts), key="train_start", width=220, help="A kept pipeline, or a template."
         )

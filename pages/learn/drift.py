@@ -35,15 +35,20 @@ try:
     if checks:
         report = app.drifting.report(checks[0])
         drift_view.verdict(report)
+        if report.retrain:
+            drift_view.again(app, actor, row, True)
         drift_view.columns(report)
         drift_view.over_time(checks, row.name)
         drift_view.events(checks)
+        if not report.retrain:
+            drift_view.again(app, actor, row, False)
     elif row.reference:
         st.info(
             "Check what it was asked, or compare a file; a champion is looked at each hour by itself.",
             title="Not checked yet",
             icon=":material/moving:",
         )
+        drift_view.again(app, actor, row, False)
 except AppError as error:
     st.error(plain(error.message), icon=":material/error:")
 st.caption(f"As of {stamp(app.clock(), seconds=True)}.")

@@ -19,7 +19,9 @@ if not models:
     st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     chosen = model_view.model_picker(models)
-    part = st.segmented_control("Show", PARTS, default=PARTS[0], required=True, key="model_part", bind="query-params")
+    part = st.segmented_control(
+        "Show", PARTS, default=PARTS[0], required=True, key="model_part", bind="query-params", wrap=True
+    )
 try:
     rows = app.models.versions(actor, chosen.name)
     aliases = app.models.aliases(actor, chosen.name)

@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 from lib.app import App
 from lib.auth.actor import Role
+from lib.services.retraining import When
 from lib.settings import TaskMode
 from tests.registry.kept import ANALYST, OPERATOR, VIEWER, register
 from tests.services.test_drifting import asked, labels, table
+from tests.services.test_retraining import brought, finished, in_production
+from tests.training.tables import churn
 
 PAGE = "pages/learn/drift.py"
 
@@ -52,5 +55,23 @@ def test_a_moved_world_is_told_in_words_by_column_and_over_time(app: App, open_p
     assert set(frame["state"]) == {"▲ drift"}
     assert len(page.get("plotly_chart")) == 1
     assert len(page.dataframe) == 2
+    assert any("made elsewhere" in one.value for one in page.caption)
     assert open_page(PAGE, Role.VIEWER).button(key="drift_check").disabled
     assert app.drifting.asked(VIEWER, "flowers", 1) == 1200
+
+
+def test_it_is_trained_again_at_a_click_or_by_itself_once_data_is_newer(app: App, open_page: Callable) -> None:
+    number = in_production(app)
+    page = open_page(PAGE, Role.ANALYST)
+    assert page.button(key="drift_again").disabled  # nothing newer to learn from
+    brought(app, churn(160), into=number)
+    page.run()
+    page.selectbox(key="drift_when_churn_never").set_value(When.DRIFT).run()
+    assert app.retraining.when(VIEWER, "churn") is When.DRIFT
+    page.button(key="drift_again").click().run()
+    assert not page.exception and not page.error
+    finished(app)
+    assert [row.version for row in app.models.versions(VIEWER, "churn")] == [2, 1]
+    page.run()
+    assert any("Version 2 has learnt from the newest version" in one.value for one in page.caption)
+    assert open_page(PAGE, Role.VIEWER).button(key="drift_again").disabled

@@ -54,6 +54,20 @@ def test_an_operator_promotes_and_rolls_back_and_others_cannot(app: App, open_pa
     assert page.button(key="model_archive").disabled
 
 
+def test_a_link_opens_its_version_whatever_it_is_called(app: App, open_page: Callable) -> None:
+    for _ in range(3):
+        register(app)
+    app.models.promote(OPERATOR, "flowers", 1)
+    app.models.promote(OPERATOR, "flowers", 3, "challenger")
+    page = open_page(PAGE, Role.VIEWER, {"version": "3"})
+    assert [one.value for one in page.subheader] == ["flowers 3"]
+    assert page.selectbox[1].options == ["3 ☆ challenger", "2", "1 ★ champion"]
+    page.selectbox[1].set_value(2).run()
+    assert [one.value for one in page.subheader] == ["flowers 2"]
+    assert page.query_params["version"] == "2"
+    assert [one.value for one in open_page(PAGE, Role.VIEWER, {"version": "9"}).subheader] == ["flowers 1"]
+
+
 def test_production_says_what_was_champion_at_a_moment(app: App, open_page: Callable, clock) -> None:  # type: ignore[no-untyped-def]
     register(app)
     app.models.promote(OPERATOR, "flowers", 1)

@@ -66,6 +66,61 @@ def torch_answers(rows: np.ndarray) -> np.ndarray:
     return hidden @ w["net.2.weight"].T + w["net.2.bias"]
 
 
+CHANNELS, SIDE = 3, 6
+
+
+def picture_weights() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(11)
+    shapes = {
+        "conv.weight": (CHANNELS, 1, 3, 3),
+        "conv.bias": (CHANNELS,),
+        "fc.weight": (1, CHANNELS * (SIDE // 2) ** 2),
+        "fc.bias": (1,),
+    }
+    return {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def picture_like(rows: object = "batch", side: object = SIDE) -> bytes:
+    """Conv-ReLU-MaxPool-Flatten-Linear with one score at the end, as `torch.onnx.export` writes it with dynamic_axes
+    on the rows; made with onnx.helper, as above."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Conv", ["input", "conv.weight", "conv.bias"], ["/conv/Conv_output_0"], "/conv/Conv",
+                         dilations=[1, 1], group=1, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1]),
+        helper.make_node("Relu", ["/conv/Conv_output_0"], ["/relu/Relu_output_0"], "/relu/Relu"),
+        helper.make_node("MaxPool", ["/relu/Relu_output_0"], ["/pool/MaxPool_output_0"], "/pool/MaxPool",
+                         ceil_mode=0, kernel_shape=[2, 2], pads=[0, 0, 0, 0], strides=[2, 2]),
+        helper.make_node("Flatten", ["/pool/MaxPool_output_0"], ["/Flatten_output_0"], "/Flatten", axis=1),
+        helper.make_node("Gemm", ["/Flatten_output_0", "fc.weight", "fc.bias"], ["output"], "/fc/Gemm",
+                         alpha=1.0, beta=1.0, transB=1),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "main_graph",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [rows, 1, side, side])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [rows, 1])],
+        [numpy_helper.from_array(value, name) for name, value in picture_weights().items()],
+    )
+    model = helper.make_model(
+        graph, producer_name="pytorch", producer_version="2.4.0", opset_imports=[helper.make_opsetid("", 17)]
+    )
+    model.ir_version = 8
+    return bytes(onnx.ModelProto.SerializeToString(model))
+
+
+def picture_scores(rows: np.ndarray) -> np.ndarray:
+    """What that network gives, by numpy: (n,) scores of rows that hold a picture line by line."""
+    w = picture_weights()
+    padded = np.pad(rows.astype(np.float32).reshape(-1, SIDE, SIDE), ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    found = np.einsum("nyxij,cij->ncyx", windows, w["conv.weight"][:, 0]) + w["conv.bias"][:, None, None]
+    half = SIDE // 2
+    pooled = np.maximum(found, 0).reshape(-1, CHANNELS, half, 2, half, 2).max(axis=(3, 5))
+    return (pooled.reshape(len(rows), -1) @ w["fc.weight"].T + w["fc.bias"])[:, 0]
+
+
 def table(rows: int = 400, columns: int = 5, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, columns))

@@ -33,7 +33,7 @@ def test_the_committed_export_is_what_its_builder_makes() -> None:
     assert (DATA / "torch_mlp.onnx").read_bytes() == torch_like()
 
 
-def test_a_pytorch_export_is_taken_with_its_classes(tmp_path: Path) -> None:
+def test_a_network_as_pytorch_exports_it_is_taken_with_its_classes(tmp_path: Path) -> None:
     found = check(tmp_path, "onnx", torch_like(), classes=["a", "b", "c"], fields=["w", "x", "y", "z"])
     assert found["facts"]["made_with"] == "pytorch 2.4.0"
     assert found["schema"]["classes"] == ["a", "b", "c"]

@@ -46,7 +46,7 @@ def flowers(serving: Serving, rows: np.ndarray, **more: bool) -> dict:
     return ask(serving, "torch_mlp.onnx", FLOWERS, dict(zip(FLOWERS.names, rows.T.tolist(), strict=True)), **more)
 
 
-def test_a_pytorch_export_answers_as_the_network_does(serving: Serving) -> None:
+def test_a_network_as_pytorch_exports_it_answers_as_numpy_says(serving: Serving) -> None:
     rows = np.random.default_rng(1).normal(size=(50, 4))
     found = flowers(serving, rows)
     logits = torch_answers(rows).astype(float)

@@ -69,6 +69,7 @@ def test_parquet_with_missing_values_times_and_yes_or_no(flowers: App) -> None:
 def test_what_is_no_table_or_lacks_columns_fails_with_the_reason(flowers: App) -> None:
     assert "lacks height, weight" in run(flowers, "a.csv", b"length,width\n1,2\n").error
     assert "no Parquet file" in run(flowers, "a.parquet", b"PAR1 but no more").error
+    assert "Parquet file is damaged" in run(flowers, "a.parquet", b"PAR1junkPAR1").error
     assert "not a table of text" in run(flowers, "a.csv", bytes(range(256)) * 4).error
     for name, body, words in (("../a.csv", b"x", "path"), ("a.xls", b"x", "save it as"), ("a.csv", b"", "is empty")):
         with pytest.raises(Invalid, match=words):
