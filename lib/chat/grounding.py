@@ -107,7 +107,7 @@ def _readings(given: float, after: str) -> list[float]:
     """
     size = abs(given)
     readings = [given]
-    if 0 < size <= 1 and _SHARE.match(after):
+    if 0 < size < 1 and _SHARE.match(after):
         readings.append(given * 100)
     if _SHORT.match(after):
         readings.append(given * 1000)
