@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 POINTS = 1000
 HOSTS = ("web-1", "web-2")
 # The line of the page that draws; without it the same page is "a page without a chart".
-DRAWS = '    charts.show(figure, key="explore_chart", brush=explore_view.brush(window))\n'
+DRAWS = '    charts.show(figure, key="explore_chart", brush=explore_view.brush(window), name=metric)\n'
 EXPLORE = Path("pages") / "observe" / "explore.py"
 # As little as a page of this app can be and still have something to choose.
 LIGHT = """

@@ -222,7 +222,8 @@ def _changed(asked: Request, result: Result, name: str, n: int) -> str:
     lines = []
     for row in result.rows[: asked.top or _MOST]:
         before, now = (quantity(row[key], row["unit"]) for key in ("before", "now"))
-        lines.append(f"- {code(row['host'])} {code(row['metric'])}: {before} [{n}] before, {now} [{n}] now")
+        part = "; far from both for a part of the window" if "for a part of the window" in row["reason"] else ""
+        lines.append(f"- {code(row['host'])} {code(row['metric'])}: {before} [{n}] before, {now} [{n}] now{part}")
     return "\n".join([head, "", *lines]) + more(result, len(lines), n)
 
 
