@@ -134,7 +134,7 @@ def detail(app: App, actor: Actor, row: ModelVersion) -> None:
         st.caption(":material/help: Nobody has said how good this version is.")
     st.caption(
         f"{row.origin.capitalize()} by {plain(row.created_by)}, {stamp(row.created_at)}, "
-        f"code {plain(row.code_version)}. Checksum {row.sha256[:16]}…, held whenever it is read. "
+        f"code {plain(row.code_version)}. Checksum {row.sha256[:16]}…, checked whenever it is read. "
         f"Data {plain(row.data_hash[:16] + '…' if row.data_hash else 'unknown')}."
     )
     if row.card:

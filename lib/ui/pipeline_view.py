@@ -12,7 +12,8 @@ from lib.auth.actor import Actor, Permission
 from lib.errors import AppError, Invalid
 from lib.services.pipelines import MOST_NAME, SHORT, Listed, Opened
 from lib.services.pipelines_facts import suggested_target
-from lib.training import editing
+from lib.training import editing, words
+from lib.training.metrics import METRICS
 from lib.training.plan import Plan
 from lib.training.review import Facts, Review
 from lib.training.schema import Role
@@ -202,8 +203,9 @@ def bar(app: App, actor: Actor, draft: Draft, review: Review) -> None:
         runs = app.pipelines.runs(actor, draft.id)
         if runs:
             said = f"Newest training: {plain(runs[0].name)}, {plain(runs[0].status)}"
-            score = f", {runs[0].metric} {runs[0].score:.4f}" if runs[0].score is not None else ""
-            links.to(TRAINING, f"{said}{score}", icon=":material/model_training:", query={"run": runs[0].id})
+            score, held = words.shown(runs[0].metric, runs[0].score), METRICS.get(runs[0].metric)
+            told = f", {held.label if held else runs[0].metric} {score:.4f}" if score is not None else ""
+            links.to(TRAINING, f"{said}{told}", icon=":material/model_training:", query={"run": runs[0].id})
 
 
 def _verdict(review: Review, draft: Draft) -> None:
