@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -139,6 +139,17 @@ def sign_in(page: Page, url: str, path: str = "/") -> None:
         if time.monotonic() > deadline:
             raise RuntimeError("Signing in left no cookie.")
         page.wait_for_timeout(50)
+
+
+def ask(page: Page, address: str) -> Any:
+    """What the API answers to this page's session.
+
+    The server closes a connection after 5 s without a request; one that crosses the close is reset, and asked again.
+    """
+    answer = page.request.get(address, max_retries=3)
+    if not answer.ok:
+        raise RuntimeError(f"{address}: {answer.status} {answer.text()}")
+    return answer.json()
 
 
 def settle(page: Page, timeout_s: float = 30) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.browser import Server, settle, sign_in
+from benchmarks.browser import Server, ask, settle, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -19,16 +19,14 @@ SEVERITIES = ("warning", "minor", "major", "critical")
 def _anomalies(page: Page, url: str, start: datetime, end: datetime) -> list[dict]:
     """What the API holds, over the same session as the page: independent of how chat and pages word it."""
     span = f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}"
-    answer = page.request.get(f"{url}/api/v1/anomalies?window={span}&limit=100")
-    assert answer.ok, answer.text()
-    return answer.json()["items"]
+    return ask(page, f"{url}/api/v1/anomalies?window={span}&limit=100")["items"]
 
 
 def _wait_for_detectors(page: Page, url: str) -> None:
     """Until each host of the demo was learnt from and scored."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        status = page.request.get(f"{url}/api/v1/status").json()
+        status = ask(page, f"{url}/api/v1/status")
         if status["detectors"] >= 11 and not status["tasks"].get("running") and not status["tasks"].get("pending"):
             return
         time.sleep(1)
@@ -113,6 +111,6 @@ def test_a_click_on_a_lane_narrows_and_a_click_in_the_table_labels(browser: Brow
     number = int(re.search(r"anomaly=(\d+)", page.url)[1])
     page.get_by_role("button", name="Expected").first.click()
     page.get_by_text(re.compile("called it expected")).wait_for(timeout=20_000)
-    everything = page.request.get(f"{demo_server.url}/api/v1/anomalies?window=30d&limit=500").json()["items"]
+    everything = ask(page, f"{demo_server.url}/api/v1/anomalies?window=30d&limit=500")["items"]
     assert [row["verdict"] for row in everything if row["id"] == number] == ["expected"]
     page.close()

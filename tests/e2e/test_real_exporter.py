@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.browser import serve, settle, sign_in
+from benchmarks.browser import ask, serve, settle, sign_in
 from benchmarks.prometheus import scraping_an_exporter
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def test_a_scraped_host_shows_up_in_explore_within_two_intervals(
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         sign_in(page, server.url)
         deadline = time.monotonic() + 2 * COLLECT_S
-        while not page.request.get(f"{server.url}/api/v1/metrics").json()["items"]:
+        while not ask(page, f"{server.url}/api/v1/metrics")["items"]:
             assert time.monotonic() < deadline, server.log.read_text()[-2000:]
             time.sleep(0.2)
         page.goto(f"{server.url}/explore?metric=node_load1&range=15m")
