@@ -23,8 +23,9 @@ _MARK = re.compile(
     + r") )?(?P<how>since|after|before|during|around|until|at the time of|did|has|(?:before|after) and (?:before"
     r"|after)|from) "
     r"(?:(?:the|our|my|that|this|his|her) )?(?:(?:last|latest|most recent|newest|previous) )?"
+    rf"(?:(?P<of>{times.DAY})(?:'s)? )?"
     r"(?P<kind>deploy(?:ment|s)?|releases?|roll-?outs?|maintenance(?: window)?|upgrade|annotation|mark|note|event)\b"
-    r"(?: (?:of|about|called|named) (?P<text>[\w.-]+(?: \d[\w.]*)?))?"
+    rf"(?: (?:of |from )?(?P<day>{times.DAY})(?! at)| (?:of|about|called|named) (?P<text>[\w.-]+(?: \d[\w.]*)?))?"
 )
 _BOTH_SIDES = re.compile(
     rf"\b(?:(?:the |an? )?(?P<n>{times.NUMBER}) ?(?P<unit>{times.UNIT}) )?(?:before and after|after and before)\b"
@@ -96,12 +97,14 @@ def _marked(
     match: re.Match[str], now: datetime, marks: Sequence[Mapping[str, Any]], hosts: Sequence[str], effect: bool
 ) -> list[Found]:
     kind = next((name for start, name in KINDS.items() if match["kind"].startswith(start)), "")
+    day = times.window_of(match["day"] or match["of"] or "", now)
     wanted = [
         mark
         for mark in marks
         if mark["start"] <= now
         and kind in ("", mark["kind"])
         and (not hosts or mark["host"] in ("", *hosts))
+        and (day is None or day.start <= mark["start"] < day.end)
         and (not match["text"] or match["text"] in str(mark["text"]).lower())
     ]
     if not wanted:

@@ -33,8 +33,8 @@ def of(asked: Request) -> Iterator[Call]:
     elif asked.intent is Intent.ALERTS:
         yield "alerts", {"period": times.iso(asked.windows[0])}
     elif asked.intent is Intent.AT_ONCE:
-        host = asked.hosts[0] if len(asked.hosts) == 1 else ""
-        yield "anomalies", {"period": times.iso(asked.windows[0]), "order": "oldest", "host": host, "top": 50}
+        hosts = list(asked.hosts)
+        yield "anomalies", {"period": times.iso(asked.windows[0]), "order": "oldest", "hosts": hosts, "top": 50}
     elif asked.intent is Intent.MARKS:
         host = asked.hosts[0] if asked.hosts else ""
         yield "marks", {"period": times.iso(asked.windows[0]), "kind": asked.label, "host": host}

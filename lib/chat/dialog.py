@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from lib.chat import kinds, refusals
+from lib.chat.aggregation import aggregated
 from lib.chat.escape import code
 from lib.chat.measures import MEASURES
 from lib.chat.names import name_words
@@ -19,7 +20,6 @@ from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
 DAY = timedelta(hours=24)
-_RATED_BACK = timedelta(minutes=10)
 # "The cpu of the host with the most memory" asks two questions, the second of the answer to the first.
 _NESTED = re.compile(r"\b(?:of|on|for) the (?:host|server|machine|box|node) (?:with|that has|that had|having)\b")
 _ANOMALY_INTENTS = (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS, Intent.EXPLAIN)
@@ -52,7 +52,6 @@ _ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|pro
 _PLACES = {"second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
 _PLACE = re.compile(rf"\bthe ({'|'.join(_PLACES)})\b")
 _THOSE = re.compile(r"^(?:and |ok |so )*(?:which|what|list|show|name)\b.*\b(?:ones?|them|those|they)\b")
-_WENT_UP = re.compile(r"\b(?:by )?how (?:much|many)\b.*\b(?:go|went|gone) up\b")
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
@@ -94,7 +93,7 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return Reply(
             "That is two questions in one. Ask *which host* first; then go on with *and its …?*.".replace("*", "")
         )
-    if "disk_space_used" in parsed.options and re.search(r"\b(?:full|used|filled|space)\b", parsed.text.lower()):
+    if "disk_space_used" in parsed.options and re.search(r"\b(?:full|used|usage|filled|space)\b", parsed.text.lower()):
         parsed = replace(parsed, things=("disk_space_used",), options=())
     obstacle = _obstacle(parsed, known)
     # What is unknown on its own ("space") may be the answer to a question back.
@@ -263,7 +262,7 @@ def _request(parsed: Parsed, context: Context, known: Vocabulary, now: datetime)
         signs = signs | ({Sign.FOLLOW} if bare else set())
     if Sign.FOLLOW in signs and last is not None and last.intent is Intent.STATISTIC:
         request = _inherited(request, parsed, last)
-    return _statistic(request, parsed, last if Sign.FOLLOW in signs else None, known)
+    return aggregated(request, parsed, last if Sign.FOLLOW in signs else None, known)
 
 
 def _counted_errors(request: Request, parsed: Parsed, known: Vocabulary) -> tuple[Request, Parsed]:
@@ -299,7 +298,7 @@ def _without_thing(request: Request, parsed: Parsed, context: Context) -> Reques
             or parsed.top
         ):
             merged = _inherited(replace(request, things=last.things), parsed, last)
-            return _statistic(merged, parsed, last, None)
+            return aggregated(merged, parsed, last, None)
     if last is not None and last.intent in (Intent.METRICS, Intent.HOSTS, Intent.SPAN) and Sign.FOLLOW in signs:
         return replace(last, hosts=parsed.hosts or last.hosts)
     grouped = len(parsed.hosts) > 1 and signs & {Sign.COUNT, Sign.LIST, Sign.WHICH_HOST, Sign.HAVING}
@@ -333,83 +332,6 @@ def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
         windows=request.windows if request.time_given else last.windows,
         time_given=request.time_given or last.time_given,
     )
-
-
-def _statistic(request: Request, parsed: Parsed, last: Request | None, known: Vocabulary | None) -> Request:
-    signs = parsed.signs
-    moment = any(f.kind in (TimeKind.MOMENT, TimeKind.NOW) for f in parsed.times)
-    which_host = bool(signs & {Sign.WHICH_HOST, Sign.WHO}) or parsed.top is not None
-    when = Sign.WHEN in signs
-    extremes = signs & {Sign.MAX, Sign.MIN, Sign.WORST}
-    lowest = Sign.MIN in signs and not signs & {Sign.MAX, Sign.WORST}
-    quantile = request.quantile
-    flow = any(t in kinds.FLOWS or (known is not None and known.metrics.get(t) == "counter") for t in request.things)
-    if request.things == ("node_boot_time_seconds",):
-        # Since when it has been up, however that is asked.
-        statistic, when = "latest", False
-    elif parsed.quantile is not None:
-        statistic, quantile = "quantile", parsed.quantile
-    elif Sign.MEDIAN in signs:
-        statistic = "median"
-    elif Sign.STDDEV in signs:
-        statistic = "stddev"
-    elif (
-        Sign.INCREASE in signs
-        or (flow and _WENT_UP.search(parsed.text.lower()))
-        or (
-            signs & {Sign.HOW_MUCH, Sign.MOST, Sign.COUNT}
-            and flow
-            and request.time_given
-            and not moment
-            and not signs & {Sign.MEAN, Sign.SAMPLES}
-        )
-    ):
-        # How much came through, not how fast.
-        statistic = "increase"
-    elif Sign.SAMPLES in signs and Sign.COUNT in signs:
-        statistic = "count"
-    elif Sign.MEAN in signs and (which_host or not extremes):
-        statistic = "mean"
-    elif Sign.MEAN in signs or (Sign.MIN in signs and signs & {Sign.MAX, Sign.WORST}) or len(request.windows) > 1:
-        statistic = "summary"
-    elif (
-        (Sign.LATEST in signs and not (extremes and request.time_given))
-        or moment
-        or (which_host and not request.time_given)
-    ):
-        statistic = "latest"
-    elif extremes or when:
-        statistic = "min" if lowest else "max"
-    elif Sign.SUMMARY in signs and request.time_given or Sign.COMPARE in signs:
-        statistic = "summary"
-    elif last is not None:
-        statistic, quantile, lowest = last.statistic, last.quantile, last.lowest
-        which_host, when = which_host or (last.which_host and not parsed.hosts), when or last.when
-    elif which_host:
-        statistic = "max"
-    else:
-        statistic = "summary" if request.time_given or Sign.SUMMARY in signs else "latest"
-    if statistic == "latest" and moment:
-        request = _reaching_back(request, parsed, flow)
-    return replace(
-        request,
-        statistic=statistic,
-        quantile=quantile,
-        when=when,
-        which_host=which_host,
-        lowest=lowest,
-    )
-
-
-def _reaching_back(request: Request, parsed: Parsed, flow: bool) -> Request:
-    """A rate takes two samples up to its moment; now is the newest one, however far back."""
-    window = request.windows[0]
-    rated = flow or any(part.rated for thing in request.things if thing in MEASURES for part in MEASURES[thing].parts)
-    if not rated:
-        return request
-    if all(found.kind is TimeKind.NOW for found in parsed.times):
-        return replace(request, windows=(Window(window.end - DAY, window.end),), time_given=False)
-    return replace(request, windows=(Window(window.start - _RATED_BACK, window.end), *request.windows[1:]))
 
 
 def _anomalies(request: Request, parsed: Parsed, context: Context) -> Request:

@@ -79,7 +79,8 @@ class Done:
 
     provider: gemini, openai or offline. unsupported: numbers in a model's words that no tool gave. notice: why it
     was not the preferred engine. conversation_id: None where nothing is stored. sent: what left this machine for it,
-    (who said it, words) as they left; empty for nothing.
+    (who said it, words) as they left; empty for nothing. instead: questions that may have been meant, where this one
+    was not understood.
     """
 
     provider: str
@@ -87,6 +88,7 @@ class Done:
     unsupported: tuple[str, ...] = ()
     notice: str = ""
     sent: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

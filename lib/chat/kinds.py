@@ -57,8 +57,9 @@ _STATISTICS = (
 _SUMMED = re.compile(r"\b(?:totals?|sum|altogether|added up|accumulated?)\b")
 FLOWS = {"network_received", "network_sent", "disk_read", "disk_written", "http_requests"}
 _YES_OR_NO = re.compile(r"(?:did|has|have|is|was|are|were|does)\b")
-_HOSTS = r"(?:of the )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
+_HOSTS = r"(?:(?:of )?(?:the|our|my) )?(?:hosts?|machines?|servers?|nodes?|instances?)\b"
 _ANY_HOST = re.compile(r"\bany (?:of (?:the|our) )?(?:hosts?|servers?|machines?|nodes?|box(?:es)?|instances?)\b")
+_WHICH_HOSTS = re.compile(rf"\b(?:which|what|how many|any|all|every|each) {_HOSTS}")
 # A time of day without its day.
 _OF_DAY = re.compile(r"^(?:in|during) the |^this ")
 _DAYLESS = re.compile(
@@ -99,7 +100,7 @@ def special(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return replace(request, intent=Intent.AT_ONCE, things=())
     checks = tuple(name for sign, name in _CHECKS.items() if sign in signs)
     if checks or Sign.QUALITY in signs:
-        hosts = "hosts" if re.search(rf"\b(?:which|what|how many|any) {_HOSTS}", parsed.text.lower()) else ""
+        hosts = "hosts" if _WHICH_HOSTS.search(parsed.text.lower()) else ""
         every = ("gaps", "stale", "constant", "duplicates")
         return replace(request, intent=Intent.QUALITY, checks=checks or every, label=hosts)
     if Sign.MODELS in signs and not parsed.things and parsed.anomaly_id is None:

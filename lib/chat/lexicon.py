@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from lib.chat.refusals import READ_ONLY
 from lib.chat.signs import CUES, Sign
 
 
@@ -27,7 +28,11 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             r"(?:(?:1|one)[- ]min(?:ute)?s? )?(?:system )?(?<!cpu )(?<!processor )load(?:[ -]?1| averages?)?",
             "node_load1",
         ),
-        (r"(?:cpus? )?(?:io ?wait|i/o ?wait|waiting for (?:i/o|io|disk))(?: share| time)?", "cpu_iowait"),
+        (
+            r"(?:cpus? )?(?:time )?(?:spent )?(?:io ?wait|i/o ?wait|waiting (?:for|on) (?:i/o|io|disks?))"
+            r"(?: share| time)?",
+            "cpu_iowait",
+        ),
         (r"(?:cpus? )?(?:steal|stolen)(?: share| time)?", "cpu_steal"),
         (r"idle cpus?(?: time| share)?|cpus? idle(?: time| share)?|cpu idleness", "cpu_idle"),
         (r"user cpus?(?: time)?|cpus? (?:in )?user(?: mode| time)?", "cpu_user"),
@@ -109,11 +114,6 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             "http_errors",
         ),
         (
-            r"(?:http )?(?:requests?|hits per second|rps)(?: rate| count| traffic| volume"
-            r"| throughput)?(?: (?:per|a) second)?|request (?:rate|count|volume|throughput)|throughput of requests",
-            "http_requests",
-        ),
-        (
             r"(?:db |database |sql )?quer(?:y|ies) (?:latency|latencies|durations?|times?|response times?)"
             r"|(?:database|db) latency",
             "db_query_duration_seconds_mean",
@@ -121,6 +121,11 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
         (
             r"(?:http |request )?(?:latency|latencies|response times?|request (?:durations?|times?))",
             "http_request_duration_seconds_mean",
+        ),
+        (
+            r"(?:http )?(?:requests?|hits per second|rps)(?: rate| count| traffic| volume"
+            r"| throughput)?(?: (?:per|a) second)?|request (?:rate|count|volume|throughput)|throughput of requests",
+            "http_requests",
         ),
         (
             r"(?:db |database |sql )?quer(?:y|ies) (?:rate|count|volume|throughput|load|traffic)"
@@ -287,8 +292,7 @@ CANNOT: list[tuple[re.Pattern[str], str]] = _compiled(  # type: ignore[assignmen
             r"execute|run|create|add|insert|disable|enable|send an?|email|notify|fix|repair|resolve|"
             r"install|configure|set|change|"
             r"update|write|ignore|forget|pretend|reveal|sudo|rm|truncate|grant",
-            "I only read: nothing is started, changed or removed from chat. Sources, tasks and detectors have pages of "
-            "their own.",
+            READ_ONLY,
         ),
         (
             r"above|below|exceed(?:s|ed|ing)?|more than|less than|greater|over \d+|under \d+|at least|"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lib.chat.measures import MEASURES
 
 _LIMIT = re.compile(
-    r"(?P<side>(?:(?:is|are|was|were|be|get|gets|got|go|goes|went|stay(?:ed)?|rise[sn]?|rose|fall(?:s|en)?|fell"
+    r"(?P<side>(?:(?:is|are|was|were|be|becomes?|became|get|gets|got|go|goes|went|stay(?:ed)?|rise[sn]?|rose|fall(?:s|en)?|fell"
     r"|drop(?:s|ped)?)(?: ever)? )?"
     r"(?:above|over|more than|greater than|higher than|larger than|at least|exceed(?:s|ed|ing)?|beyond|past"
     r"|(?:longer|deeper|bigger|slower|fuller|busier|worse) than|below|under|less than|shorter than|faster than"
@@ -18,7 +18,7 @@ _LIMIT = re.compile(
     r"|>=?|<=?|to|of|at)) ?"
     r"(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?(?P<unit>%|percent|pct|[kmgt]i?b(?:/s|ps)?|bytes?(?:/s)?|b/s"
     r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
-    r"(?: full| used| capacity| utili[sz]ation)?(?![\w:/-])"
+    r"(?: full| used| capacity| utili[sz]ation| usage| use)?(?![\w:/-])"
 )
 _SHARE = re.compile(r"(?<![\w.])(?P<n>\d{1,3}(?:\.\d+)?) ?(?:%|percent|pct)(?: full| used)?(?!\w)")
 _LIMIT_ONLY_BESIDE = ("to", "of", "at", "past")
@@ -35,6 +35,10 @@ class Limit:
     unit: str
     begin: int
     end: int
+
+    @property
+    def bytes(self) -> bool:
+        return bool(re.match(r"[kmgt]i?b|b(?:ytes?)?\b", self.unit))
 
 
 def find(text: str, ahead: bool) -> Limit | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from lib.chat import calls, phrasing, telling, times
+from lib.chat import calls, nearby, phrasing, telling, times
 from lib.chat.dialog import HELP_TEXT, resolve, title
 from lib.chat.events import Event, Text, ToolCall
 from lib.chat.ledger import Ledger
@@ -51,6 +51,25 @@ def answer(text: str, history: Sequence[Turn], data: Data, ledger: Ledger | None
         yield Text(NOTHING_STORED)
         return
     yield from _Answering(data, known, ledger or Ledger(data)).to(asked)
+
+
+def instead(text: str, history: Sequence[Turn], data: Data) -> list[str]:
+    """Questions to choose from where `answer` turned one down or asked back; empty where it answered."""
+    known = vocabulary(data)
+    context = _context(history, known)
+
+    def understood(question: str, context: Context) -> bool:
+        return isinstance(resolve(parse(question, known, data.now), context, known, data.now), Request)
+
+    asked = resolve(parse(text, known, data.now), context, known, data.now)
+    if isinstance(asked, Request) or not known.metrics:
+        return []
+    if asked.options and asked.pending is not None:
+        # Words that pick one of the options, as a person would type them.
+        named = (MEASURES[option].title if option in MEASURES else option for option in asked.options)
+        offered = replace(context, options=asked.options, pending=asked.pending)
+        return [option for option in named if understood(option, offered)]
+    return nearby.alternatives(text, known, data.now, lambda question: understood(question, Context()))
 
 
 def vocabulary(data: Data) -> Vocabulary:
@@ -244,21 +263,18 @@ class _Answering:
             yield self._say(phrasing.metrics(asked, result, self._number))
 
     def _anomalies(self, asked: Request) -> Iterator[Event]:
-        first = True
-        for host in asked.hosts[:4] or ("",):
-            for span in asked.windows:
-                got: list[Result] = []
-                yield from self._found(asked, host, span, got)
-                one = replace(asked, hosts=(host,) if host else (), windows=(span,))
-                yield self._say(self._anomaly_words(one, got[0]), first)
-                first = False
-                if got[0].outcome is Outcome.NO_DATA and got[0].values.get("detectors") and _may_be_older(one):
-                    yield from self._older(one)
+        for number, span in enumerate(asked.windows):
+            got: list[Result] = []
+            yield from self._found(asked, asked.hosts, span, got)
+            one = replace(asked, windows=(span,))
+            yield self._say(self._anomaly_words(one, got[0]), not number)
+            if got[0].outcome is Outcome.NO_DATA and got[0].values.get("detectors") and _may_be_older(one):
+                yield from self._older(one)
 
     def _without(self, asked: Request) -> Iterator[Event]:
         """Hosts none were found on: all that are known, without those that had some."""
         got: list[Result] = []
-        yield from self._found(asked, "", asked.windows[0], got)
+        yield from self._found(asked, (), asked.windows[0], got)
         if got[0].outcome is Outcome.ERROR or (
             got[0].outcome is Outcome.NO_DATA and not got[0].values.get("detectors")
         ):
@@ -271,7 +287,7 @@ class _Answering:
         for number, host in enumerate(asked.hosts[:3]):
             about = replace(asked, intent=Intent.ANOMALIES, hosts=(host,))
             got: list[Result] = []
-            yield from self._found(about, host, asked.windows[0], got)
+            yield from self._found(about, (host,), asked.windows[0], got)
             yield self._say(self._anomaly_words(about, got[0]), not number)
             for thing in _STATUS:
                 told: list[Result] = []
@@ -287,18 +303,18 @@ class _Answering:
         end = asked.windows[0].end
         got: list[Result] = []
         longer = replace(asked, windows=(Window(end - _LONG_AGO, end),))
-        yield from self._found(longer, asked.hosts[0] if asked.hosts else "", longer.windows[0], got)
+        yield from self._found(longer, asked.hosts, longer.windows[0], got)
         if got[0].outcome is Outcome.OK:
             yield self._say(self._anomaly_words(longer, got[0]), False)
 
-    def _found(self, asked: Request, host: str, span: Any, got: list[Result]) -> Iterator[Event]:
+    def _found(self, asked: Request, hosts: Sequence[str], span: Any, got: list[Result]) -> Iterator[Event]:
         metrics = [MEASURES[t].metrics[0] if t in MEASURES else t for t in asked.things]
         yield from self._ask(
             "anomalies",
             got,
             period=times.iso(span),
             order=asked.anomaly_order,
-            host=host,
+            hosts=list(hosts)[:50],
             metrics=list(dict.fromkeys(metrics)),
             severity=asked.severity,
             open_only=asked.open_only or None,
@@ -325,11 +341,9 @@ class _Answering:
         anomaly_id = asked.anomaly_id
         if anomaly_id is None:
             got: list[Result] = []
-            host = asked.hosts[0] if asked.hosts else ""
-            yield from self._found(replace(asked, top=1), host, asked.windows[0], got)
+            yield from self._found(replace(asked, top=1), asked.hosts, asked.windows[0], got)
             if got[0].outcome is not Outcome.OK:
-                one = replace(asked, hosts=(host,) if host else ())
-                yield self._say(self._anomaly_words(one, got[0]))
+                yield self._say(self._anomaly_words(asked, got[0]))
                 yield self._say("Without an anomaly I cannot say why anything happened.", False)
                 return
             anomaly_id = got[0].rows[0]["id"]

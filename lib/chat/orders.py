@@ -21,7 +21,7 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
         "label",
         re.compile(
             rf"^{_PLEASE}(?:label|mark|flag|tag|classify|rate|call|set|treat) (?:the )?(?:anomaly"
-            rf"|incident)?.*?(?:as|to be|:|a) ?(?:an? )?"
+            rf"|incident)?.*?(?:as|to be|to|:|a) ?(?:an? )?"
             r"(?P<verdict>real|true|genuine|false(?: alarm| positive)?|expected|planned|normal|not real)\b.*$"
         ),
     ),
@@ -31,7 +31,9 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
             r"^(?:the )?(?:(?:anomaly|incident)\b|(?:no\.? ?|number )?#?\d+\b|(?:that|this"
             r"|it)(?: one)?\b).*?\b(?:was|is|looks like) "
             r"(?:just |only )?(?:an? )?(?P<verdict>false(?: alarm| positive)"
-            r"|expected|planned|real|genuine)\W*$"
+            r"|expected|planned|real|genuine)"
+            r"(?:[,.;]? (?:so |and )?(?:please )?(?:label|mark|flag|tag|note) (?:it|that|this|them)(?: so| as such"
+            r"| accordingly)?)?\W*$"
         ),
     ),
     (

@@ -357,9 +357,12 @@ def anomaly_count(request: Request, result: Result, n: int) -> str:
     open_ = f", {values['open']} [{n}] still going on" if values["open"] else ""
     noun = "anomaly was" if values["count"] == 1 else "anomalies were"
     kind = f"{request.severity} " if request.severity else ""
-    return (
-        f"**{values['count']}** [{n}] {kind}{noun} found{where}{_picked(request, n)} {window(span_)}: {kinds}{open_}."
-    )
+    told = f"**{values['count']}** [{n}] {kind}{noun} found{where}{_picked(request, n)} {window(span_)}"
+    told = f"{told}: {kinds}{open_}."
+    if len(request.hosts) < 2:
+        return told
+    each = ", ".join(f"{values['hosts'].get(host, 0)} [{n}] on {code(host)}" for host in request.hosts[:25])
+    return f"{told} Host by host: {each}."
 
 
 def anomaly_hosts(request: Request, result: Result, n: int) -> str:

@@ -188,7 +188,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     times, coming = _times(masked, now, known, hosts, ahead)
     if coming or ahead:
         masked.take(_AHEAD_WORDS)
-    signs, severity, held = _signs(masked)
+    signs, severity, held = signs_in(masked)
     if ahead or coming:
         signs.add(Sign.FORECAST)
     if listed:
@@ -262,6 +262,9 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
         others=others,
     )
     rest = [word for word in rest if word != unknown_host]
+    if limit is not None and limit.bytes and things and all(t in MEASURES and MEASURES[t].unit == "%" for t in things):
+        name = MEASURES[things[0]].title
+        return replace(parsed, cannot=f"{name} is measured in percent here; name a limit like `80 %`.")
     return _cannot(_matched(parsed, loose, thing_words, rest, held, known))
 
 
@@ -360,7 +363,7 @@ def _is_sign(word: str) -> bool:
     return any(pattern.fullmatch(word) for pattern, _ in (*SIGNS, *CANNOT, *THINGS))
 
 
-def _signs(masked: Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
+def signs_in(masked: Masked) -> tuple[set[Sign], str, dict[Sign, list[str]]]:
     """Signs, a severity that was named, and the words behind each sign (a metric may be named by them instead)."""
     signs: set[Sign] = set()
     severity, held = "", dict[Sign, list[str]]()

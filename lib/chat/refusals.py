@@ -17,12 +17,26 @@ _BROKEN_DOWN = re.compile(
     r"|\b(?:which|what) (?:hour|day|weekday)\b.*\b(?:most|average|avg|mean|total|least)\b"
 )
 _RECURRING = re.compile(
-    r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days\b|\b(?:mornings|afternoons|evenings|nights|weekdays|weekends|workdays"
+    r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days\b|\b(?:mornings|afternoons|evenings|nights|weekdays"
+    r"|weekends|workdays"
     r"|working days|business days)\b"
 )
 _ADDED_UP = re.compile(r"\b[a-z]\w* plus (?!the (?:time|moment|host)|when|where)(?:the )?[a-z]")
+# Commands nobody here carries out; those that can be are taken for orders before.
+_DONE_ELSEWHERE = re.compile(
+    r"^(?:(?:please|pls|kindly|just|go|now|then|(?:can|could|would|will) you),? )*(?:increase|decrease|reduce"
+    r"|raise|lower"
+    r"|double|halve|extend|expand|enlarge|resize|upgrade|downgrade|migrate|allocate|throttle|rename|empty|clean|clear"
+    r"|free|shut|turn|switch|move|tune|give|buy|order|block|limit|patch|roll) "
+    r"(?:back |down |off |on |up |out )?(?:the|our|my|its|this|that|all|some|more|another|[a-z]+-\d+)\b"
+)
+READ_ONLY = (
+    "I only read: nothing is started, changed or removed from chat. Sources, tasks and detectors have pages of "
+    "their own."
+)
 _ORDINAL = re.compile(
-    r"\b(?:second|third|fourth|2nd|3rd|4th)[- ](?:worst|highest|lowest|best|largest|biggest|smallest|most|least|busiest"
+    r"\b(?:second|third|fourth|2nd|3rd|4th)[- ](?:worst|highest|lowest|best|largest|biggest|smallest|most|least"
+    r"|busiest"
     r"|longest|shortest|newest|latest|oldest|to last)\b|\brunner[- ]up\b|\b(?:worst|highest|lowest|last) but one\b"
 )
 
@@ -30,6 +44,8 @@ _ORDINAL = re.compile(
 def turned_down(text: str) -> str:
     """Why such a question is not answered, and what to ask instead; '' for all others."""
     lowered = text.lower()
+    if _DONE_ELSEWHERE.search(lowered):
+        return READ_ONLY
     if _BROKEN_DOWN.search(lowered):
         return "I cannot break a period down into its days or hours; name one period, like *yesterday*."
     if _RECURRING.search(lowered):

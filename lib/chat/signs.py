@@ -98,7 +98,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?= (?:of|on|for)|[ ?]*$)|health ?(?:check|report|status)(?= (?:of|on|for)|[ ?]*$)"
         r"|how(?:'s| is| are| was| did| has| have)?\s+(?:(?:is|was|has|have|been|it|things?|everything)\s+)*"
         r"(?:doing|faring|feeling|holding up|getting on|getting along)"
-        r"|(?:how(?:'s| is| are| was| has been)) (?=.*\b(?:doing|feeling|holding up|going|getting on|getting along)\b)",
+        r"|(?:how(?:'s| is| are| was| has been)) (?=.*\b(?:doing|feeling|holding up|going|getting on"
+        r"|getting along)\b)",
         Sign.STATUS,
     ),
     (r"(?:longest|greatest|largest) (?:duration|lasting)|longest[- ]running", Sign.LONGEST),
@@ -106,7 +107,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (r"(?:the )?(?:difference|change) (?:in|of|between)", (Sign.BY_HOW_MUCH, Sign.COMPARE)),
     (r"(?:the )?(?:total|overall|exact) (?:number|count) of|how many in total", Sign.COUNT),
     (
-        r"(?:from )?when to when|from when (?:until|till)|until when|how long (?:do|have) (?:we|you) (?:have|had|kept)",
+        r"(?:from )?when to when|from when (?:until|till)|until when|how long (?:do|have) (?:we|you) (?:have"
+        r"|had|kept)",
         Sign.SPAN,
     ),
     (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= .*\bby\b)|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
@@ -128,7 +130,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.OFTEN,
     ),
     (
-        r"(?:which|what|how many) (?:of the |of our |of my )?(?:hosts?|machines?|servers?|nodes?|instances?) (?:\w+ )?"
+        r"(?:which|what|how many) (?:of the |of our |of my )?(?:hosts?|machines?|servers?|nodes?"
+        r"|instances?) (?:\w+ )?"
         r"(?:stopped|are not|aren't|no longer|are no longer|went|have stopped|do not|don't|are|is) (?:reporting"
         r"|silent|stale"
         r"|quiet|report|sending(?: data)?|down)",
@@ -139,6 +142,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"|not (?:sending|reporting|delivering|providing)(?: any)?(?: new)?(?: data| samples)?(?: any ?more"
         r"| any longer)?"
         r"|stale(?: series| data)?|(?:has |have |had )?stopped (?:reporting|sending|being reported)(?: data)?|silent"
+        r"|still (?:being )?(?:sending|reporting|reported|delivering|providing|sent|coming in)(?: (?:new )?(?:data"
+        r"|samples|metrics|values))?"
         r"|no longer (?:reports?|reporting|reported|sends?|sending|updated)|not reporting|went (?:quiet|silent)"
         r"|gone quiet"
         r"|dead series|not (?:been )?updated|outdated|without (?:new|recent|fresh) (?:data|samples)|disappeared"
@@ -148,13 +153,15 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     (
         r"interrupted|outages?(?: (?:of|in) (?:the )?(?:monitoring|collection|data|scraping))?|offline"
         r"|downtimes?|unreachable"
-        r"|went dark|(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?"
+        r"|went dark|(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)"
+        r"|completeness|complete"
         r"|incomplete|"
-        r"gaps?(?: in (?:the )?(?:data|collection|series|history|monitoring))?|holes?(?: in (?:the )?(?:data|history))?"
+        r"gaps?(?: in (?:the )?(?:data|collection|series|history|monitoring))?|holes?(?: in (?:the )?(?:data"
+        r"|history))?"
         r"|missing (?:data|samples|values|points|scrapes|measurements|intervals)|interruptions?|pauses?|drop-?outs?"
         r"|(?:data|scrape|scraping|collection|monitoring) (?:outages?|loss|is missing|was missing|missing)"
         r"|not scraped|lost data"
-        r"|(?:los[et]|losing|lost) (?:any |some )?(?:data|samples|points|scrapes)|complete(?:ness)?|"
+        r"|"
         r"data (?:incomplete|complete)|incomplete data|(?:is|are|was) (?:any|some) data missing|data (?:go "
         r"|went )?missing",
         Sign.GAPS,
@@ -163,7 +170,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:counters? )?(?:that )?(?:(?:was|were|been|have been|has been) )?resets?"
         r"|(?:was|were|been) reset|counters? (?:reset|restart(?:ed)?|beg[ai]n anew"
         r"|start(?:ed)? over|fell)"
-        r"|(?:re)?started from zero|back to zero",
+        r"|(?:re)?start(?:ed)? (?:from|at) zero|back to zero",
         Sign.RESETS,
     ),
     (
@@ -192,7 +199,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"|move[sd]? (?:together|along)"
         r"|(?:tied|linked|connected|coupled|associated) (?:to|with)|in (?:sync|step|line|tandem) with|hand in hand"
         r"|depend(?:s|ed|ent)? on|go(?:es)? (?:together|along)|connection between|connected|linked"
-        r"|pearson(?:'s r)?|coupled",
+        r"|pearson(?:'s r)?|coupled|follow(?:s|ed)?(?! (?:the )?(?:deploy|release|up))",
         Sign.CORRELATION,
     ),
     (
@@ -202,7 +209,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (
         r"odd(?:est)? one(?: out)?|odd (?:host|machine|server) out|outlier|outlying"
-        rf"|(?:is|are|was|were|looks?|behaves?|behaved) (?:the )?(?:most )?(?:different(?:ly)?|unlike"
+        rf"|(?:is|are|was|were|looks?|behaves?|behaved) (?:the )?(?:most |very |so |quite |really |much "
+        rf"|clearly )?(?:different(?:ly)?|unlike"
         rf"|unusual) (?:from|than|to|compared (?:to|with))? ?(?:all )?(?:the )?(?:others?|rest|fleet|other {_H})"
         rf"|(?:unlike|differs?|differed|deviates?|deviated"
         rf"|differing) (?:the )?(?:most )?(?:from )?(?:all )?(?:the )?(?:others?|rest|fleet|other {_H})"
@@ -256,7 +264,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"|(?:which|what|how many|list|show|name)(?: me)?(?: the| all| all the)?(?: (?:different"
         r"|distinct|network|disk|storage|block|http|cpu|response))*\s+(?:devices?|mount ?points?|modes?"
         r"|status codes?|codes?|disks|file ?systems|interfaces|nics|cores)"
-        r"(?= (?:does|do|has|have|are|is|exist|on|of|there|for)| *$)",
+        r"(?= (?:does|do|did|has|have|are|is|was|were|exist|appear|occur|show|on|of|in|there|for)| *$)",
         Sign.LABELS,
     ),
     (r"status codes", Sign.LABELS),
@@ -286,7 +294,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.COMPARE,
     ),
     (
-        r"differ(?:s|ed)?|improve|degraded?|deteriorate[ds]?|worsen|(?:decreased|shrunk|shrank|improved|worsened|jumped|climbed|dropped)"
+        r"differ(?:s|ed)?|improve|degraded?|deteriorate[ds]?|worsen|(?:decreased|shrunk|shrank|improved"
+        r"|worsened|jumped|climbed|dropped)"
         r"(?= (?:compared|since|from|vs|versus|by|after|between|against)\b| *[?]?$|\s{2,})",
         Sign.COMPARE,
     ),
@@ -295,6 +304,11 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.COMPARE,
     ),
     (r"(?:less|lower|smaller|faster|better)(?= than)", (Sign.COMPARE, Sign.LESS)),
+    (
+        r"(?:drop|fall|rise|decrease|shrink|jump|climb|improve|sink|slow down|speed up)"
+        r"(?= .*\b(?:compared?|versus|vs|than|against)\b)",
+        Sign.COMPARE,
+    ),
     (r"than", Sign.COMPARE),
     (
         r"(?:(?:do |that |which )?(?:we|you|they)|(?:is|are|being|get|gets)) (?:collect(?:ed|ing)?|monitor(?:ed"

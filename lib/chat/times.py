@@ -233,6 +233,13 @@ def _hour_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window |
     return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
 
 
+def _moment_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    start, end = (day_named(match[f"d{n}"], now) + clock(match[f"c{n}"]) for n in (1, 2))
+    if not start < end:
+        raise ValueError(match[0])
+    return TimeKind.SPAN, Window(start, end)
+
+
 def _days_of_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     named = f"{match['m1'] or match['m2']} {match['year'] or ''}".strip()
     first, last = (_calendar_day(f"{match[one]} {named}", midnight(now)) for one in ("a", "b"))
@@ -398,6 +405,11 @@ _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
     _rule(
+        rf"(?:(?:from|between) )?(?P<d1>{DAY}),? (?:at )?(?P<c1>{CLOCK}){_TO}(?P<d2>{DAY}),? (?:at )?(?P<c2>{CLOCK})",
+        _moment_range,
+    ),
+    _rule(rf"(?:(?:from|between) )?(?P<c1>{CLOCK}),? (?P<d1>{DAY}){_TO}(?P<c2>{CLOCK}),? (?P<d2>{DAY})", _moment_range),
+    _rule(
         rf"(?:(?:from|between|on|in) )?(?:the )?(?:(?P<m1>{_MONTH}) )?{_NTH.format('a')}{_TO}(?:the )?"
         rf"{_NTH.format('b')}(?: (?:of )?(?P<m2>{_MONTH})\b)?(?(m2)|(?(m1)|(?!)))(?:,? (?P<year>\d{{4}}))?",
         _days_of_month,
@@ -426,6 +438,7 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?P<d1>{DAY},? )?(?:until|till|before|up to) (?P<c1>{CLOCK})", _until),
     _rule(rf"(?:{_OVER}(?:the )?)(?:last|past|previous|recent) (?P<n>{NUMBER}) ?(?P<unit>{UNIT})", _rolling),
     _rule(rf"{_OVER}(?:the )?(?:last|past|previous) (?P<n>{NUMBER}) (?P<unit>months?|years?)", _rolling_months),
+    _rule(rf"{_OVER}the (?P<which>previous) (?P<unit>week)", _calendar),
     _rule(rf"{_OVER}the (?:last|past|previous) (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
     _rule(rf"{_OVER}(?:the )?past (?P<n>)(?P<unit>week|day|hour|minute)", _rolling),
     _rule(rf"{_OVER}(?:the )?last (?P<n>)(?P<unit>hour|day|minute)", _rolling),

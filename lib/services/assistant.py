@@ -138,8 +138,10 @@ class Assistant:
         except AppError as error:
             yield Error(error.message, error.code)
             return
-        kept_as = self._keep(actor, place, writing.entries(self.clock()))
-        yield Done(writing.provider, kept_as, writing.unsupported, writing.notice, writing.sent)
+        said = writing.entries(self.clock())
+        kept_as = self._keep(actor, place, said)
+        instead = tuple(self.instead(actor, [*before, *said]))
+        yield Done(writing.provider, kept_as, writing.unsupported, writing.notice, writing.sent, instead)
 
     def _keep(self, actor: Actor, place: _Place, entries: list[Entry]) -> int | None:
         return self.kept.append(actor, place.conversation_id, entries, place.replaced)
@@ -201,6 +203,14 @@ class Assistant:
         actor.require(Permission.CHAT)
         data = self.sight.bind(actor, self.clock())
         return starters.questions(data, offline.vocabulary(data))
+
+    def instead(self, actor: Actor, entries: Sequence[Entry]) -> list[str]:
+        """What the last question of a conversation may have meant, where the offline engine did not understand it."""
+        actor.require(Permission.CHAT)
+        asked, answered = entries[-2:] if len(entries) > 1 else (None, None)
+        if asked is None or answered is None or answered.provider != OFFLINE or answered.evidence:
+            return []
+        return offline.instead(asked.text, _turns(entries[:-2]), self.sight.bind(actor, asked.at))
 
     # --- evidence and commands ---------------------------------------------------------------
 

@@ -56,23 +56,28 @@ def starters(app: App, actor: Actor) -> list[str]:
     return list(dict.fromkeys([*made, *app.assistant.suggestions(actor)]))
 
 
-def pick_starter(app: App, actor: Actor) -> str | None:
-    """Questions to begin with; the one that was clicked, once."""
+def offer(label: str, questions: Sequence[str], key: str) -> None:
+    """Questions to ask by a click; `state.picked` hands out the one that was."""
 
     def take() -> None:
         # Taken out of the widget, so that the same click is not an answer again on the next run.
-        state.pick(st.session_state["chat_starters"] or "")
-        st.session_state["chat_starters"] = None
+        state.pick(st.session_state[key] or "")
+        st.session_state[key] = None
 
-    st.pills(
-        "Try one of these",
-        starters(app, actor),
-        key="chat_starters",
-        width="stretch",
-        on_change=take,
-        format_func=lambda question: plain(question, 120),
-    )
-    return state.picked() or None
+    if questions:
+        st.pills(
+            label,
+            questions,
+            key=key,
+            width="stretch",
+            on_change=take,
+            format_func=lambda question: plain(question, 120),
+        )
+
+
+def instead(questions: Sequence[str], entries: int) -> None:
+    """What may have been meant by a question that was not understood. entries: how many were said before."""
+    offer("Did you mean", questions, f"chat_instead_{entries}")
 
 
 def said(app: App, actor: Actor, entry: Entry, number: int) -> None:

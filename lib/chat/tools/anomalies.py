@@ -34,7 +34,7 @@ class Arguments(BaseModel):
         max_length=100,
         description="Like 'yesterday', 'last 6 hours', or two ISO moments joined by a slash.",
     )
-    host: str = Field("", max_length=200, description="Only this host. Empty: all.")
+    hosts: list[str] = Field(default_factory=list, max_length=50, description="Only these hosts. Empty: all.")
     metrics: list[str] = Field(
         default_factory=list, max_length=20, description="Only those these metrics caused most of."
     )
@@ -68,12 +68,14 @@ def run(data: Data, asked: Arguments) -> Result:
         "query": query,
         "formula": f"worst: {WORST}" if asked.order == "worst" else "",
         "source": "anomalies found by the detectors",
-        "links": {"hosts": [asked.host] if asked.host else []},
+        "links": {"hosts": list(asked.hosts)},
     }
     known = {str(host) for host in data.hosts()["host"] if host}
-    if asked.host and asked.host not in known:
-        return Result(Outcome.ERROR, f"No host {asked.host!r} is stored.")
-    frame = data.anomalies(window, asked.host or None)
+    if unknown := [host for host in asked.hosts if host not in known]:
+        return Result(Outcome.ERROR, f"No host {unknown[0]!r} is stored.")
+    frame = data.anomalies(window, asked.hosts[0] if len(asked.hosts) == 1 else None)
+    if asked.hosts:
+        frame = frame[frame["host"].isin(asked.hosts)]
     if asked.metrics:
         frame = frame[frame["metric"].isin(asked.metrics)]
     if asked.severity:
@@ -84,7 +86,7 @@ def run(data: Data, asked: Arguments) -> Result:
         size = _size(frame, asked.by, data.now)
         frame = frame[size.between(_or(asked.above, -math.inf), _or(asked.below, math.inf))]
     if frame.empty:
-        where = f" on {asked.host}" if asked.host else ""
+        where = f" on {', '.join(asked.hosts)}" if asked.hosts else ""
         message = f"No anomaly{where} between {window.start:%Y-%m-%d %H:%M} and {window.end:%Y-%m-%d %H:%M} UTC."
         detectors = data.detectors()
         if not detectors:
