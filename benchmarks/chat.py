@@ -15,7 +15,7 @@ from benchmarks import chat_guard
 from benchmarks.report import Figure, note
 
 SETS = Path(__file__).parent.parent / "tests" / "evals"
-NAMES = ("golden.json", "held_out.json", "held_out_3.json", "held_out_4.json")
+NAMES = ("golden.json", "held_out.json", "held_out_3.json", "held_out_4.json", "held_out_5.json")
 # The first sets have every type; the last only has other wording.
 QUICK = 3
 # Questions of each type when it has to be quick; a set that was named is asked whole.

@@ -33,7 +33,7 @@ def aggregated(request: Request, parsed: Parsed, last: Request | None, known: Vo
     moment = any(f.kind in (TimeKind.MOMENT, TimeKind.NOW) for f in parsed.times)
     which_host = bool(signs & {Sign.WHICH_HOST, Sign.WHO}) or parsed.top is not None
     when = Sign.WHEN in signs
-    if Sign.LONGEST in signs:
+    if Sign.LONGEST in signs and "longest" in parsed.text.lower():
         # Of a duration the longest is the largest.
         signs = signs | {Sign.MAX}
     extremes = signs & {Sign.MAX, Sign.MIN, Sign.WORST}

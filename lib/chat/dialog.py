@@ -52,6 +52,7 @@ _ALL = re.compile(r"\b(?:all|every) (?:of )?(?:the |our )?(?:anomal|incident|pro
 _PLACES = {"second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
 _PLACE = re.compile(rf"\bthe ({'|'.join(_PLACES)})\b")
 _THOSE = re.compile(r"^(?:and |ok |so )*(?:which|what|list|show|name)\b.*\b(?:ones?|them|those|they)\b")
+_HELD_TO = re.compile(r"\bcompared? (?:with|to|against)\b|\bagainst\b|\b(?:vs\.?|versus)\b", re.IGNORECASE)
 _SUBJECTS = {Sign.ANOMALY, Sign.METRICS, Sign.SERIES, Sign.SPAN, Sign.HEALTH, Sign.HELP}
 HELP_TEXT = (
     "I answer from the metrics stored here and the anomalies found in them. You can ask, for example:\n\n"
@@ -93,7 +94,9 @@ def resolve(parsed: Parsed, context: Context, known: Vocabulary, now: datetime) 
         return Reply(
             "That is two questions in one. Ask *which host* first; then go on with *and its …?*.".replace("*", "")
         )
-    if "disk_space_used" in parsed.options and re.search(r"\b(?:full|used|usage|filled|space)\b", parsed.text.lower()):
+    if "disk_space_used" in parsed.options and re.search(
+        r"\b(?:full(?:er)?|used|usage|filled|space)\b", parsed.text.lower()
+    ):
         parsed = replace(parsed, things=("disk_space_used",), options=())
     obstacle = _obstacle(parsed, known)
     # What is unknown on its own ("space") may be the answer to a question back.
@@ -324,10 +327,14 @@ def _inherited(request: Request, parsed: Parsed, last: Request) -> Request:
     # "Per host, please" stays with the hosts that were asked about, where there were several.
     several = len(last.hosts) > 1 and Sign.EACH_HOST in parsed.signs
     everyone = bool(parsed.signs & {Sign.EACH_HOST, Sign.WHICH_HOST, Sign.WHO}) and not several
+    hosts = parsed.hosts or (() if everyone else last.hosts)
+    if parsed.hosts and not parsed.things and _HELD_TO.search(parsed.text):
+        # "How does that compare with db-01?" shows both.
+        hosts = tuple(dict.fromkeys([*last.hosts, *parsed.hosts]))
     return replace(
         request,
         things=request.things or last.things,
-        hosts=parsed.hosts or (() if everyone else last.hosts),
+        hosts=hosts,
         labels=parsed.labels or last.labels,
         windows=request.windows if request.time_given else last.windows,
         time_given=request.time_given or last.time_given,

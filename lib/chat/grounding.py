@@ -38,6 +38,7 @@ _SHARE = re.compile(r"\s?(?:%|percent|pct|per ?cent)", re.IGNORECASE)
 _LARGE = re.compile(r"\s?(?:[kmgt](?:i?b|bit|bps|/|\b)|kilo|mega|giga|tera|thousand|million|billion)", re.IGNORECASE)
 _LASTING = re.compile(r"[\s-]?(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)\b", re.IGNORECASE)
 _SHORT = re.compile(r"\s?(?:ms|milliseconds?)\b", re.IGNORECASE)
+_SHORTER = re.compile(r"\s?(?:µs|us|microseconds?)\b", re.IGNORECASE)
 # Where a number of the question may be repeated: as the limit or the rank that was asked for, not as what was found.
 _ASKED_FOR = re.compile(
     r"(?:above|below|over|under|than|exceed(?:s|ed|ing)?|reach(?:es|ed|ing)?|cross(?:es|ed|ing)?|limit|threshold"
@@ -110,7 +111,9 @@ def _readings(given: float, after: str) -> list[float]:
     if 0 < size < 1 and _SHARE.match(after):
         readings.append(given * 100)
     if _SHORT.match(after):
-        readings.append(given * 1000)
+        readings.append(given * 1e3)
+    if _SHORTER.match(after):
+        readings.append(given * 1e6)
     divisors = (*(_KILO_TO_TERA if _LARGE.match(after) else ()), *(_MINUTE_TO_WEEK if _LASTING.match(after) else ()))
     return readings + [given / divisor for divisor in divisors if size / divisor >= 0.5]
 

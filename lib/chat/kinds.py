@@ -75,6 +75,11 @@ _EXISTS = re.compile(
     r"|provide|offer|send|emit|see)\b|(?:is|are) .*\b(?:collected|stored|tracked|monitored|exported|exposed|available"
     r"|recorded|scraped)\b)(?! (?:the )?(?:most|least|more|less|any|too|a lot|much|high|low))"
 )
+# "Were there gaps?" "How long were they?": the list of them says it.
+_OF_THOSE = re.compile(
+    r"^(?:and |ok |so )*(?:how long|where|when|which (?:hosts?|series|ones?|metrics?)|what|list|show)\b(?: me)?"
+    r"(?: \w+){0,2}? (?:they|them|those|these|it|that)\b(?: last(?:ed)?| be| happen| on)?\W*$"
+)
 _LABEL_OF = {
     "mountpoint": "node_filesystem_avail_bytes",
     "code": "http_requests_total",
@@ -195,6 +200,8 @@ def _carried(request: Request, parsed: Parsed, context: Context) -> Request | No
     last = context.request
     if last is None or last.intent not in CARRIED or parsed.signs & (_CUES | _OTHER):
         return None
+    if last.intent is Intent.QUALITY and _OF_THOSE.match(parsed.text.lower()):
+        return last
     says = parsed.hosts or parsed.times or parsed.things or Sign.EACH_HOST in parsed.signs or parsed.limit is not None
     if not says or (parsed.things and not parsed.signs & {Sign.FOLLOW, Sign.LAST_ONE}):
         return None

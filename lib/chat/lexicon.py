@@ -69,7 +69,11 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             "disk_busy",
         ),
         (r"(?:busy|utili[sz]ed) (?:are |is |was |were )?(?:the |its )?disks?|disks? utili[sz]ed", "disk_busy"),
-        (rf"(?:disks?|disc) (?:reads?|reading){_AMOUNT}|(?:bytes |data )?(?:read )?from (?:the )?disks?", "disk_read"),
+        (
+            rf"(?:disks?|disc) (?:reads?|reading){_AMOUNT}|(?:bytes "
+            rf"|data )?(?:read )?from (?:the )?disks?",
+            "disk_read",
+        ),
         (
             rf"(?:disks?|disc) (?:writes?|writing|written){_AMOUNT}|(?:bytes |data )?(?:written |"
             rf"write )to (?:the )?disks?",
@@ -143,7 +147,7 @@ THINGS: list[tuple[re.Pattern[str], str | tuple[str, ...]]] = _compiled(  # type
             "node_boot_time_seconds",
         ),
         (r"loaded", "node_load1"),
-        (r"busy|busiest", "cpu_busy"),
+        (r"busy|busiest|busier(?= than| .{1,30}\bthan\b)", "cpu_busy"),
     ]
 )
 
@@ -152,8 +156,9 @@ _ANOMALY = (
     r"(?:anomal(?:y|ies|ous)|incidents?|outliers?|problems?|issues?|something (?:wrong|unusual|strange|odd)"
     r"|(?:anything|something|what) (?:happen(?:ed|s|ing)?|is happening|is going on)"
     r"|anything (?:wrong|unusual|strange|odd|suspicious)|unusual|strange|weird|abnormal(?:ities|ity)?|"
-    r"troubles?|hiccups?|glitch(?:es)?|irregularit(?:y|ies)|disturbances?|disruptions?|acting up|misbehaved|suspicious|"
-    r"went wrong|go wrong|flag(?:ged)?"
+    r"troubles?|hiccups?|glitch(?:es)?|irregularit(?:y|ies)|disturbances?|disruptions?|acting up|misbehaved"
+    r"|suspicious|"
+    r"went wrong|go wrong|flag(?:ged)?|oddit(?:y|ies)|peculiarit(?:y|ies)|aberrations?|deviations?(?! of)|mishaps?"
     r"|odd|wrong|happened)(?: (?:things?|events?|behaviou?rs?|anomal(?:y|ies)))?"
 )
 
@@ -190,11 +195,13 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
             Sign.SPAN,
         ),
         (
-            r"which one|that one|this one|that anomaly|this anomaly|it happen|that happen|the (?:first|last|same) one",
+            r"which one|that one|this one|that anomaly|this anomaly|it happen|that happen|the (?:first|last"
+            r"|same) one",
             Sign.LAST_ONE,
         ),
         (
-            r"what about|how about|and what about|and also|and for|and on|and of|and|same (?:for|on)|the same|also|but",
+            r"what about|how about|and what about|and also|and for|and on|and of|and|same (?:for|on)|the same"
+            r"|also|but",
             Sign.FOLLOW,
         ),
         (
@@ -207,7 +214,8 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         (r"how much|how many bytes|(?:what |the )?(?:amount|volume|quantity) of", Sign.HOW_MUCH),
         (r"how many|number of|count(?: of)?|the number", Sign.COUNT),
         (
-            r"(?:most|more) (?:severe|serious|important|significant|critical|extreme)|worst",
+            r"(?:most|more) (?:severe|serious|important|significant|critical|extreme|dramatic)|worst|gravest"
+            r"|nastiest|ugliest",
             Sign.WORST,
         ),
         (rf"(?:highest|top|largest|strongest|biggest) (?:scoring |scored )?{_ANOMALY}", (Sign.WORST, Sign.ANOMALY)),
@@ -266,7 +274,7 @@ SIGNS: list[tuple[re.Pattern[str], Sign]] = _compiled(  # type: ignore[assignmen
         (r"samples?|data ?points?|measurements? taken", Sign.SAMPLES),
         (_HOST, Sign.HOSTS),
         (
-            r"compare[ds]?|comparison|versus|vs\.?|difference(?: between)?|compared (?:to|with)|against|"
+            r"compar(?:e[ds]?|ing)|comparison|versus|vs\.?|difference(?: between)?|compared (?:to|with)|against|"
             r"higher|lower|busier|more",
             Sign.COMPARE,
         ),

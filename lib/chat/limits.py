@@ -18,7 +18,7 @@ _LIMIT = re.compile(
     r"|>=?|<=?|to|of|at)) ?"
     r"(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?(?P<unit>%|percent|pct|[kmgt]i?b(?:/s|ps)?|bytes?(?:/s)?|b/s"
     r"|seconds?|secs?|s|ms|milliseconds?|minutes?|[km])?"
-    r"(?: full| used| capacity| utili[sz]ation| usage| use)?(?![\w:/-])"
+    r"(?: full| used| capacity| utili[sz]ation| usage| use)?(?![\w:/-])(?! (?:hours?|days?|weeks?|months?)\b)"
 )
 _SHARE = re.compile(r"(?<![\w.])(?P<n>\d{1,3}(?:\.\d+)?) ?(?:%|percent|pct)(?: full| used)?(?!\w)")
 _LIMIT_ONLY_BESIDE = ("to", "of", "at", "past")

@@ -20,7 +20,8 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
     (
         "label",
         re.compile(
-            rf"^{_PLEASE}(?:label|mark|flag|tag|classify|rate|call|set|treat) (?:the )?(?:anomaly"
+            rf"^{_PLEASE}(?:label|mark|flag|tag|classify|rate|call|set|treat|confirm|declare|register"
+            rf"|consider) (?:the )?(?:anomaly"
             rf"|incident)?.*?(?:as|to be|to|:|a) ?(?:an? )?"
             r"(?P<verdict>real|true|genuine|false(?: alarm| positive)?|expected|planned|normal|not real)\b.*$"
         ),
@@ -31,7 +32,7 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
             r"^(?:the )?(?:(?:anomaly|incident)\b|(?:no\.? ?|number )?#?\d+\b|(?:that|this"
             r"|it)(?: one)?\b).*?\b(?:was|is|looks like) "
             r"(?:just |only )?(?:an? )?(?P<verdict>false(?: alarm| positive)"
-            r"|expected|planned|real|genuine)"
+            r"|expected|planned|real|genuine)(?: work| maintenance| downtime| change| activity)?"
             r"(?:[,.;]? (?:so |and )?(?:please )?(?:label|mark|flag|tag|note) (?:it|that|this|them)(?: so| as such"
             r"| accordingly)?)?\W*$"
         ),
@@ -61,7 +62,8 @@ _ORDERS: list[tuple[str, re.Pattern[str]]] = [
             rf"^{_PLEASE}(?:(?:start|run|trigger|kick off|launch|do|begin) (?:an? |the |another "
             rf"|new )*(?:collection|scrape"
             rf"|scraping|fetch|pull)|collect|scrape(?! (?:interval|frequency|rate|period|step|every|time"
-            rf"|duration))|fetch|pull|poll|refresh|gather|start collecting|run (?:a "
+            rf"|duration))|fetch|pull|poll|refresh|gather|start collecting|get (?:me |us )?(?:the "
+            rf"|some )?(?:fresh|new|newest|latest) (?:data|metrics|samples)|run (?:a "
             rf"|the )?collection|update (?:the )?(?:data|metrics|samples))\b(?P<rest>.*)$"
         ),
     ),

@@ -310,7 +310,7 @@ def _things(masked: Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]
         for match in masked.take(pattern):
             if isinstance(meaning, str):
                 # "busy" alone means the processor; beside a thing it only describes it.
-                if match[0] in ("busy", "busiest", "loaded") and (sure or loose):
+                if match[0] in ("busy", "busiest", "busier", "loaded") and (sure or loose):
                     continue
                 sure.append((match.start(), meaning))
             else:

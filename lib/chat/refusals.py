@@ -27,8 +27,13 @@ _DONE_ELSEWHERE = re.compile(
     r"^(?:(?:please|pls|kindly|just|go|now|then|(?:can|could|would|will) you),? )*(?:increase|decrease|reduce"
     r"|raise|lower"
     r"|double|halve|extend|expand|enlarge|resize|upgrade|downgrade|migrate|allocate|throttle|rename|empty|clean|clear"
-    r"|free|shut|turn|switch|move|tune|give|buy|order|block|limit|patch|roll) "
+    r"|free|shut|turn|switch|move|tune|buy|block|patch|roll) "
     r"(?:back |down |off |on |up |out )?(?:the|our|my|its|this|that|all|some|more|another|[a-z]+-\d+)\b"
+)
+# How much is serious? The four severities have names.
+_HOW_SERIOUS = re.compile(
+    r"(?<!most )(?<!more )\b(?:serious|severe|grave|significant|important|harmless|real|true) "
+    r"(?:anomal(?:y|ies)|incidents?|problems?|issues?|outliers?)\b"
 )
 READ_ONLY = (
     "I only read: nothing is started, changed or removed from chat. Sources, tasks and detectors have pages of "
@@ -46,6 +51,10 @@ def turned_down(text: str) -> str:
     lowered = text.lower()
     if _DONE_ELSEWHERE.search(lowered):
         return READ_ONLY
+    if _HOW_SERIOUS.search(lowered):
+        return (
+            "Anomalies are critical, major, minor or warning; name one of these, like *critical anomalies this week*."
+        )
     if _BROKEN_DOWN.search(lowered):
         return "I cannot break a period down into its days or hours; name one period, like *yesterday*."
     if _RECURRING.search(lowered):

@@ -113,7 +113,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (r"rank(?:ed|ing)?|sort(?:ed)?|order(?:ed)?(?= .*\bby\b)|leader ?board", (Sign.WHICH_HOST, Sign.EACH_HOST)),
     (
-        r"how far apart|every how many (?:seconds|minutes)|how many (?:seconds|minutes) (?:are )?(?:between|apart)"
+        r"how far apart|every how many (?:seconds|minutes)|how many (?:seconds|minutes) (?:are |is |lie |pass "
+        r"|go by )?(?:between|apart)"
         r"|(?:collection|scraping|sampling) (?:is )?(?:regular|even)|regular(?:ly)? (?:collect|scrap|sampl)(?:ed"
         r"|ion|ing)"
         r"|(?:scrap(?:e|ing)|sampl(?:e|ing)|collection|polling|measurement) (?:interval|frequency|rate|period"
@@ -186,19 +187,22 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
     ),
     (
         r"duplicat(?:e|es|ed|ion|ions)(?: (?:samples?|points?|timestamps?|values?|moments?))?|(?:stored"
-        r"|recorded) twice",
+        r"|recorded) twice|twice(?= *[?.!]*$)|more than once(?= *[?.!]*$)",
         Sign.DUPLICATES,
     ),
     (
-        r"data quality|quality(?: of (?:the |our )?data)?|trust (?:the |this )?data|data (?:ok|okay|good|clean"
+        r"data quality|quality(?: of (?:the |our )?data)?|(?:trust|rely on|depend on|believe) (?:the |this "
+        r"|our |your )?(?:data|numbers|metrics|figures)|data (?:ok|okay|good|clean"
         r"|sound|healthy)",
         Sign.QUALITY,
     ),
     (
         r"correlat(?:e[sd]?|ion|ions|ed|ing)|(?:(?:is|are|was|were) )?related(?: to)?|relat(?:ion|ionship)"
         r"|move[sd]? (?:together|along)"
-        r"|(?:tied|linked|connected|coupled|associated) (?:to|with)|in (?:sync|step|line|tandem) with|hand in hand"
-        r"|depend(?:s|ed|ent)? on|go(?:es)? (?:together|along)|connection between|connected|linked"
+        r"|(?:tied|linked|connected|coupled|associated) (?:to|with)|(?:move[sd]? )?in (?:sync|step|line"
+        r"|tandem)(?: with)?|hand in hand"
+        r"|depend(?:s|ed|ent)? on|go(?:es)? (?:together|along)|(?:connection|link|association|dependency"
+        r"|dependence) between|connected|linked"
         r"|pearson(?:'s r)?|coupled|follow(?:s|ed)?(?! (?:the )?(?:deploy|release|up))",
         Sign.CORRELATION,
     ),
@@ -220,7 +224,7 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.ODD,
     ),
     (
-        r"what(?:'s| is| was| has| have| had|) (?:chang(?:ed|ing)|different|new)(?: most| the most)?"
+        r"what(?:'s| is| was| has| have| had|) (?:chang(?:ed|ing)|different|new|shifted|moved)(?: most| the most)?"
         r"|(?:which|what) (?:metrics|series|things|signals|values) (?:have |has )?(?:changed|shifted|moved"
         r"|are different|differ)(?: (?:the )?most)?"
         r"|(?:has |did |have )?anything (?:changed?|different|new)|(?:biggest|largest|main|top|strongest"
@@ -234,7 +238,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.MODELS,
     ),
     (
-        r"alert(?:s|ing)?(?: rules?| manager)?|alarms?|alertmanager|firing|fired|paged|on-?call|silences?"
+        r"alert(?:s|ing)?(?: rules?| manager)?|alarms?|alertmanager|firing|fired|paged|on-?call|silence[ds]?"
+        r"|muted|snoozed"
         r"|notifications?",
         Sign.ALERTS,
     ),
@@ -300,10 +305,11 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.COMPARE,
     ),
     (
-        r"busier|higher|larger|slower|worse|(?:quiet|calm|hott|cool|light|heavi|long|short|deep|full|idl)er(?= than)",
+        r"busier|higher|larger|slower|worse|(?:quiet|calm|hott|cool|light|heavi|long|short|deep|full"
+        r"|idl)er(?= than| .{1,30}\bthan\b)",
         Sign.COMPARE,
     ),
-    (r"(?:less|lower|smaller|faster|better)(?= than)", (Sign.COMPARE, Sign.LESS)),
+    (r"(?:less|lower|smaller|faster|better)(?= than| .{1,30}\bthan\b)", (Sign.COMPARE, Sign.LESS)),
     (
         r"(?:drop|fall|rise|decrease|shrink|jump|climb|improve|sink|slow down|speed up)"
         r"(?= .*\b(?:compared?|versus|vs|than|against)\b)",

@@ -14,6 +14,17 @@ from lib.chat.clocks import UNIT as UNIT
 from lib.chat.clocks import clock as clock
 from lib.chat.clocks import number
 from lib.chat.clocks import seconds as seconds
+from lib.chat.days import CALENDAR_DAY as CALENDAR_DAY
+from lib.chat.days import DAY as DAY
+from lib.chat.days import ISO_DATE as ISO_DATE
+from lib.chat.days import MONTH as MONTH
+from lib.chat.days import MONTHS as MONTHS
+from lib.chat.days import WEEKDAY as WEEKDAY
+from lib.chat.days import calendar_day as calendar_day
+from lib.chat.days import day_named as day_named
+from lib.chat.days import midnight as midnight
+from lib.chat.days import month_number as month_number
+from lib.chat.days import weekday as weekday
 from lib.frames import Window
 
 
@@ -43,26 +54,8 @@ class Found:
 # Prometheus looks back this far for the value at an instant.
 LOOKBACK = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_MONTHS = (
-    "january february march april may june july august september october november december".split()  # noqa: SIM905
-)
-_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS) + "|sept"
-WEEKDAY = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _WEEKDAYS) + "|tues|thur|thurs|weds"
-ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}"
 _ISO_MOMENT = rf"{ISO_DATE}(?:[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?(?:z|\+00:?00|(?: ?(?:utc|gmt)))?)?"
-CALENDAR_DAY = (
-    rf"(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTH})\b(?:,? \d{{4}})?"
-    rf"|(?:{_MONTH})\b (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
-    rf"|\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d{{2}})(?![\d/.-]*\d)|\d{{4}}/\d{{1,2}}/\d{{1,2}})"
-)
-DAY = (
-    rf"(?:(?:on )?(?:the )?day before yesterday|today|yesterday|{NUMBER} days ago"
-    rf"|(?:on )?{ISO_DATE}"
-    rf"|(?:on )?(?:the )?{CALENDAR_DAY}"
-    rf"|(?:on )?(?:last |this |past )?(?:{WEEKDAY})\b"
-    rf"|(?:on )?the \d{{1,2}}(?:st|nd|rd|th)\b(?! (?:percentile|quantile)))"
-)
+_WEEKS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
 _PART = r"(?:morning|afternoon|evening|night)"
 _PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
 _TO = r"\s*(?:to|and|until|till|-|–|—|through|\.\.+)\s*"
@@ -111,77 +104,6 @@ def iso_moment(moment: datetime) -> str:
 def _written(moment: datetime) -> str:
     fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
-
-
-def midnight(moment: datetime) -> datetime:
-    """When the day of a moment began, in UTC."""
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def day_named(text: str, now: datetime) -> datetime:
-    """When a day that was named began. Raises ValueError."""
-    text = text.strip().removeprefix("on ").removeprefix("the ")
-    today = midnight(now)
-    if text in ("today", "this"):
-        return today
-    if text == "yesterday":
-        return today - timedelta(days=1)
-    if text.startswith("day before"):
-        return today - timedelta(days=2)
-    if match := re.fullmatch(rf"({NUMBER}) days ago", text):
-        return today - timedelta(days=int(number(match[1])))
-    if match := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
-        return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
-    if match := re.fullmatch(r"(\d{4})/(\d{1,2})/(\d{1,2})", text):
-        return datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
-    if match := re.fullmatch(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{2,4})", text):
-        return _by_numbers(match, today)
-    if match := re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)", text):
-        first = today.replace(day=1)
-        first = first if int(match[1]) <= today.day else (first - timedelta(days=1)).replace(day=1)
-        return first.replace(day=int(match[1]))
-    if match := re.fullmatch(rf"(last |this |past )?({WEEKDAY})", text):
-        back = (today.weekday() - weekday(match[2])) % 7
-        return today - timedelta(days=7 if back == 0 and match[1] == "last " else back)
-    return _calendar_day(text, today)
-
-
-def _by_numbers(match: re.Match[str], today: datetime) -> datetime:
-    """13/3/2026 and 3/13/2026 are clear, 13.3.2026 is written day first; where both fit, one has to ask."""
-    first, second, year = int(match[1]), int(match[3]), int(match[4]) + (2000 if len(match[4]) == 2 else 0)
-    made = []
-    for day, month in ((first, second), (second, first)):
-        if month <= 12 and day <= 31:
-            made.append(datetime(year, month, day, tzinfo=UTC))
-        if match[2] == ".":
-            break
-    # As for a day without a year: what is more than a month ahead is not meant.
-    meant = {one for one in made if one <= today + timedelta(days=31)} or set(made)
-    if len(meant) != 1:
-        raise ValueError(match[0])
-    return meant.pop()
-
-
-def _calendar_day(text: str, today: datetime) -> datetime:
-    match = re.search(rf"({_MONTH})\b", text)
-    day = re.search(r"\b(\d{1,2})(?:st|nd|rd|th)?\b", text)
-    year = re.search(r"\b(\d{4})\b", text)
-    if not match or not day:
-        raise ValueError(text)
-    made = datetime(int(year[1]) if year else today.year, _month(match[1]), int(day[1]), tzinfo=UTC)
-    # Without a year the last such day is meant, unless it is only days away.
-    if not year and made > today + timedelta(days=31):
-        made = made.replace(year=made.year - 1)
-    return made
-
-
-def weekday(name: str) -> int:
-    """Monday is 0. Raises ValueError."""
-    return [one[:3] for one in _WEEKDAYS].index(name[:3])
-
-
-def _month(name: str) -> int:
-    return next(i for i, month in enumerate(_MONTHS, 1) if month[:3] == name[:3])
 
 
 def _moment(text: str) -> tuple[datetime, bool]:
@@ -233,6 +155,22 @@ def _hour_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window |
     return TimeKind.SPAN, Window(day + timedelta(hours=first), day + timedelta(hours=last))
 
 
+def _since_part(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    _, window = _part_of_day(match, now)
+    assert window is not None
+    return TimeKind.SPAN, Window(window.start, now)
+
+
+def _week_of_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
+    """Weeks of a month are counted from its first day; the last one is its last seven days."""
+    _, month = _whole_month(match, now)
+    assert month is not None
+    if match["which"] == "last":
+        return TimeKind.SPAN, Window(month.end - timedelta(days=7), month.end)
+    start = month.start + timedelta(days=7 * _WEEKS[match["which"]])
+    return TimeKind.SPAN, Window(start, start + timedelta(days=7))
+
+
 def _moment_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     start, end = (day_named(match[f"d{n}"], now) + clock(match[f"c{n}"]) for n in (1, 2))
     if not start < end:
@@ -242,7 +180,7 @@ def _moment_range(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window
 
 def _days_of_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
     named = f"{match['m1'] or match['m2']} {match['year'] or ''}".strip()
-    first, last = (_calendar_day(f"{match[one]} {named}", midnight(now)) for one in ("a", "b"))
+    first, last = (calendar_day(f"{match[one]} {named}", midnight(now)) for one in ("a", "b"))
     return TimeKind.SPAN, Window(first, last + timedelta(days=1))
 
 
@@ -371,7 +309,7 @@ def _whole_day(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | 
 
 
 def _whole_month(match: re.Match[str], now: datetime) -> tuple[TimeKind, Window | None]:
-    month, year = _month(match["month"]), int(match["year"] or now.year)
+    month, year = month_number(match["month"]), int(match["year"] or now.year)
     if not match["year"] and month > now.month:
         year -= 1
     start = datetime(year, month, 1, tzinfo=UTC)
@@ -399,7 +337,7 @@ def _rule(pattern: str, handler: _Handler) -> tuple[re.Pattern[str], _Handler]:
 
 _NTH = r"(?P<{}>\d{{1,2}})(?:st|nd|rd|th)?"
 # Alone, without "in": "may" is a verb.
-_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may") + "|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec"
+_WHOLE_MONTH = "|".join(name for name in MONTHS if name != "may") + "|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec"
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
@@ -410,8 +348,8 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     ),
     _rule(rf"(?:(?:from|between) )?(?P<c1>{CLOCK}),? (?P<d1>{DAY}){_TO}(?P<c2>{CLOCK}),? (?P<d2>{DAY})", _moment_range),
     _rule(
-        rf"(?:(?:from|between|on|in) )?(?:the )?(?:(?P<m1>{_MONTH}) )?{_NTH.format('a')}{_TO}(?:the )?"
-        rf"{_NTH.format('b')}(?: (?:of )?(?P<m2>{_MONTH})\b)?(?(m2)|(?(m1)|(?!)))(?:,? (?P<year>\d{{4}}))?",
+        rf"(?:(?:from|between|on|in) )?(?:the )?(?:(?P<m1>{MONTH}) )?{_NTH.format('a')}{_TO}(?:the )?"
+        rf"{_NTH.format('b')}(?: (?:of )?(?P<m2>{MONTH})\b)?(?(m2)|(?(m1)|(?!)))(?:,? (?P<year>\d{{4}}))?",
         _days_of_month,
     ),
     _rule(
@@ -433,6 +371,7 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"(?:(?:from|between) )(?P<a>{DAY}){_TO}(?P<b>{DAY})", _day_range),
     _rule(rf"(?P<a>{DAY}) (?:to|until|till|through) (?P<b>{DAY})", _day_range),
     _rule(rf"(?:since|after|from) (?P<iso>{ISO_DATE}[t ]\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:z| ?utc)?)", _since),
+    _rule(rf"since (?:the )?(?P<day>{DAY}) (?P<part>{_PART})", _since_part),
     _rule(rf"(?:since|after) (?P<d1>{DAY})(?: (?:at )?(?P<c1>{CLOCK}))?", _since),
     _rule(rf"(?:since|after) (?P<c1>{CLOCK})(?: (?P<d1>{DAY}))?", _since),
     _rule(rf"(?P<d1>{DAY},? )?(?:until|till|before|up to) (?P<c1>{CLOCK})", _until),
@@ -447,6 +386,16 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"{_OVER}the (?P<unit>week|month|year) before last", _before_last),
     _rule(rf"(?:on |over |during |at )?(?:the )?weekend (?:of|around) (?P<day>{DAY})", _weekend_of),
     _rule(rf"(?:in |during |on |over )?(?:the )?(?P<part>{_PART}) of (?P<day>{DAY})", _part_of_day),
+    _rule(
+        rf"(?:in |during |on |over )?(?:the )?(?P<part>night) (?:from|between) (?P<day>{DAY}) (?:to|and|on) {DAY}",
+        _part_of_day,
+    ),
+    _rule(
+        rf"{_OVER}(?:the )?(?P<which>first|second|third|fourth|1st|2nd|3rd|4th|last) week (?:of|in) "
+        rf"(?P<month>{MONTH})\b"
+        r"(?: (?P<year>\d{4}))?",
+        _week_of_month,
+    ),
     _rule(r"since (?:the (?:start|beginning) of )?(?P<which>last|this) (?P<unit>week|month)", _since_calendar),
     _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
     _rule(rf"(?:in the |during the )?(?P<day>this|{DAY}|last) (?P<part>{_PART})", _part_of_day),
@@ -462,8 +411,8 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     # The last twelve hours, or twelve hours from now?
     _rule(r"in \d+ ?(?:hours?|days?|minutes?|weeks?|h|d|min|mins)\b", _fixed(TimeKind.UNCLEAR)),
     _rule(rf"{_OVER}(?P<n>\d+) ?(?P<unit>(?:hours?|days?|minutes?|weeks?|h|d))\b", _rolling),
-    _rule(rf"(?:in |during )(?P<month>{_MONTH})\b(?: (?P<year>\d{{4}}))?", _whole_month),
-    _rule(rf"(?P<month>{_MONTH}) (?P<year>\d{{4}})", _whole_month),
+    _rule(rf"(?:in |during )(?P<month>{MONTH})\b(?: (?P<year>\d{{4}}))?", _whole_month),
+    _rule(rf"(?P<month>{MONTH}) (?P<year>\d{{4}})", _whole_month),
     _rule(rf"(?:over |throughout |since )?(?P<month>{_WHOLE_MONTH})(?P<year>)", _whole_month),
     _rule(
         r"(?:tomorrow|next (?:hour|day|week|month|year|\d+ \w+|weekend)|in the (?:near )?future)",

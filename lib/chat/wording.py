@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from lib.chat.carriers import CARRIERS
-from lib.chat.phrases import PHRASES
+from lib.chat.phrases.everyday import EVERYDAY
+from lib.chat.phrases.statistics import STATISTICS
+from lib.chat.phrases.subjects import SUBJECTS
 
 # Between these a word stands alone: never inside a name, a path, a selector or a label.
 _BEFORE, _AFTER = r"(?<![\w./:=*{\"'-])", r"(?![\w/:=*-]|\.\w)"
@@ -153,7 +155,9 @@ _WORDS = {
 _RULES = [
     (re.compile(f"{_BEFORE}(?:{pattern}){_AFTER}", re.IGNORECASE), told)
     for pattern, told in (
-        *PHRASES,
+        *SUBJECTS,
+        *STATISTICS,
+        *EVERYDAY,
         *((re.escape(word), told) for word, told in sorted(_WORDS.items(), key=lambda one: -len(one[0]))),
     )
 ]

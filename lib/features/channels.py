@@ -32,8 +32,6 @@ _IDLE_TALK = re.compile(
     r"|_limit$|_maximum$"
 )
 
-_STATISTIC = re.compile(r"_(mean|avg|min|max|median|p\d+)$")
-
 
 @dataclass(frozen=True)
 class Channel:
@@ -228,18 +226,13 @@ def _candidates(series: Sequence[Series]) -> list[Channel]:
     made += _memory(by_metric)
     made += _filesystems(by_metric)
     for metric, members in sorted(by_metric.items()):
-        unit = _unit(metric, members[0].kind)
+        unit = unit_of(metric, members[0].kind)
         if len(members) > MAX_SERIES_A_METRIC:
             title = f"{spoken(metric)} (sum of {len(members)})"
             made.append(Channel(title, metric, unit, tuple(sorted(s.id for s in members))))
             continue
         made += [Channel(_title(one, len(members)), metric, unit, (one.id,)) for one in members]
     return made
-
-
-def _unit(metric: str, kind: str) -> str:
-    """As `unit_of`, also for a statistic of what the name measures: `..._duration_seconds_mean`."""
-    return unit_of(_STATISTIC.sub("", metric), kind)
 
 
 def _title(one: Series, siblings: int) -> str:
@@ -259,7 +252,7 @@ def _cpu(series: list[Series]) -> list[Channel]:
         modes[one.labels.get("mode", "")].append(one.id)
     if "idle" not in modes or len(modes) < 2:
         return [
-            Channel(_title(s, len(series)), s.metric, _unit(s.metric, s.kind), (s.id,))
+            Channel(_title(s, len(series)), s.metric, unit_of(s.metric, s.kind), (s.id,))
             for s in series[:MAX_SERIES_A_METRIC]
         ]
     metric, every = "node_cpu_seconds_total", tuple(sorted(s.id for s in series))

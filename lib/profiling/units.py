@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _MOMENT = re.compile(r"(timestamp|boot_time|start_time|node_time)_seconds$")
+# Of what the name before it measures: `..._duration_seconds_mean`.
+_STATISTIC = re.compile(r"_(mean|avg|min|max|median|p\d+)$")
 _COUNTING = re.compile(r"_(total|count|sum|bucket)$")
 # The last word of a name (after _total and the like are taken off) -> unit.
 _WORDS = {
@@ -33,6 +35,7 @@ def unit_of(metric: str, kind: str = "gauge") -> str:
     """
     if _MOMENT.search(metric):
         return "s since 1970"
+    metric = _STATISTIC.sub("", metric)
     bare = _COUNTING.sub("", metric)
     # Histogram buckets and counts are events, whatever the name before them measures.
     base = "" if metric.endswith(("_bucket", "_count")) else _WORDS.get(bare.rsplit("_", 1)[-1], "")

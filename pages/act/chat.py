@@ -26,15 +26,17 @@ for number, entry in enumerate(entries):
 judging = st.empty()
 if entries:
     with judging.container():
+        chat_view.instead(app.assistant.instead(actor, entries), len(entries))
         again = chat_history.judge(app, actor, entries[-1])
 
 question = st.chat_input("Ask about metrics, hosts and anomalies", key="chat_question", submit_mode="stop")
+welcome = st.empty()
 if not entries:
-    welcome = st.empty()
     with welcome.container():
-        question = chat_view.pick_starter(app, actor) or question
-    if question:
-        welcome.empty()
+        chat_view.offer("Try one of these", chat_view.starters(app, actor), "chat_starters")
+question = state.picked() or question
+if question:
+    welcome.empty()
 
 offline = False
 if look_first and not again and (question := question or state.held_question()):
@@ -58,6 +60,8 @@ if question or again:
             with closing(chat_view.stream(answer, events, asking)) as pieces:
                 st.write_stream(pieces)
             done = chat_view.ended(app, actor, events, f"{len(entries) + 1}")
+            if done:
+                chat_view.instead(done.instead, len(entries) + 2)
         except AppError as error:
             done = None
             st.error(plain(error.message), icon=":material/error:")

@@ -16,11 +16,13 @@ from tests.evals.world import World
 
 DAY = ["2026-03-13T12:00", "2026-03-14T12:00"]  # what is looked at when no time is given
 _SCALE = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+# Seconds are the base unit that goes without a name.
+_PARTS = {"ms": 1e-3, "µs": 1e-6}
 # A mark stands for its [n]; a number may be parted from it by the noun it counts, never by another number.
 _MARK = "\u00a7"
 _QUANTITY = re.compile(
     r"(?<![\w.#-])(?P<n>-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?"
-    r"(?P<scale>[KMGT]i(?=B)|[kMGT](?=/s|\b))?(?P<unit>B/s|B|%|/s)?(?P<cited>[^\d\n.;:§]{0,30}§)?"
+    r"(?P<scale>[KMGT]i(?=B)|[kMGT](?=/s|\b))?(?P<unit>B/s|B|%|/s|[mµ]s(?!\w))?(?P<cited>[^\d\n.;:§]{0,30}§)?"
 )
 # What is no quantity: names, moments, dates, which percentile, places in a list, spans of time.
 _NO_QUANTITY = re.compile(
@@ -64,8 +66,9 @@ def quantities(text: str) -> list[Quantity]:
     bare = _NO_QUANTITY.sub(lambda m: " " * len(m[0]), re.sub(r"\[\d{1,2}\]", _MARK, text))
     found = []
     for match in _QUANTITY.finditer(bare):
-        value = float(match["n"].replace(",", "")) * _SCALE[match["scale"] or ""]
-        found.append(Quantity(value, match["unit"] or "", bool(match["cited"])))
+        unit = match["unit"] or ""
+        value = float(match["n"].replace(",", "")) * _SCALE[match["scale"] or ""] * _PARTS.get(unit, 1.0)
+        found.append(Quantity(value, "" if unit in _PARTS else unit, bool(match["cited"])))
     return found
 
 

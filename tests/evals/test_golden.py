@@ -53,11 +53,8 @@ def test_set_is_wide_enough() -> None:
 
 def unseen_once() -> list[Any]:
     """The sets of new wording, one test each: (file, half)."""
-    return [
-        (name, half)
-        for name, halves in (("held_out_3.json", "abcde"), ("held_out_4.json", "fghijkl"))
-        for half in halves
-    ]
+    sets = (("held_out_3.json", "abcde"), ("held_out_4.json", "fghijkl"), ("held_out_5.json", "mnopqr"))
+    return [(name, half) for name, halves in sets for half in halves]
 
 
 @pytest.mark.parametrize(("name", "half"), unseen_once())

@@ -1,173 +1,8 @@
-"""Set phrases and what they say in plainer words; the first that fits comes first, and later ones see what it left."""
+"""Turns of everyday speech, and what they say plainly; in the order they were learnt, the first that fits wins."""
 
 from __future__ import annotations
 
-_HOSTS = r"(?:hosts?|servers?|machines?|computers?|nodes?|boxe?s?|instances?|systems?|vms?)"
-_KEPT = (
-    r"(?:measured?|monitor(?:ed)?|collect(?:ed)?|record(?:ed)?|track(?:ed)?|stor(?:e|ed)|gather(?:ed)?|export(?:ed)?)"
-)
-_DATA = r"(?:data|metrics|numbers|samples|figures|measurements|values)"
-
-# What is stored, where, and where it comes from.
-_INVENTORY = (
-    (r"under (?:observation|surveillance|monitoring|watch)", "monitored"),
-    (
-        rf"(?:on|from|for) (?:which|what) {_HOSTS} (?:do|did|can) (?:we|you|i) (?:{_KEPT}|have|get|find)",
-        "which hosts have",
-    ),
-    (
-        rf"(?:on|from|for) (?:which|what) {_HOSTS} (?:is|are) (\w+) (?:{_KEPT}|available"
-        rf"|there)",
-        r"which hosts have \1",
-    ),
-    (
-        r"who(?: is|'s)? (?:exporting|exports|exposing|exposes|reporting|reports|sending|sends)(?= \w+_\w+)",
-        "which hosts have",
-    ),
-    (
-        rf"(?:everything|all|what)(?: that| which)?(?: (?:is|are|gets|do we|do you|we|you))? (?:being )?{_KEPT} "
-        r"(on|from|for|about|of|by|at)(?= [\w.-]+\W*$)",
-        r"which metrics are there \1",
-    ),
-    (
-        r"(metrics|series|hosts|servers|machines|samples|data)((?: [a-z]+)?) (?:in|of|from) (?:the|your|our|this) "
-        r"(?:database|data ?base|store|data ?store|system|tool|app|catalogue|catalog|inventory)(?= *[?.!]*$)",
-        r"\1\2",
-    ),
-    (r"(?:in|across|of|within) (?:our|the|my|this) (?:whole |entire )?(?:environment|infrastructure|landscape)", ""),
-    (
-        rf"where (?:does|do|is|are|did) (?:the |all |this |your |our |these )*{_DATA} (?:come|coming|taken|collected"
-        r"|pulled|scraped|fetched|originate)(?: from)?",
-        "which sources are there",
-    ),
-    (r"since (?:which|what) (?:date|day|time|moment|point)", "since when"),
-)
-# Each side of a moment.
-_SIDES = (
-    (
-        r"(?:in |during |over )?the (hour|day|week) (?:after|following|before|preceding) (?!that\b|it\b)(.{3,60}?),? "
-        r"(?:compared? (?:with|to)|in comparison (?:with|to)|with|versus|vs\.?|than|against|and)(?: in| during| to)? "
-        r"the (?:\1 )?(?:before|after|preceding|previous|following)(?: \1| it| that)?",
-        r"1 \1 before and after \2 compared",
-    ),
-    (
-        r"(?:the |an |one |1 )?(hour|day|week)s? before(?: it| that)? (?:and|vs\.?|versus|against|to"
-        r"|compared (?:to|with)) (?:the |an |one |1 )?(?:\1s? )?after",
-        r"1 \1 before and after",
-    ),
-    (r"(\d+ ?(?:minutes?|mins?|hours?|days?)) before and \1 after", r"\1 before and after"),
-    (r"in comparison (?:with|to)", "compared with"),
-)
-# When, and until when.
-_TIMES = (
-    (
-        r"(?:on |at |by |from )?(?:which|what) (?:calendar )?(?:date|day|point in time)"
-        r"(?!.*\b(?:most|average|avg|mean|total|least|fewest)\b)",
-        "when",
-    ),
-    (r"(?:at|on|by) (?:which|what) (?:exact )?(?:time|moment)", "when"),
-    (
-        r"(\d+)[- ]?(hour|day|week)s?(?:[- ]ahead)? (forecast|prediction"
-        r"|projection)(s?.*)$",
-        r"\3\4 for the next \1 \2s",
-    ),
-    (
-        r"(\d{1,2}(?:st|nd|rd|th)? (?:of )?[a-z]{3,9}|[a-z]{3,9} \d{1,2}(?:st|nd|rd|th)?|(?:yester|mon|tues"
-        r"|wednes|thurs"
-        r"|fri|satur|sun|to)day),? (\d{1,2}) ?(?:to|-|until|till) ?(\d{1,2})(?= *(?:[?.!]|$))",
-        r"\1 \2:00 to \3:00",
-    ),
-)
-# What is wanted of a metric.
-_STATISTICS = (
-    (
-        r"how (?:large|big|high|low|strong|great|wide|close|tight|long|slow|good|bad|full|deep) (is|are|was|were)"
-        r"(?: the)?(?= (?:[\w-]+ ){0,2}?(?:standard|std|spread|variance|correlation|relation(?:ship)?|ratio"
-        r"|difference"
-        r"|median|average|mean|maximum|max|minimum|min|peak|\d+(?:st|nd|rd|th)|p\d\d|percentile|share|proportion"
-        r"|increase)\b)",
-        r"what \1 the",
-    ),
-    (
-        r"and how (?:slow|high|bad|large|big|long|deep|low|much|severe|full) (?:was|is|did|were) "
-        r"(?:it|that|this|they)(?: get| go)?(?= *\??$)",
-        "",
-    ),
-    (
-        r"(?:below|under) (?:which|what) (?:value|level|number) (?:did|do|does|were|was|are|is|lie|lay) "
-        r"(\d{1,2}(?:\.\d+)?) ?(?:%|percent) of (?:all |the )*(.+?) (?:stay(?:ed)?|remain(?:ed)?|lie|fall|lay|fell)",
-        r"\1th percentile of \2",
-    ),
-    (r"min(?:imum)?[/,] ?(?:avg|mean|average),?(?:/| and | )max(?:imum)?", "stats of"),
-    (r"([a-z]{2,})-wise", r"by \1"),
-    (r"fewest", "least"),
-    (r"fewer than", "less than"),
-    (
-        r"(?:jobs|tasks)( (?:did|do|does|has|have|had|were|was|got|that)(?: [\w-]+){0,3}?) "
-        r"(?:completed?|finish(?:ed)?|done|run|ran|process(?:ed)?)",
-        r"completed jobs\1",
-    ),
-    (r"(do|does|did|can|could) (\S+) process", r"\1 \2 handle"),
-    (
-        r"(?:receiv\w+|handled|served|got|get) (?=(?:the )?(?:most|least|highest|lowest) (?:number of )?requests)",
-        "had ",
-    ),
-    (r"(?:out )?(?:over|across|on|via|through) the (?:wire|line|cable)", ""),
-    (
-        r"(?:what|which) (?:percentage|percent|share|fraction|proportion|part) of (?:the )?"
-        r"(?:\w+ )?(?:volume|partition|mount ?point|file ?system|disk|drive|storage)(?: space)?( (?:at |on )?/\S*)? "
-        r"(?:is|are|was|were) (?:in use|used|full|taken|occupied|filled)",
-        r"disk space used\1",
-    ),
-    (
-        r"(the|our|my|all|these|those) (?:two|three|four|five|six|ten|\d{1,2})(?= [a-z]+ (?:hosts|servers|machines"
-        r"|nodes|boxes|databases|instances)\b)",
-        r"\1",
-    ),
-)
-# Holes in the data.
-_QUALITY = (
-    (
-        r"(?:how (?:often|many times) )?(?:did|does|has|had) (?:the )?(?:recording|collection|monitoring|scraping)s? "
-        r"(?:stop(?:ped)?|break(?: off)?|broken?(?: off)?|paused?|fail(?:ed)?|halt(?:ed)?|drop(?:ped)? out"
-        r"|get interrupted)",
-        "how many gaps were there",
-    ),
-    (
-        r"(?:how (?:often|many times)) (?:did|have|has) (?:the |any )?counters? (?:restart(?:ed)?|reset"
-        r"|start(?:ed)? over"
-        r"|start(?:ed)? again|beg[iua]n anew)(?: (?:from|at) zero)?",
-        "how many counter resets were there",
-    ),
-    (
-        r"(?:periods?|times?|stretch(?:es)?|phases?|spans?) (?:without|with no|of no|of missing) (?:any )?"
-        r"(?:data|samples|values|readings)",
-        "gaps",
-    ),
-)
-# Deploys, detectors, commands.
-_ACTS = (
-    (
-        r"(deploy\w*|releases?|roll-?outs?|maintenances?) (?:that |which )?(?:(?:have|has|had) )?t(?:ook|aken?"
-        r"|akes) place",
-        r"\1 were there",
-    ),
-    (
-        r"when (?:was|did|were) (?:the )?(?:version )?(?:[a-z][\w-]* v?\d+(?:\.\d+)+)(?: get| go)? "
-        r"(?:released|deployed|rolled out|live|out|shipped|release|deploy)",
-        "list deploys",
-    ),
-    (
-        r"when did (?:we|you|i|they|anyone|somebody) (?:last |most recently )?(?:re)?train(?: the| a| our)?",
-        "when was the last training of",
-    ),
-    (
-        r"(?:what is|what's|whats) the (?:story|deal|matter|situation|news) (?:with|on|about|at)",
-        "what is the status of",
-    ),
-)
-# Everything else, in the order it was learnt.
-_OTHERS: tuple[tuple[str, str], ...] = (
+EVERYDAY: tuple[tuple[str, str], ...] = (
     (r"([a-z]{3,})/(?:s|sec|secs|second)", r"\1 per second"),
     (r"(what|which) ?% of", r"\1 percent of"),
     (r"% of (?=(?:the |all |its )*(?:time|requests|readings|samples|yesterday|today))", "percent of "),
@@ -226,7 +61,7 @@ _OTHERS: tuple[tuple[str, str], ...] = (
     ),
     (r"(?<!.)instead of (?:the )?[\w -]{2,30}?,", "and"),
     (r"(?<!.)(.{3,80}) instead of (?:the )?[\w-]{2,30}", r"and \1"),
-    (r"root (?:disk|partition|file ?system|fs|volume|mount ?point|drive)", "root disk space"),
+    (r"root (?:disk|partition|file ?system|fs|volume|mount ?point|drive)(?! s)", "root disk space"),
     (
         r"when (did|does|has|will) ((?:\S+ ){0,4}?(?:anomaly|incident|problem|issue|one|it|that) (?:\S+ )??)"
         r"(?:start(?:ed)?|begin|begun|stop(?:ped)?|end(?:ed)?)",
@@ -245,7 +80,7 @@ _OTHERS: tuple[tuple[str, str], ...] = (
         r"how (?:big|large) (?:is|are|was) (?:the )?(root )?(?:disk(?: space)?|file ?system|partition|volume)",
         r"\1disk size of",
     ),
-    (r"(which|who)( .{0,60}?)? more", r"\1\2 most"),
+    (r"(which|who)( .{0,60}?)? more(?! than -?\d)", r"\1\2 most"),
     (
         r"(?:queued|waiting|pending|enqueued) (?:jobs|items|tasks|messages|entries)"
         r"|(?:jobs|items|tasks|messages|entries|things) (?:(?:is|are|were|was|still) )*"
@@ -409,15 +244,4 @@ _OTHERS: tuple[tuple[str, str], ...] = (
     (r"(?:databases|dbs)(?! (?:server|host|machine|node|box))", "database servers"),
     (r"databases (?=(?:servers?|hosts?|machines?|nodes?|boxes))", "database "),
     (r"(?:in total )?(?:all together|altogether|combined|all in all)", "in total"),
-)
-
-# A group is tried after those before it: what one leaves, the next may take.
-PHRASES: tuple[tuple[str, str], ...] = (
-    *_INVENTORY,
-    *_SIDES,
-    *_TIMES,
-    *_STATISTICS,
-    *_QUALITY,
-    *_ACTS,
-    *_OTHERS,
 )
