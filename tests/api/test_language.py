@@ -52,6 +52,15 @@ def test_chat_comes_whole_when_asked_so_and_follows_the_history_given(app: App, 
     assert "`web-01`" in answer.json()["text"] and answer.json()["evidence"]
 
 
+def test_question_that_is_not_understood_comes_with_others(app: App, viewer: TestClient) -> None:
+    build_world(app)
+    asked = {"question": "blorbed average cpu of web-01 yesterday", "stream": False}
+    answer = viewer.post("/api/v1/llm/chat", json=asked).json()
+    assert "average cpu on web-01 yesterday" in answer["instead"] and not answer["evidence"]
+    clear = viewer.post("/api/v1/llm/chat", json={"question": answer["instead"][0], "stream": False}).json()
+    assert clear["evidence"] and clear["instead"] == []
+
+
 def test_question_that_cannot_be_asked_is_refused_in_both_manners(viewer: TestClient) -> None:
     for question in (" ", "x" * 2001):
         for stream in (True, False):

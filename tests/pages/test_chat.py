@@ -131,6 +131,23 @@ def test_starter_is_asked_on_a_click_once(open_page: Callable, world: World) -> 
     assert shown(page).count("The worst anomaly") == 1
 
 
+def test_question_that_is_not_understood_offers_others_and_a_click_asks_one(open_page: Callable, world: World) -> None:
+    page = ask(open_page(PAGE, Role.VIEWER), "blorbed average load of web-01 yesterday")
+    assert "will not guess" in shown(page)
+    offered = page.pills[-1]
+    assert offered.label == "Did you mean"
+    page = offered.set_value(offered.options[0].replace("\\", "")).run()
+    assert "node_load1" in shown(page) and not page.exception
+    assert all(one.label != "Did you mean" for one in page.pills)
+
+
+def test_question_back_is_answered_by_a_click(open_page: Callable, world: World) -> None:
+    page = ask(open_page(PAGE, Role.VIEWER), "how was the network on web-01 yesterday?")
+    assert "Which one do you mean" in shown(page)
+    page = page.pills[-1].set_value(page.pills[-1].options[1].replace("\\", "")).run()
+    assert "Network sent" in shown(page) and not page.exception
+
+
 def test_question_of_the_address_waits_for_a_click(open_page: Callable, world: World) -> None:
     page = open_page(PAGE, Role.VIEWER, query={"q": "how many hosts are there?", "anomaly": "1"})
     assert page.pills[0].options[:2] == ["how many hosts are there?".replace("?", "\\?"), "Why is anomaly 1 one\\?"]
