@@ -67,6 +67,9 @@ def aggregated(request: Request, parsed: Parsed, last: Request | None, known: Vo
     ):
         # How much came through, not how fast.
         statistic = "increase"
+    elif Sign.MOST in signs and which_host and flow and request.time_given and _RATED.search(parsed.text):
+        # Who handled most per second did so on average, not at one moment.
+        statistic = "mean"
     elif Sign.SAMPLES in signs and Sign.COUNT in signs:
         statistic = "count"
     elif Sign.MEAN in signs and (which_host or not extremes):

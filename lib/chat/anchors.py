@@ -105,7 +105,7 @@ def _marked(
         and kind in ("", mark["kind"])
         and (not hosts or mark["host"] in ("", *hosts))
         and (day is None or day.start <= mark["start"] < day.end)
-        and (not match["text"] or match["text"] in str(mark["text"]).lower())
+        and (not match["text"] or match["text"].rstrip(".") in str(mark["text"]).lower())
     ]
     if not wanted:
         return [Found(TimeKind.UNMARKED, match[0], match.start(), match.end())]

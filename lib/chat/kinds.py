@@ -440,7 +440,7 @@ def _beyond(request: Request, parsed: Parsed, context: Context) -> Request | Rep
         return None if parsed.options else Reply(WHICH)
     if len(parsed.things) > 1 and re.search(r"\b(?:when|while|whenever|as long as)\b", parsed.text.lower()):
         return Reply("I cannot look at one metric only where another is beyond a limit; ask for each by itself.")
-    if _ANY_HOST.search(parsed.text.lower()):
+    if Sign.HAVING in parsed.signs or _ANY_HOST.search(parsed.text.lower()):
         request = replace(request, which_host=True)
     extreme = "max" if Sign.MAX in parsed.signs else "min" if Sign.MIN in parsed.signs else request.statistic
     return replace(request, intent=Intent.BEYOND, side=parsed.side or "above", statistic=extreme)

@@ -42,8 +42,10 @@ _SQL = re.compile(
     r"^(?:sql:? |run (?:the |this )?(?:sql|query):? )?(?P<sql>(?:select|with)\b.*\bfrom\b.*)$", re.IGNORECASE
 )
 _QUERY = re.compile(
-    r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\(|\[\d+[smhdw]\]"
-    r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b|\btable\b|\binto\b|;|\*)",
+    r"\b(?:rate|irate|increase|sum|avg|max|min|count|topk|histogram_quantile|delta)\s*(?:by\s*\([^)]*\)\s*)?\("
+    r"|\[\d+[smhdw]\]"
+    r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b"
+    r"|\btable\b|\binto\b|;|\*)",
     re.IGNORECASE,
 )
 _QUANTILES = (
@@ -54,8 +56,10 @@ _QUANTILES = (
     (re.compile(r"\b(?:percentile|quantile) (\d{1,2}(?:\.\d+)?)\b"), 100.0),
 )
 _TOP = re.compile(
-    r"\b(?:top|bottom|first|worst|best|highest|lowest|busiest|biggest|largest) (\d{1,2}|two|three|four|five|six|ten)\b"
-    r"|\b(?:the |name |list |show |which |what )(\d{1,2}|two|three|four|five|six|ten) (?:hosts|machines|servers|nodes)"
+    r"\b(?:top|bottom|first|worst|best|highest|lowest|busiest|biggest|largest) (\d{1,2}|two|three|four|five|six"
+    r"|ten)\b"
+    r"|\b(?:the |name |list |show |which |what )(\d{1,2}|two|three|four|five|six|ten) (?:hosts|machines|servers"
+    r"|nodes)"
     r"(?= (?:with|by|that|had|have|having|which|used?)\b)"
     r"|\b(?:last|latest|newest|most recent) (\d{1,2}|two|three|four|five|six|ten)"
     r"(?= (?:anomal|incident|problem|issue|deploy|release))"
@@ -90,15 +94,18 @@ _AHEAD, _AHEAD_WORDS = re.compile(AHEAD), re.compile(rf"\b(?:{AHEAD_WORDS})\b")
 _PAST = re.compile(r"\b(?:was|were|did|had|been)\b")
 _MARKED = re.compile(r"\b(?:deploy|release|roll-?out|maintenance|upgrade|annotation|mark|note|event)")
 _COMPARING = re.compile(
-    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|differ(?:s|ed|ence)?|change[ds]?|by how much|how much (?:more"
+    r"\b(?:compare[ds]?|comparison|versus|vs|than|against|differ(?:s|ed|ence)?|change[ds]?|by how much"
+    r"|how much (?:more"
     r"|less|higher|lower)|same (?:time|period)|(?:go|goes|going|gone|went) (?:up|down)"
     r"|ris(?:e|en)|rose|improved?|worse|affect(?:ed)?|impact(?:ed)?|effect)\b"
 )
 # "The busiest server" asks for a host without a word that asks.
 _OF_THINGS = ("usage", "utilization", "use", "consumption", "throughput", "rate", "volume", "amount")
 _MOST_HOST = re.compile(
-    r"^(?:the |top |show |give me |find )*(?:host|server|machine|box|node)s? (?:with|having|that ha[sd]|of) (?:the )?"
-    r"(?:most|least|highest|lowest|biggest|largest|smallest|worst|best)\b|\b(?:most|least|highest|lowest|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
+    r"^(?:the |top |show |give me |find |name |list |tell me )*(?:host|server|machine|box|node)s? (?:with"
+    r"|having|that ha[sd]|of) (?:the )?"
+    r"(?:most|least|highest|lowest|biggest|largest|smallest|worst|best)\b|\b(?:most|least|highest|lowest"
+    r"|busiest|hottest|quietest|worst|best|fullest|biggest|largest|smallest|heaviest)"
     r"(?: (?!(?:on|of|in|for|by|at|per|across|each|all|any|every|an?|the|and|or|to|from|is|was)\b)[\w-]+){0,3}?"
     r" (?:host|machine|server|box|node|instance|vm)\b(?!s)"
 )

@@ -35,6 +35,10 @@ _HOW_SERIOUS = re.compile(
     r"(?<!most )(?<!more )\b(?:serious|severe|grave|significant|important|harmless|real|true) "
     r"(?:anomal(?:y|ies)|incidents?|problems?|issues?|outliers?)\b"
 )
+_OPINION = re.compile(r"\bdo you (?:like|prefer|love|hate|think of)\b|\byour (?:favou?rite|opinion)\b")
+_WHODUNIT = re.compile(
+    r"^(?:so |and )?who (?:caused|broke|is responsible|was responsible|is to blame|crashed|messed)\b"
+)
 READ_ONLY = (
     "I only read: nothing is started, changed or removed from chat. Sources, tasks and detectors have pages of "
     "their own."
@@ -51,6 +55,10 @@ def turned_down(text: str) -> str:
     lowered = text.lower()
     if _DONE_ELSEWHERE.search(lowered):
         return READ_ONLY
+    if _OPINION.search(lowered):
+        return "I have no opinions, only what was measured. Ask which host had the highest or lowest of a metric."
+    if _WHODUNIT.search(lowered):
+        return "I know what happened on hosts, not who did it. Ask *why* about an anomaly, or what was deployed."
     if _HOW_SERIOUS.search(lowered):
         return (
             "Anomalies are critical, major, minor or warning; name one of these, like *critical anomalies this week*."

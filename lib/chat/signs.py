@@ -219,7 +219,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         rf"|(?:unlike|differs?|differed|deviates?|deviated"
         rf"|differing) (?:the )?(?:most )?(?:from )?(?:all )?(?:the )?(?:others?|rest|fleet|other {_H})"
         r"|(?:is|are|was|were|does|do|did)(?: not|n't) (?:look |behave |act )?like (?:all )?(?:the )?(?:others?|rest)"
-        r"|stands? out|stood out|most different|differs? (?:the )?most|deviates? (?:the )?most"
+        r"|(?:stands? out|stood out)(?: from (?:all )?(?:the )?(?:others?|rest|fleet|crowd))?|most different"
+        r"|differs? (?:the )?most|deviates? (?:the )?most"
         r"|deviated (?:the )?most|does(?: not|n't) (?:fit|belong)",
         Sign.ODD,
     ),
@@ -244,7 +245,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         Sign.ALERTS,
     ),
     (
-        r"at the same time|at once|simultaneous(?:ly)?|concurrent(?:ly)?|in parallel|overlap(?:ping|ped|s)?"
+        r"at the same (?:time|moment|instant)|at once|simultaneous(?:ly)?|concurrent(?:ly)?|in parallel"
+        r"|overlap(?:ping|ped|s)?"
         r"|coincid(?:e|ed|ing)"
         r"|at one time|together",
         Sign.AT_ONCE,
@@ -277,7 +279,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:which|what|how many|on how many|from how many) (?:hosts?|machines?|servers?|nodes?"
         r"|instances?) (?:runs?|serves?|handles?|process(?:es)?"
         r"|measures?|have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
-        r"|offer(?:s)?|carry)(?! (?:the )?(?:most|least|highest|lowest))",
+        r"|offer(?:s)?|carry)(?! (?:had |been |got )?(?:the |an? )?(?:most|least|highest|lowest|smallest|largest"
+        r"|biggest|greatest|worst|best|maximum|minimum|top))",
         Sign.HAVING,
     ),
     (

@@ -5,6 +5,17 @@ from __future__ import annotations
 _HOSTS = r"(?:hosts?|servers?|machines?|computers?|nodes?|boxe?s?|instances?|systems?|vms?)"
 STATISTICS: tuple[tuple[str, str], ...] = (
     (
+        r"in (\d{1,2}(?:\.\d+)?) ?(?:%|percent) of (?:the |all )*(?:measurements|readings|samples|cases|time)(.*?) "
+        r"(?:was|were|is|stayed) (?:below|under|at most) (?:what|which)(?: value)?",
+        r"\1th percentile\2",
+    ),
+    (
+        r"(queries|requests|jobs|statements) (did|does|do|has|have) (\S+) (?:run|execute|make"
+        r"|start)",
+        r"\1 \2 \3 handle",
+    ),
+    (r"traffic (.{3,60}?),? (?:in|as) requests(?: per second)?", r"requests \1 per second"),
+    (
         r"(?:requests?|responses?|answers?|replies) (?:to|of|on|from) (\S+) (?:(?:that|which|have|were|was) )*"
         r"(?:(?:ended|ending|finished|returned|answered|resulted|failed) )?(?:with|in|as) (?:an? |the )?(?:http )?"
         r"(?:(?:status|return|response|error) )?(?:code )?(?:of )?50\d",
@@ -129,7 +140,8 @@ STATISTICS: tuple[tuple[str, str], ...] = (
         r"total \1 of \2",
     ),
     (
-        r"(?<!.)(?:please |kindly )?(?:state|quote|report|indicate|specify|provide|determine|establish|find out"
+        r"(?<!.)(?:(?:please|kindly|can you|could you|would you|will you) )*(?:state|quote|report|indicate"
+        r"|specify|provide|determine|establish|find out"
         r"|work out"
         r"|compute|calculate|look up|check)(?: me| us)?(?= (?:the|what|which|how|when|whether|if) )",
         "",
@@ -229,7 +241,8 @@ STATISTICS: tuple[tuple[str, str], ...] = (
         r"disk space used\1",
     ),
     (
-        r"(the|our|my|all|these|those) (?:two|three|four|five|six|ten|\d{1,2})(?= [a-z]+ (?:hosts|servers|machines"
+        r"(the|our|my|all|these|those) (?:two|three|four|five|six|ten|\d{1,2})(?= (?!\w+est\b|most\b|top\b"
+        r"|worst\b)[a-z]+ (?:hosts|servers|machines"
         r"|nodes|boxes|databases|instances)\b)",
         r"\1",
     ),

@@ -73,6 +73,17 @@ _INVENTORY = (
 # Each side of a moment.
 _SIDES = (
     (
+        r"(since|after|before) (?:we|they|you|someone|somebody) (?:deployed|released|rolled out|shipped)(?: version)?"
+        r"(?= [a-z][\w-]* v?\d)",
+        r"\1 the deploy of",
+    ),
+    (
+        r"(?:did|has) (?:the )?(?:version |release )?([a-z][\w-]* v?\d+(?:\.\d+)+) (?:changed?|affect(?:ed)?"
+        r"|influenced?"
+        r"|impact(?:ed)?|raised?|increased?|improved?)",
+        r"did the deploy of \1 change",
+    ),
+    (
         r"(?:in |during |over )?the (hour|day|week) (?:after|following|before|preceding) (?!that\b|it\b)(.{3,60}?),? "
         r"(?:compared? (?:with|to)|in comparison (?:with|to)|with|versus|vs\.?|than|against|and)(?: in| during| to)? "
         r"the (?:\1 )?(?:before|after|preceding|previous|following)(?: \1| it| that)?",
@@ -94,6 +105,8 @@ _SIDES = (
 )
 # When, and until when.
 _TIMES = (
+    (r"(?:(?:in|during|over) )?(?:the )?(?:last|this|past) (?:week|month) \(([^)]*\d[^)]*)\)", r"\1"),
+    (r"(?:in|during|over|through) the night(?! (?:of|from|to|between))", "last night"),
     (
         r"(?:on |at |by |from )?(?:which|what) (?:calendar )?(?:date|day|point in time)"
         r"(?!.*\b(?:most|average|avg|mean|total|least|fewest)\b)",
@@ -114,6 +127,20 @@ _TIMES = (
 )
 # Holes in the data.
 _QUALITY = (
+    (
+        r"how (?:often|many times) (?:did|has|have|was|were) (?:the )?data (?:from|of|on|for) (\S+) "
+        r"(?:(?:go|gone|get|been|become) )?(?:missing|lost|interrupted)",
+        r"how many gaps were there on \1",
+    ),
+    (
+        r"(?:in|at|during) (?:which|what) (?:time|period|hours?) (?:was|were) (?:there )?no (?:data|samples|values)",
+        "when were there gaps",
+    ),
+    (
+        r"(?:have|has|were|was|are|is) (?:(?:any|some|the|all) )?counters?((?: (?:on|of"
+        r"|from) \S+)?) (?:ever )?(?:been )?reset",
+        r"were counters reset\1",
+    ),
     (
         r"no longer (?:receiv(?:e[sd]?|ing)|gets?|getting)(?: (?:any )?(?:new )?(?:data|samples|values))?"
         r"|(?:have |has )?(?:we |you )?not (?:received|gotten|got|had|seen) (?:any )?(?:fresh|new|recent) "
@@ -148,6 +175,15 @@ _QUALITY = (
 # Anomalies and their reasons.
 _TROUBLE = (
     (
+        r"(?:has|did|does|have) (?:the|this|your|our) (?:system|tool|app|software|monitoring|platform|engine)s? "
+        r"(?:detect|find|found|raise|flag|report|see|record|register|notice)(?:ed|s)?",
+        "were there",
+    ),
+    (
+        r"how often did (\S+) (?:behave|act) (?:abnormally|strangely|oddly|weirdly|unusually|badly)",
+        r"how many anomalies were there on \1",
+    ),
+    (
         r"when did (\S+) last (?:act up|misbehave|have (?:an? )?(?:problem|anomaly|issue|incident)s?|go wrong)",
         r"what was the newest anomaly on \1",
     ),
@@ -177,6 +213,7 @@ _TROUBLE = (
 )
 # Deploys, detectors, commands.
 _ACTS = (
+    (r"planned (maintenance|work|downtime)(?! *[.!]?$)", r"\1"),
     (
         r"what (?:did|have|had) (?:we|you|they|i) (?:ship(?:ped)?|released?|deploy(?:ed)?|roll(?:ed)? out"
         r"|push(?:ed)? out)",
