@@ -29,7 +29,7 @@ from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.kernels import missing_share, move, unchanged
 
-VERSION = "9"  # raised when the same data would give another detector
+VERSION = "10"  # raised when the same data would give another detector
 PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
 # What says how strange a moment is by itself.
 OWN = ("strongest", "pattern", "relations")
@@ -174,6 +174,8 @@ class Detector:
         counts = move("max", counted, lasting, last=now.size) > 0
         evidence = np.where(counts, -np.log10(fused), 0.0)
         strong, picture, together = -np.log10(probability[[PARTS.index(name) for name in OWN]])
+        # What the week is known to do makes a picture nobody has seen; only what values show by themselves counts then.
+        picture = np.where(self._jumped(channels.ts_ms), 0.0, picture)
         alone, echo = by_itself(strong, picture, together, state.echo, single=len(channels.values) == 1)
         scored = Scored(
             channels.ts_ms,
@@ -217,6 +219,12 @@ class Detector:
         around = move("mean", np.append(summed, np.full(half, np.nan)), 2 * half + 1)[half:]
         return now + IN_HINDSIGHT * weight * around
 
+    def _jumped(self, ts_ms: np.ndarray) -> np.ndarray:
+        """Whether the week makes a channel jump at most FADING steps before each moment, shape (n,)."""
+        before = ts_ms[:1, None] - self.plan.grid.step_ms * np.arange(FADING, 0, -1)
+        jumps = self.baseline.jumps(np.append(before, ts_ms))
+        return move("max", jumps.astype(float), FADING + 1, last=ts_ms.size) > 0
+
     def _enough(self, channels: Channels, features: Features, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """1 at moments at which something deviates the way, and by as much, as was asked for, else 0; shape (n,)."""
         options = self.options
@@ -253,12 +261,12 @@ class Detector:
         """And what of it the next moments need, as parts of the state. state: before these moments. wanted: whether
         anybody asks for them; not to takes a fraction of the time."""
         n, smooth = channels.ts_ms.size, self.options.smooth
-        known = np.concatenate([state.features.values, channels.values], axis=1)
+        apart = np.concatenate([state.features.apart, features.apart], axis=1)
         residual, kept = strayed(channels, features, self.options, self.still, state)
         strays = np.concatenate([state.residual, residual], axis=1)
         surprise = np.clip(self.autoregression.residual(strays.T, n).T, -CLIP, CLIP)
         broken = np.clip(self.relations.residual(strays, n), -CLIP, CLIP)
-        odd, odd_by_channel = self.pattern.residual(known, n)
+        odd, odd_by_channel = self.pattern.residual(apart, n)
         unknown = np.full(n, np.nan)
         raw = np.stack(
             [

@@ -1,4 +1,5 @@
-"""The last few moments of all channels as one picture: what the usual pictures cannot be put together to."""
+"""The last few moments of all channels as one picture, the usual day taken away: what the usual pictures cannot be
+put together to."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Pattern:
 
     @classmethod
     def fit(cls, values: np.ndarray, teach: np.ndarray, usable: np.ndarray) -> Pattern:
-        """values: shape (c, n), NaN in gaps. teach: shape (n,), rows to learn from; usable: rows that are normal."""
+        """values: shape (c, n), less the usual day, NaN in gaps. teach: shape (n,), rows to learn from; usable: rows
+        that are normal."""
         low, high = baselines.quantile(values[:, usable], 0.0), baselines.quantile(values[:, usable], 1.0)
         low, span = np.nan_to_num(low), np.where(high > low, high - low, 1.0)
         draft = cls(low, span, np.zeros((STEPS, len(values))), np.zeros((0, STEPS, len(values))))

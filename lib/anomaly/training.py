@@ -186,7 +186,7 @@ def _learn(
         broad=broad,
         sharp=sharp,
         forest=FlatForest.from_sklearn(trees),
-        pattern=Pattern.fit(channels.values, teach, warm),
+        pattern=Pattern.fit(features.apart, teach, warm),
         autoregression=RidgeAR.fit(residual.T, teach),
         relations=Relations.fit(residual, teach),
         memory=_memory(len(channels.plan.channels), int(warm.sum())),

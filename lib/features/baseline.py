@@ -13,8 +13,10 @@ from lib.features.kernels import move
 DAY_MS = 86_400_000
 # A usual day takes a few days to see; telling weekends apart takes two of them.
 MIN_DAYS, MIN_DAYS_SPREAD, MIN_DAYS_WEEKEND = 3.0, 7.0, 14.0  # fewer, and one incident is most of what there is
-# A usual week takes three: what one weekday does apart from its like counts as far as so many weeks can show it.
-MIN_DAYS_WEEK, SHOWN = 21.0, 2.5
+# A usual week takes each weekday twice: what one does apart from its like counts as far as so many weeks can show it.
+# Of only two, what is less than half of the other is no habit.
+MIN_DAYS_WEEK, SHOWN, HABIT = 15.0, 2.5, 0.5
+JUMP = 5.0  # spreads, of what the week does from one quarter of an hour to the next
 SLOTS = 96  # of a quarter of an hour
 
 
@@ -73,20 +75,28 @@ class Baseline:
         nobody promised."""
         slot, part, weekday = _slots(ts_ms)
         spread = self.spread[:, slot] * (1 - part) + self.spread[:, (slot + 1) % SLOTS] * part
-        return spread if self._jumps is None else spread + self._jumps[:, weekday, slot]
+        return spread if self._moves is None else spread + self._moves[:, weekday, slot]
+
+    def jumps(self, ts_ms: np.ndarray) -> np.ndarray:
+        """Whether the week makes any channel jump, shape (n,)."""
+        slot, _, weekday = _slots(ts_ms)
+        return np.asarray(self._jumps[weekday, slot])
 
     @cached_property
-    def _jumps(self) -> np.ndarray | None:
-        """Of each weekday and slot, shape as `day`: how far what the week does apart moves from the slot before to two
-        after; None where no week was learnt."""
+    def _moves(self) -> np.ndarray | None:
+        """How far what the week does apart moves about each weekday and slot, shape as `day`; None where no week was
+        learnt."""
         alike = [self.day[:, :5].mean(axis=1, keepdims=True)] * 5 + [self.day[:, 5:].mean(axis=1, keepdims=True)] * 2
         weekly = self.day - np.concatenate(alike, axis=1)
-        if not weekly.any():
-            return None
-        # From one day into the next the slots run on.
-        run = weekly.reshape(len(weekly), -1)
-        near = np.stack([np.roll(run, -k, axis=1) for k in (-1, 0, 1, 2)])
-        return np.asarray((near.max(axis=0) - near.min(axis=0)).reshape(weekly.shape))
+        return _moved(weekly) if weekly.any() else None
+
+    @cached_property
+    def _jumps(self) -> np.ndarray:
+        """shape (7, SLOTS): where the week makes any channel jump, and the usual day jumps with it."""
+        if self._moves is None:
+            return np.zeros(self.day.shape[1:], dtype=bool)
+        both = np.minimum(self._moves, _moved(self.day))
+        return np.asarray((both > JUMP * self.spread[:, None]).any(axis=0))
 
     def expected(self, ts_ms: np.ndarray, values: np.ndarray) -> np.ndarray:
         """shape (c, n): what was to be expected at each moment: the usual day at its recent level, or at its usual
@@ -147,20 +157,64 @@ def _usual_day(ts_ms: np.ndarray, values: np.ndarray, days: float) -> np.ndarray
     for kind in alike:
         day[:, list(kind)] = _by_slot(centred, slot, np.isin(weekday, kind))[:, None]
     if days >= MIN_DAYS_WEEK:
-        apart = centred - day[:, weekday, slot]
-        own = np.stack([_by_slot(apart, slot, weekday == number, smooth=False) for number in range(7)], axis=1)
-        # The error of a median of so many weeks; samples of one slot and day tell hardly more than one of them.
-        surely = SHOWN * robust_scale(apart - own[:, weekday, slot])[:, None, None] / np.sqrt(days / 7)
-        day += np.sign(own) * np.maximum(np.abs(own) - surely, 0.0)
+        day += _apart_by_weekday(ts_ms, centred - day[:, weekday, slot], days)
     return day
 
 
-def _by_slot(rows: np.ndarray, slot: np.ndarray, chosen: np.ndarray, smooth: bool = True) -> np.ndarray:
-    """Median of the chosen moments by slot, shape (c, SLOTS)."""
+def _apart_by_weekday(ts_ms: np.ndarray, apart: np.ndarray, days: float) -> np.ndarray:
+    """What each weekday does beside the usual day, shape (c, 7, SLOTS), as far as so many weeks can show it. apart:
+    shape (c, n), values less the usual day."""
+    seen, weekdays = _by_day(ts_ms, apart)
+    own, strayed = np.empty((len(apart), 7, SLOTS)), np.empty_like(seen)
+    for weekday in range(7):
+        weeks = seen[:, weekdays == weekday]
+        own[:, weekday] = _habit(weeks)
+        strayed[:, weekdays == weekday] = weeks - bn.nanmedian(weeks, axis=1)[:, None]
+    for run in own.reshape(len(own), -1):  # what was seen in one week only is as the quarters of an hour around it
+        known = np.flatnonzero(np.isfinite(run))
+        run[:] = np.interp(np.arange(run.size), known, run[known], period=run.size) if known.size else 0.0
+    # The error of a middle of so many weeks.
+    surely = SHOWN * robust_scale(strayed.reshape(len(apart), -1))[:, None, None] / np.sqrt(days / 7 - 1)
+    # What is twice as much counts in full: a sawtooth made smaller would keep a jump nobody expects.
+    return np.sign(own) * np.minimum(np.abs(own), 2 * np.maximum(np.abs(own) - surely, 0.0))
+
+
+def _by_day(ts_ms: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median of each quarter of an hour, shape (c, days, SLOTS), NaN where nothing was seen; and the days' weekdays."""
+    quarter = ts_ms * SLOTS // DAY_MS
+    first = quarter[0] // SLOTS
+    seen = np.full((len(rows), quarter[-1] // SLOTS - first + 1, SLOTS), np.nan)
+    begins = np.flatnonzero(np.diff(quarter, prepend=quarter[0] - 1))
+    for begin, end in zip(begins, [*begins[1:], quarter.size], strict=True):
+        seen[:, quarter[begin] // SLOTS - first, quarter[begin] % SLOTS] = _median(rows[:, begin:end])
+    return seen, (first + np.arange(seen.shape[1]) + 3) % 7  # 1970-01-01 was a Thursday
+
+
+def _habit(weeks: np.ndarray) -> np.ndarray:
+    """What happens each week, shape (c, SLOTS); NaN where one week is all there is. weeks: shape (c, w, SLOTS).
+
+    The middle of three and more. Two may agree by chance or hold one odd day, so they count where both go the same way:
+    their middle where they go alike, else the lesser.
+    """
+    count = np.isfinite(weeks).sum(axis=1)
+    least, middle, most = (of(weeks, axis=1) for of in (bn.nanmin, bn.nanmedian, bn.nanmax))
+    lesser = np.where(np.abs(least) < np.abs(most), least, most)
+    alike = np.abs(lesser) >= HABIT * np.maximum(np.abs(least), np.abs(most))
+    both = np.where(np.sign(least) == np.sign(most), np.where(alike, middle, lesser), 0.0)
+    return np.where(count > 2, middle, np.where(count == 2, both, np.nan))
+
+
+def _moved(day: np.ndarray) -> np.ndarray:
+    """How far values of a usual week move from the slot before to two after, shape as `day`."""
+    run = day.reshape(len(day), -1)  # from one day into the next the slots run on
+    near = np.stack([np.roll(run, -k, axis=1) for k in (-1, 0, 1, 2)])
+    return np.asarray((near.max(axis=0) - near.min(axis=0)).reshape(day.shape))
+
+
+def _by_slot(rows: np.ndarray, slot: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Median of the chosen moments by slot, smoothed over neighbours, shape (c, SLOTS)."""
     shape = np.stack([_median(rows[:, chosen & (slot == s)]) for s in range(SLOTS)], axis=1)
     shape = np.where(np.isfinite(shape), shape, 0.0)
-    if not smooth:
-        return shape
     wide = np.concatenate([shape[:, -2:], shape, shape[:, :2]], axis=1)
     return np.asarray(move("mean", wide, 5)[:, 4:])
 

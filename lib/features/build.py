@@ -105,7 +105,8 @@ class Past:
 class Features:
     """values: shape (d, n), NaN where a feature cannot be told yet. channel: shape (d,), GROUP for the group's own.
 
-    residual: shape (c, n), actual less expected, in spreads; expected: shape (c, n), in the channel's unit.
+    residual: shape (c, n), actual less expected, in spreads; expected: shape (c, n), in the channel's unit. apart:
+    shape (c, n), actual less the usual day, whatever the level.
     past: what the features of the moments that follow go on from.
     """
 
@@ -114,6 +115,7 @@ class Features:
     values: np.ndarray
     expected: np.ndarray
     residual: np.ndarray
+    apart: np.ndarray
     past: Past
 
 
@@ -134,7 +136,8 @@ def build(channels: Channels, spec: Spec, baseline: Baseline, past: Past | None 
     averages = [kernels.ewma(now, span, before) for span, before in zip(spec.spans, past.ewma, strict=True)]
     rolled = kernels.rolling(x, spec.windows, n)
     clock = _clock(ts, spec.days)
-    parts: list[np.ndarray] = [now, residual, apart[:, apart.shape[1] - n :]]
+    departed = apart[:, apart.shape[1] - n :]
+    parts: list[np.ndarray] = [now, residual, departed]
     parts += [kernels.difference(x, lag, n) for lag in spec.lags]
     parts += [now - mean for mean, _ in averages]
     parts += [rolled[window][name] for window in spec.windows for name in ROLLING]
@@ -156,7 +159,7 @@ def build(channels: Channels, spec: Spec, baseline: Baseline, past: Past | None 
         values[len(parts) * c + number] = row
     keep = max(0, x.shape[1] - spec.lookback)
     later = Past(x[:, keep:].copy(), apart[:, keep:].copy(), tuple(after for _, after in averages))
-    return Features(names, channel, values, expected, residual, later)
+    return Features(names, channel, values, expected, residual, departed, later)
 
 
 @lru_cache(maxsize=64)

@@ -80,6 +80,20 @@ def test_clean_history_raises_few_alarms_and_confidence_is_not_flattered(host) -
     assert np.nanmedian(confident) < 0.85
 
 
+@pytest.mark.parametrize("fault", [False, True])
+def test_what_is_emptied_each_sunday_alarms_no_more_after_two_and_a_fault_just_then_does(host, fault: bool) -> None:
+    made = host(days=23, step_s=900, seed=5)
+    week_ms, three_ms = 7 * 86_400_000, 3 * 3_600_000
+    made.values[3] *= 1 + (made.ts_ms - made.ts_ms[0] - three_ms) % week_ms / week_ms
+    known = (made.frame["ts"].dt.day >= 2) & (made.frame["ts"].dt.day <= 21)  # Monday to Saturday, 20 days
+    detector = training.fit(made.series, made.frame[known]).detector
+    third = 21 * 96 + 12  # three o'clock of the Sunday that follows
+    if fault:
+        inject(made, "level", third + 2, 6)
+    found, _ = decide(score(detector, made), Rule(), 900, since=21 * 96)
+    assert covers(found, third, 8) == fault, [(e.first - third, e.last - third, e.evidence) for e in found]
+
+
 def test_scores_beat_a_random_control(host) -> None:
     from sklearn.metrics import average_precision_score
 

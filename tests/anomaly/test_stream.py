@@ -26,13 +26,23 @@ KINDS = {
     "short": (3, 320, Options(smooth=5)),
     "missing": (3, 900, Options(missing="signal", trees=20)),
     "above": (3, 900, Options(direction="above", least={"metric_0": 1.0}, trees=20)),
+    "weekly": (3, 21 * 96, Options(trees=20)),
 }
+WEEK_MS = 7 * 86_400_000
 
 
-def history(seed: int, channels: int, n: int, offset: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
+def moments(kind: str, first: int, n: int) -> np.ndarray:
+    step_ms = 15 * MINUTE_MS if kind == "weekly" else MINUTE_MS
+    return START_MS + step_ms * (first + np.arange(n, dtype=np.int64))
+
+
+def history(kind: str, seed: int, n: int, offset: int = 0) -> np.ndarray:
+    rng, channels = np.random.default_rng(seed), KINDS[kind][0]
     slow = np.sin(2 * np.pi * (np.arange(n) + offset) / 1440) * 3
-    return slow * rng.uniform(0.5, 2, (channels, 1)) + rng.normal(20, 1, (channels, n))
+    values = slow * rng.uniform(0.5, 2, (channels, 1)) + rng.normal(20, 1, (channels, n))
+    if kind == "weekly":  # what is full by Sunday is emptied at three, an hour of the first moments that are scored
+        values[0] += 40 * ((moments(kind, offset, n) - START_MS - 3 * 3_600_000) % WEEK_MS) / WEEK_MS
+    return values
 
 
 @functools.cache
@@ -40,9 +50,9 @@ def detector(kind: str) -> Detector:
     import pandas as pd
 
     channels, n, options = KINDS[kind]
-    values = history(1, channels, n)
+    values = history(kind, 1, n)
     series = [Series(i + 1, 1, f"metric_{i}", {}, "h", "gauge") for i in range(channels)]
-    ts = pd.to_datetime(START_MS + MINUTE_MS * np.arange(n), unit="ms", utc=True)
+    ts = pd.to_datetime(moments(kind, 0, n), unit="ms", utc=True)
     frame = pd.concat([pd.DataFrame({"series_id": i + 1, "ts": ts, "value": row}) for i, row in enumerate(values)])
     return training.fit(series, frame, options=options).detector
 
@@ -52,7 +62,7 @@ def damaged(kind: str, seed: int, n: int) -> Channels:
     resets, a start with nothing."""
     rng = np.random.default_rng(seed)
     c, taught, _ = KINDS[kind]
-    values = history(seed + 1, c, n, taught)
+    values = history(kind, seed + 1, n, taught)
     for _ in range(rng.integers(0, 6)):
         start, length = int(rng.integers(0, n)), int(rng.integers(1, 60))
         rows, part = slice(start, start + length), int(rng.integers(0, c))
@@ -69,8 +79,7 @@ def damaged(kind: str, seed: int, n: int) -> Channels:
                 values[part, rows] += 8
             case 5:
                 values[:, : length % 12] = np.nan
-    ts = START_MS + MINUTE_MS * (taught + np.arange(n, dtype=np.int64))
-    return Channels(detector(kind).plan, ts, values, rng.random((c, n)) < 0.01)
+    return Channels(detector(kind).plan, moments(kind, taught, n), values, rng.random((c, n)) < 0.01)
 
 
 def same(one: Scored, other: Scored) -> None:

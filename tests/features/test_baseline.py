@@ -90,6 +90,39 @@ def test_what_happens_each_sunday_is_expected_after_a_month_and_not_after_two_we
         assert (np.median(residual) < 8) == expected
 
 
+def test_what_two_sundays_did_alike_is_expected_of_the_third() -> None:
+    ts, rows, rotation = on_sundays(22)
+    learnt = fitted(ts[288:-288], rows[:, 288:-288])  # from Monday on
+    newest = rotation & (ts >= ts[-288])
+    assert newest.any()
+    assert np.abs((rows - learnt.expected(ts, rows))[0, newest]).mean() < 5
+
+
+@pytest.mark.parametrize("sign", [0.0, -1.0])
+def test_what_one_of_two_sundays_did_is_no_habit(sign: float) -> None:
+    ts, rows, rotation = on_sundays(21)
+    second = rotation & (ts >= ts[0] + 10 * 86_400_000)
+    rows[0, second] += -30 + sign * 30
+    learnt = fitted(ts[288:], rows[:, 288:])  # from Monday on
+    assert np.abs(learnt.day[0, 6] - learnt.day[0, 5])[12:20].max() < 2
+
+
+def emptied_on_sundays(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """What fills up all week and is emptied on Sundays at three."""
+    ts, rows = days(n)
+    return ts, rows + 60 * ((ts - 3 * 3_600_000 + 4 * 86_400_000) % (7 * 86_400_000)) / (7 * 86_400_000)
+
+
+def test_where_the_week_jumps_is_known() -> None:
+    ts, rows = emptied_on_sundays(21)
+    learnt = fitted(ts[288:], rows[:, 288:])  # from Monday on
+    hours = (ts - ts[0]) % (7 * 86_400_000) / 3_600_000
+    emptied = (hours >= 2.75) & (hours < 3.25)
+    assert learnt.jumps(ts)[emptied].all()
+    assert learnt.jumps(ts)[~emptied].mean() < 0.02
+    assert not fitted(*days(21)).jumps(ts).any()
+
+
 def test_one_odd_sunday_is_no_weekly_season() -> None:
     ts, rows = days(35)
     odd = (ts >= ts[0] + 7 * 86_400_000) & (ts < ts[0] + 7 * 86_400_000 + 7_200_000)
