@@ -12,7 +12,7 @@ from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall, Waitin
 from lib.errors import NotFound
 from lib.services.assistant import AssistantStatus
 from lib.services.conversations import Entry
-from lib.ui import approval_view, chat_privacy, evidence_card, state
+from lib.ui import approval_view, chat_privacy, components, evidence_card, state
 from lib.ui.text import marks_once, plain, stamp
 
 IN_URL, QUESTION, ANOMALY = "conversation", "q", evidence_card.ANOMALY
@@ -114,6 +114,13 @@ def stream(events: Generator[Event], into: list[Event], asking: state.Asking) ->
         events.close()
         asking.over = True
     busy.empty()
+
+
+def follow(question: str) -> None:
+    """Bring this question, new on the page, into sight; Streamlit's own following of a growing page gets lost."""
+    components.component("autoopsfollow", "follow", "follow", html="<span hidden></span>", js="follow.js")(
+        key="chat_follow", data={"question": question}, height=1
+    )
 
 
 @st.fragment(run_every=1.5)
