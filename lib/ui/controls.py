@@ -188,7 +188,7 @@ def series_picker(series: Sequence[Series], *, key: str = "series") -> int | Non
         index=None,
         key=key,
         bind="query-params",
-        placeholder=f"All {len(series):,} together",
+        placeholder=f"All {len(series):,} together" if len(series) > 1 else "The only one",
         filter_mode="contains",
     )
     return ids.get(chosen) if chosen is not None else None

@@ -57,7 +57,7 @@ def series(profile: HostProfile | MetricProfile) -> None:
             }
         ),
         column_config={
-            "series": st.column_config.TextColumn("Series", pinned=True, width="large"),
+            "series": st.column_config.TextColumn("Series", pinned=True, width="medium"),
             "state": "State",
             "unit": "Unit",
             "samples": st.column_config.NumberColumn("Samples", format="localized"),

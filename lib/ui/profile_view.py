@@ -211,7 +211,7 @@ def label_table(profile: MetricProfile | HostProfile, series: int) -> None:
 
 def tiles(shown: Sequence[tuple[str, str, str]]) -> None:
     """Figures beside each other: name, value, and what it means."""
-    with st.grid(len(shown) if len(shown) <= 5 else (len(shown) + 1) // 2, min_column_width=155, gap="small"):
+    with st.grid(len(shown) if len(shown) <= 5 else (len(shown) + 1) // 2, min_column_width=180, gap="small"):
         for name, value, help_ in shown:
             st.metric(name, value, help=help_, border=True, height="stretch")
 
