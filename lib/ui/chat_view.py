@@ -117,9 +117,10 @@ def stream(events: Generator[Event], into: list[Event], asking: state.Asking) ->
 
 
 def follow(question: str) -> None:
-    """Bring this question, new on the page, into sight; Streamlit's own following of a growing page gets lost."""
+    """Bring this question, new on the page, into sight, and draw the page anew should its input stay locked: see the
+    script for how Streamlit comes to lose either."""
     components.component("autoopsfollow", "follow", "follow", html="<span hidden></span>", js="follow.js")(
-        key="chat_follow", data={"question": question}, height=1
+        key="chat_follow", data={"question": question}, height=1, on_locked_change=lambda: None
     )
 
 
