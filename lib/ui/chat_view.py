@@ -52,7 +52,7 @@ def starters(app: App, actor: Actor) -> list[str]:
         made.append(asked)
     anomaly = st.query_params.get(ANOMALY, "")
     if anomaly.isascii() and anomaly.isdigit() and len(anomaly) < 16:
-        made += [f"Why is anomaly {anomaly} one?"]
+        made += [f"Why was anomaly {anomaly} found?"]
     return list(dict.fromkeys([*made, *app.assistant.suggestions(actor)]))
 
 
