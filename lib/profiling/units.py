@@ -6,8 +6,6 @@ import re
 
 _MOMENT = re.compile(r"(timestamp|boot_time|start_time|node_time)_seconds$")
 _COUNTING = re.compile(r"_(total|count|sum|bucket)$")
-# What recording rules and exporters append to the name of what they sum up: it has the same unit.
-_STATISTIC = re.compile(r"_(mean|avg|average|median|min|max|p\d{2,3})$")
 # The last word of a name (after _total and the like are taken off) -> unit.
 _WORDS = {
     "bytes": "B",
@@ -35,7 +33,7 @@ def unit_of(metric: str, kind: str = "gauge") -> str:
     """
     if _MOMENT.search(metric):
         return "s since 1970"
-    bare = _COUNTING.sub("", _STATISTIC.sub("", metric))
+    bare = _COUNTING.sub("", metric)
     # Histogram buckets and counts are events, whatever the name before them measures.
     base = "" if metric.endswith(("_bucket", "_count")) else _WORDS.get(bare.rsplit("_", 1)[-1], "")
     if kind != "counter":
