@@ -79,9 +79,6 @@ class Guard:
             raise UrlRefused("This is not a URL; it should look like http://prometheus.example:9090.") from None
         if parts.scheme.lower() not in self.schemes:
             allowed = ", ".join(sorted(self.schemes))
-            if "://" not in url:  # `localhost:9090`, which parses as a scheme and a path
-                first = " or ".join(f"{one}://" for one in sorted(self.schemes))
-                raise UrlRefused(f"The URL has no scheme; begin it with {first}, as in http://prometheus.example:9090.")
             raise UrlRefused(f"The scheme “{parts.scheme or 'none'}” is not allowed for a source; use {allowed}.")
         if parts.username is not None or parts.password is not None:
             raise UrlRefused(

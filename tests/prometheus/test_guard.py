@@ -55,7 +55,7 @@ def test_private_and_public_servers_are_allowed(url: str) -> None:
     [
         ("ftp://prometheus", "scheme"),
         ("file:///etc/passwd", "scheme"),
-        ("prometheus:9090", "begin it with http:// or https://"),
+        ("prometheus:9090", "scheme"),
         ("", "scheme"),
         ("http://", "no host"),
         ("http://me:secret@prometheus:9090", "basic authentication"),
