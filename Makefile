@@ -39,6 +39,7 @@ lock: .venv/dev-ready
 	sh deploy/make_venv.sh
 
 .venv/run-ready: requirements.txt | .venv/bin/python
+	@echo "Installing what AutoOps needs, once: about 1.7 GB on the disk, a minute or two"
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

@@ -110,7 +110,7 @@ class Texts:
             return
         names = self._names(actor)
         if not names:
-            yield Error(self._why_nobody(actor), "unavailable")
+            yield Error(self.why_nobody(actor), "unavailable")
             return
         cover = self._cover(actor, prompt)
         messages = _to_write(prompt, cover)
@@ -174,7 +174,8 @@ class Texts:
     def _deadline(self) -> float:
         return time.monotonic() + max(1.0, self.settings.llm_deadline_s - 1)
 
-    def _why_nobody(self, actor: Actor) -> str:
+    def why_nobody(self, actor: Actor) -> str:
+        """Why nobody can write for this person, where `leaves` names no one, and what it takes."""
         if not actor.may(Permission.CHAT_REMOTE):
             return "Writing takes a language model provider, and your role may not send anything to one. Sign in."
         if self.settings.llm_mode is LlmMode.OFFLINE:

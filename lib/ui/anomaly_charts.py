@@ -66,7 +66,6 @@ def timeline(history: History, *, chosen: int | None = None, faults: bool = True
             "ticksuffix": "",
         },
         xaxis={"anchor": "y3"},
-        legend={"y": -0.12},
     )
     return figure
 

@@ -12,7 +12,7 @@ import streamlit as st
 from lib.db.tables import Task, TaskStatus
 from lib.frames import Window
 from lib.profiling.words import between
-from lib.ui import links
+from lib.ui import links, tables
 from lib.ui.text import ago, amount, duration, plain, stamp
 
 # Severity -> (character in tables, icon, colour), worst first. Never colour alone.
@@ -30,6 +30,7 @@ VERDICTS: dict[str, tuple[str, str, str, str]] = {
     "false": ("✗", "False alarm", ":material/close:", "Nothing was wrong: the next training learns it as normal."),
     "expected": ("◷", "Expected", ":material/event_available:", "Unusual, and all right: left out of training."),
 }
+_VERDICT_PX = {"real": 46, "false": 48, "expected": 72}
 _SAID, _UNSAID = ":material/radio_button_checked:", ":material/radio_button_unchecked:"
 _ROWS_SHOWN = 6
 _EVENT_ICONS = {
@@ -80,7 +81,7 @@ def table(
             rows[f"say_{verdict}"] = [_SAID if said == verdict else _UNSAID for said in found["verdict"]]
             buttons[f"say_{verdict}"] = st.column_config.ButtonColumn(
                 words.split()[0],
-                width=54,
+                width=_VERDICT_PX[verdict],
                 type="tertiary",
                 help=help,
                 key=f"{key}_{verdict}",
@@ -96,12 +97,12 @@ def table(
         selection_mode="single-row",
         selection_default=selected,  # type: ignore[arg-type]
         hide_index=True,
-        height=38 + 35 * min(len(found), _ROWS_SHOWN),
+        height=tables.height(len(found), _ROWS_SHOWN),
         column_config={
             "start": st.column_config.DatetimeColumn("Began (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC"),
             "lasted": st.column_config.TextColumn("Lasted"),
             "host": st.column_config.TextColumn("Host"),
-            "what": st.column_config.TextColumn("What", width=150, help="What contributed most."),
+            "what": st.column_config.TextColumn("What", width=142, help="What contributed most."),
             "severity": st.column_config.TextColumn("Severity", help="◆ critical  ▲ major  ● minor  ○ warning"),
             "actual": st.column_config.TextColumn("Actual", help="At its strangest."),
             "expected": st.column_config.TextColumn("Expected", width=110),

@@ -12,7 +12,7 @@ import streamlit as st
 from lib.profiling.changes import Test
 from lib.profiling.words import spelt
 from lib.services.changes import MOST_SERIES, Change, Changed, Event
-from lib.ui import charts, links
+from lib.ui import charts, links, tables
 from lib.ui.text import amount, duration, plain, stamp
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def summary(found: Changed) -> None:
 def method(found: Changed) -> None:
     """How to read the scores."""
     st.caption(
+        "In the charts the window is blue, the time before it grey, the same time of an earlier day dotted. "
         f"Score 1 is what one test reaches by chance in one series of a hundred. With {found.compared:,} series "
         f"compared, the strongest by chance was {found.chance:.1f}: that of the "
         f"{_stretch(found.before.span / _times(found))} "
@@ -164,7 +165,7 @@ def _members(number: int, event: Event) -> None:
         pd.DataFrame(rows),
         key=f"change_members_{number}",
         hide_index=True,
-        height=38 + 35 * min(len(rows), 8),
+        height=tables.height(len(rows), 8),
         column_config={
             "metric": st.column_config.TextColumn("Metric", width="medium"),
             "labels": st.column_config.TextColumn("Labels"),
@@ -252,7 +253,7 @@ def table(found: Changed) -> None:
         pd.DataFrame(rows),
         key="changes_table",
         hide_index=True,
-        height=38 + 35 * min(len(rows), 10),
+        height=tables.height(len(rows), 10),
         column_config={
             "score": st.column_config.NumberColumn("Score", format="%.1f", width=70),
             "mark": st.column_config.TextColumn("", width=30, help="◆ stronger than anything chance did."),

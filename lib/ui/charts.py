@@ -198,9 +198,9 @@ def time_axis(figure: Figure, start: datetime, end: datetime, revision: str = ""
         range=[start.timestamp() * 1000, end.timestamp() * 1000],
         hoverformat="%Y-%m-%d %H:%M:%S UTC",
         tickformatstops=[
-            {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
-            {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%b %d"},
-            {"dtickrange": [86_400_000, None], "value": "%b %d\n%Y"},
+            {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%b %d UTC"},
+            {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%b %d UTC"},
+            {"dtickrange": [86_400_000, None], "value": "%b %d\n%Y UTC"},
         ],
     )
     return figure

@@ -12,7 +12,7 @@ from lib.chat.events import Done, Error, Event, Evidence, Text, ToolCall, Waitin
 from lib.errors import NotFound
 from lib.services.assistant import AssistantStatus
 from lib.services.conversations import Entry
-from lib.ui import approval_view, chat_privacy, evidence_card, state
+from lib.ui import approval_view, chat_privacy, components, evidence_card, state
 from lib.ui.text import marks_once, plain, stamp
 
 IN_URL, QUESTION, ANOMALY = "conversation", "q", evidence_card.ANOMALY
@@ -52,7 +52,7 @@ def starters(app: App, actor: Actor) -> list[str]:
         made.append(asked)
     anomaly = st.query_params.get(ANOMALY, "")
     if anomaly.isascii() and anomaly.isdigit() and len(anomaly) < 16:
-        made += [f"Why is anomaly {anomaly} one?"]
+        made += [f"Why was anomaly {anomaly} found?"]
     return list(dict.fromkeys([*made, *app.assistant.suggestions(actor)]))
 
 
@@ -119,6 +119,14 @@ def stream(events: Generator[Event], into: list[Event], asking: state.Asking) ->
         events.close()
         asking.over = True
     busy.empty()
+
+
+def follow(question: str) -> None:
+    """Bring this question, new on the page, into sight, and draw the page anew should its input stay locked: see the
+    script for how Streamlit comes to lose either."""
+    components.component("autoopsfollow", "follow", "follow", html="<span hidden></span>", js="follow.js")(
+        key="chat_follow", data={"question": question}, height=1, on_locked_change=lambda: None
+    )
 
 
 @st.fragment(run_every=1.5)

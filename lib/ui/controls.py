@@ -9,6 +9,7 @@ import streamlit as st
 
 from lib.frames import Series, Window
 from lib.profiling.titles import short_titles
+from lib.ui.text import plain
 
 # What a relative range means. The names are what the URL carries.
 SPANS: dict[str, timedelta] = {
@@ -132,6 +133,11 @@ def source_picker(names: Mapping[int, str], *, key: str = "source") -> int | Non
 def metric_picker(metrics: Mapping[str, str], *, key: str = "metric", default: str | None = None) -> str | None:
     """One metric of those stored. metrics: name -> what is said beside it ("12 series, counter")."""
     names = list(metrics)
+    asked = st.query_params.get(key, "")
+    if asked and names and asked not in metrics and key not in st.session_state:
+        # A link may be older than the data; the picker alone would quietly show another metric.
+        words = f"No metric {plain(asked, 80)} is stored. Another one is shown."
+        st.toast(words, icon=":material/search_off:", duration="long")
     return st.selectbox(
         "Metric",
         names,
@@ -188,7 +194,7 @@ def series_picker(series: Sequence[Series], *, key: str = "series") -> int | Non
         index=None,
         key=key,
         bind="query-params",
-        placeholder=f"All {len(series):,} together",
+        placeholder=f"All {len(series):,} together" if len(series) > 1 else "The only one",
         filter_mode="contains",
     )
     return ids.get(chosen) if chosen is not None else None

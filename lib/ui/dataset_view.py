@@ -85,14 +85,14 @@ def bring(app: App, actor: Actor, into: Mapping[int, str]) -> None:
                 placeholder="A new dataset",
                 help="A file brought into a dataset becomes its newest version.",
             )
-            encoding = st.selectbox("Encoding", KNOWN, index=None, key="dataset_encoding", placeholder="Found out")
+            encoding = st.selectbox("Encoding", KNOWN, index=None, key="dataset_encoding", placeholder="Automatic")
             delimiter = st.selectbox(
                 "Delimiter",
                 DELIMITERS,
                 index=None,
                 key="dataset_delimiter",
                 format_func=lambda one: _DELIMITER_WORDS[one],
-                placeholder="Found out",
+                placeholder="Automatic",
             )
             sheet = st.text_input(
                 "Sheet",
@@ -154,7 +154,7 @@ def facts(one: Listed) -> None:
             ("Columns", f"{len(head.columns):,}", "Their types and roles are below, under Columns."),
             ("Size", amount(float(head.size_bytes), "B"), "As Parquet."),
             ("Versions", f"{one.versions:,}", "What was before stays."),
-            ("Left out", f"{head.rejected.get('count', 0):,}", "Lines that could not be read."),
+            ("Unread lines", f"{head.rejected.get('count', 0):,}", "Lines that could not be read."),
             ("Target", plain(target) if target else "none yet", "The column that is to be told from the others."),
         ]
     )

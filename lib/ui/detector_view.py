@@ -49,6 +49,13 @@ def table(groups: pd.DataFrame, now: datetime) -> None:
     )
 
 
+def none_yet() -> None:
+    """Why there is nothing to see of a host, and what to do."""
+    st.info(
+        "Train it first; it takes 300 points, a few seconds.", title="No detector yet", icon=":material/model_training:"
+    )
+
+
 def facts(card: Card, now: datetime) -> None:
     """What it is, in one line and a few figures; what it cannot know yet; what it watches."""
     with st.container(horizontal=True):

@@ -309,7 +309,7 @@ def earlier(rows: Sequence[tuple[Made, Outcome | None]], shown: int, unit: str, 
         selection_default={"selection": {"rows": [ids.index(shown)]}} if shown in ids else None,
         hide_index=True,
         placeholder="–",
-        height=38 + 35 * min(len(rows), _ROWS_SHOWN),
+        height=tables.height(len(rows), _ROWS_SHOWN),
         column_config={
             "made": tables.moment("Made", help=f"As of {stamp(now)}."),
             "by": "By",

@@ -80,7 +80,7 @@ def _target(
     step: str, aggregate: Aggregate, lags: tuple[int, ...], rolling: tuple[int, ...], picked: list[int], titles: dict
 ) -> Recipe:
     with st.container(horizontal=True):
-        target = st.selectbox("Tell", list(TARGETS), key="gather_target", format_func=lambda one: TARGETS[one])
+        target = st.selectbox("To predict", list(TARGETS), key="gather_target", format_func=lambda one: TARGETS[one])
         series = limit = None
         ahead = "30 min"
         if target is not TargetKind.NONE:

@@ -24,7 +24,7 @@ def facts(profile: HostProfile, now: datetime) -> None:
             ("Series", f"{len(profile.rows):,}", f"Of {profile.metrics:,} metrics."),
             ("Samples", f"{profile.samples:,}", f"From {stamp(profile.first)} to {stamp(profile.last)}."),
             ("Newest", ago(profile.last, now, short=True), "Since the last sample of any of them."),
-            ("Missing", f"{profile.missing_share:.1%}", "Of the samples there should be."),
+            ("Missing", profile_view.missing(profile.missing_share), "Of the samples there should be."),
             ("Silent", f"{profile.count('silent'):,}", "Series without a sample for more than three intervals."),
             ("Constant", f"{profile.count('constant'):,}", "Series that never changed."),
             ("Repeats", f"{sum(len(one) - 1 for one in profile.same):,}", "Series that say the same as another one."),
@@ -57,7 +57,7 @@ def series(profile: HostProfile | MetricProfile) -> None:
             }
         ),
         column_config={
-            "series": st.column_config.TextColumn("Series", pinned=True, width="large"),
+            "series": st.column_config.TextColumn("Series", pinned=True, width="medium"),
             "state": "State",
             "unit": "Unit",
             "samples": st.column_config.NumberColumn("Samples", format="localized"),

@@ -49,6 +49,8 @@ def lanes(given: Lanes) -> Figure:
             name=severity,
             marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": 1.5, "color": colour}},
             customdata=[[int(i)] for i in own.index],
+            # The newest mark lies at the very edge.
+            cliponaxis=False,
             text=[
                 f"{charts.label(names[row.lane], 40)} · {stamp(row.start)} · {severity} · 1 in {amount(10**row.score)}"
                 for row in own.itertuples()

@@ -15,7 +15,7 @@ from lib.profiling.words import amount, duration
 from lib.services.collection_sources import REMOTE
 from lib.services.collection_status import SourceState, SourceStatus
 from lib.services.exploration import Overview
-from lib.ui import links
+from lib.ui import links, tables
 from lib.ui.text import ago, plain, stamp
 
 # Severity or state -> (colour of the badge, icon): a symbol for those who do not see the colour.
@@ -202,7 +202,7 @@ def hosts(table: pd.DataFrame, lines: dict[tuple[int, str], list[float]], names:
             ),
         },
         hide_index=True,
-        height=min(35 * (len(shown) + 1) + 3, 420),
+        height=tables.height(len(shown), 12),
         key="overview_hosts",
         alt="Hosts with the age of their last sample and their recent load",
     )

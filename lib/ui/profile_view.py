@@ -52,7 +52,7 @@ def series_facts(profile: SeriesProfile) -> None:
         ("Interval", duration(profile.interval_s), "Median time between two samples."),
         (
             "Missing",
-            f"{profile.missing_share:.1%}",
+            missing(profile.missing_share),
             f"{len(profile.gaps):,} gaps, the longest {duration(profile.longest_gap_s)}.",
         ),
         ("No number", f"{profile.nan + profile.infinite:,}", f"{profile.nan:,} NaN and {profile.infinite:,} infinite."),
@@ -90,7 +90,7 @@ def metric_facts(profile: MetricProfile, now: pd.Timestamp) -> None:
             ("Mean", amount(spread.mean, unit), f"Standard deviation {amount(spread.std, unit)}."),
             ("Median", amount(spread.quantiles.get(0.5), unit), _range(profile)),
             ("95 % below", amount(spread.quantiles.get(0.95), unit), "95 of 100 readings are at or below this."),
-            ("Missing", f"{profile.missing_share:.1%}", "Of the samples there should be, with what is no number."),
+            ("Missing", missing(profile.missing_share), "Of the samples there should be, with what is no number."),
             ("Constant", f"{profile.constant:,}", "Series that never changed."),
         ]
         last = ("Resets", f"{profile.resets:,}", "How often one of its counters began again at zero.")
@@ -211,9 +211,14 @@ def label_table(profile: MetricProfile | HostProfile, series: int) -> None:
 
 def tiles(shown: Sequence[tuple[str, str, str]]) -> None:
     """Figures beside each other: name, value, and what it means."""
-    with st.grid(len(shown) if len(shown) <= 5 else (len(shown) + 1) // 2, min_column_width=155, gap="small"):
+    with st.grid(len(shown) if len(shown) <= 5 else (len(shown) + 1) // 2, min_column_width=180, gap="small"):
         for name, value, help_ in shown:
             st.metric(name, value, help=help_, border=True, height="stretch")
+
+
+def missing(share: float) -> str:
+    """A share of what is missing; a little is not nothing."""
+    return "under 0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def _share(share: float | None) -> str:

@@ -204,7 +204,7 @@ def histogram(profile: SeriesProfile | MetricProfile) -> Figure:
     )
     metric = profile.metric if isinstance(profile, MetricProfile) else profile.series.metric
     charts.layout(figure, height=260, alt=f"Histogram of {metric}, {spread.counts.sum():,} values.")
-    figure.update_layout(bargap=0.02, hovermode="closest")
+    figure.update_layout(bargap=0.02, hovermode="closest", yaxis={"title": {"text": "samples", "font": {"size": 11}}})
     return charts.value_axis(figure, profile.unit, "x")
 
 

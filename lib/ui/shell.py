@@ -73,6 +73,8 @@ def draw() -> None:
     with st.sidebar:
         _account(who, pages)
     _watch(who)
+    if who.kind is not ActorKind.GUEST and page.url_path != ACCOUNT:
+        _password(who, pages)
     page.run()
 
 
@@ -103,7 +105,6 @@ def _account(who: Actor, pages: dict[str, list[StreamlitPage]]) -> None:
                 "Sign in", icon=":material/login:", key="guest_sign_in", on_click=state.stop_looking, width="stretch"
             )
             return
-        account = next(page for page in pages["Operate"] if page.url_path == ACCOUNT)
         choice = st.menu_button(
             plain(who.name),
             ["Account", "Sign out"],
@@ -113,14 +114,26 @@ def _account(who: Actor, pages: dict[str, list[StreamlitPage]]) -> None:
             help=f"Signed in with the role {who.role.name.lower()}",
         )
         st.caption(f"Role: {who.role.name.lower()}")
-        if not runtime.app().administration.has_password(who):
-            st.warning("You have no password yet. Choose one before this session ends.", icon=":material/key:")
-            st.page_link(account, label="Choose a password", icon=":material/arrow_forward:")
         sign_in.keep_in_cookie()
     if choice == "Account":
-        st.switch_page(account)
+        st.switch_page(_account_page(pages))
     elif choice == "Sign out":
         sign_in.leave()
+
+
+def _password(who: Actor, pages: dict[str, list[StreamlitPage]]) -> None:
+    """Who came by a one-time link is told, where nobody has to scroll or open a menu, that it opens only once."""
+    if not runtime.app().administration.has_password(who):
+        with st.container(horizontal=True, vertical_alignment="center", key="no_password"):
+            st.warning(
+                "You have no password yet: choose one before this session ends, or you cannot come back.",
+                icon=":material/key:",
+            )
+            st.page_link(_account_page(pages), label="Choose a password", icon=":material/arrow_forward:")
+
+
+def _account_page(pages: dict[str, list[StreamlitPage]]) -> StreamlitPage:
+    return next(page for page in pages["Operate"] if page.url_path == ACCOUNT)
 
 
 @st.fragment(run_every=WATCH_EVERY_S)

@@ -148,7 +148,7 @@ def targets(app: App, actor: Actor, status: SourceStatus) -> None:
             "lag": st.column_config.TextColumn("Behind", width=80),
             "gaps": st.column_config.NumberColumn("Open gaps"),
             "error": st.column_config.TextColumn(
-                "Last word", width="large", help="An error, or what the server warned of."
+                "Last message", width="large", help="An error, or what the server warned of."
             ),
             "success": tables.moment("Last success"),
             "cap": st.column_config.NumberColumn("Most series", format="localized", help="Above this it is refused."),

@@ -185,6 +185,7 @@ def columns(profile: TableProfile) -> None:
             "trend": st.column_config.TextColumn("Trend", help="What a straight line over time explains."),
         },
         hide_index=True,
+        placeholder="–",
         key="table_columns",
         alt="Columns of the table with their statistics",
     )
@@ -218,6 +219,7 @@ def _bars(column: ColumnProfile):  # type: ignore[no-untyped-def] # plotly is no
             showlegend=False,
         )
         charts.layout(figure, height=300, alt=f"Most frequent values of {column.name}")
+        figure.layout.xaxis.title = {"text": "rows", "font": {"size": 11}}
         figure.update_yaxes(type="category", automargin=True)
     else:
         edges = np.asarray(column.edges)
@@ -232,6 +234,7 @@ def _bars(column: ColumnProfile):  # type: ignore[no-untyped-def] # plotly is no
             showlegend=False,
         )
         charts.layout(figure, height=300, alt=f"Histogram of {column.name}")
+        figure.layout.yaxis.title = {"text": "sampled rows", "font": {"size": 11}}
         if column.kind is Kind.MOMENT:
             figure.layout.xaxis.type = "date"
     figure.update_layout(bargap=0.05, hovermode="closest")
@@ -242,7 +245,7 @@ def relations(found: Sequence[Relation]) -> None:
     """Pairs that tell of each other, strongest first."""
     st.subheader("What goes together", anchor=False)
     if not found:
-        st.caption("Nothing tells of anything else here, as far as pairs can show it.")
+        st.caption("No two of them move together.")
         return
     st.dataframe(
         pd.DataFrame(

@@ -31,6 +31,11 @@ def scaled(frame: pd.DataFrame, names: Sequence[str], unit: str) -> tuple[pd.Dat
     return frame.assign(**{one: value / size for one, value in values.items()}), f"{name}{slash}{per}"
 
 
+def height(rows: int, most: int) -> int:
+    """How high a table of this many rows is drawn, in pixels; of more than `most`, half a row says that it goes on."""
+    return 38 + 35 * rows if rows <= most else 38 + 35 * most + 18
+
+
 def moment(label: str, help: str | None = None) -> ColumnConfig:
     """A column of UTC times."""
     return st.column_config.DatetimeColumn(f"{label} (UTC)", format="YYYY-MM-DD HH:mm:ss", timezone="UTC", help=help)

@@ -145,7 +145,7 @@ def table(tasks: Sequence[Task], now: datetime) -> None:
             ),
             "progress": st.column_config.ProgressColumn("Progress", format="%d%%", min_value=0, max_value=100),
             "took": st.column_config.TextColumn("Took", width=80, help="Running time, without waiting in the queue."),
-            "message": st.column_config.TextColumn("Last words", width="medium"),
+            "message": st.column_config.TextColumn("Last message", width="medium"),
             "started": tables.moment("Started"),
             "by": "By",
             "id": st.column_config.NumberColumn("Number", format="%d"),

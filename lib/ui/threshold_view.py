@@ -122,7 +122,7 @@ def _fired(tried: Simulation) -> None:
         ),
         hide_index=True,
         key="threshold_fired",
-        height=38 + 35 * min(len(rows), 8),
+        height=tables.height(len(rows), 10),
         column_config={
             "start": tables.moment("Began"),
             "lasted": "Lasted",

@@ -33,7 +33,7 @@ IN_URL, FORM, OPEN, REFUSED = "run", "train_form", "train_open", "train_refused"
 BUDGETS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 HOLDOUTS = (0.0, 0.1, 0.2, 0.3)
 SPLITS = {"random": "At random", "time": "By time", "group": "By group"}
-KINDS = {"": "Found out", "number": "A number", "classes": "One of some classes"}
+KINDS = {"": "As the column looks", "number": "A number", "classes": "One of some classes"}
 LAST_LINES = 40
 
 
@@ -217,7 +217,8 @@ def _details(wanted: Wanted, task: Task | None, begun: Plan, names: Sequence[str
 def _proposal(found: Proposal) -> None:
     if found.said:
         used = len(found.plan.roles) - len(found.left_out) - (found.plan.target in found.plan.roles)
-        st.caption(f":material/target: {plain(found.said)} {found.rows:,} rows, {used} columns to learn from.")
+        columns = "1 column" if used == 1 else f"{used} columns"
+        st.caption(f":material/target: {plain(found.said)} {found.rows:,} rows, {columns} to learn from.")
     for one in sorted(found.problems, key=lambda each: not each.fatal):
         callout, icon = (st.error, ":material/error:") if one.fatal else (st.warning, ":material/warning:")
         callout(plain(one.message, 600), icon=icon)

@@ -203,7 +203,9 @@ def _recalls(figures: Sequence[Mapping[str, Any]]) -> None:
         name = f"found_{number}"
         rows[name] = [100 * one["by_kind"][kind]["recall"] for kind in kinds]
         title = ("★ " if not number else "") + one["name"]
-        config[name] = st.column_config.ProgressColumn(title, format="%.0f %%", min_value=0, max_value=100)
+        config[name] = st.column_config.ProgressColumn(
+            title, format="%.0f %%", min_value=0, max_value=100, width=115, help=one["name"]
+        )
     st.dataframe(
         rows,
         hide_index=True,

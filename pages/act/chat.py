@@ -50,6 +50,8 @@ if question or again:
     judging.empty()
     with st.chat_message("user"):
         st.markdown(plain(question or chat_view.last_question(entries), 2000))
+    with judging:
+        chat_view.follow(f"{conversation} {len(entries)}")
     with st.chat_message("assistant"):
         events: list = []
         asked_at = app.clock()

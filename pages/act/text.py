@@ -38,6 +38,9 @@ def read() -> None:
 
 def write() -> None:
     leaves = app.texts.leaves(actor)
+    if not leaves:
+        st.info(plain(app.texts.why_nobody(actor)), title="Nobody to write yet", icon=":material/edit_off:")
+        return
     text_view.where(leaves)
     prompt = st.text_area(
         "What to write",

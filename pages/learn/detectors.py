@@ -32,7 +32,9 @@ if last is not None and last.error:
     st.warning(plain(last.error), title="The last training failed", icon=":material/error:")
 names = [f"{row.host or '(no host label)'} · {row.source}" for row in groups.itertuples()]
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    place = st.selectbox("Host", names, key="detector", bind="query-params", filter_mode="contains", width=360)
+    # Where there is something to see: not a host of which too little is known yet.
+    first = next((number for number, state in enumerate(groups["state"]) if state == "trained"), 0)
+    place = st.selectbox("Host", names, first, key="detector", bind="query-params", filter_mode="contains", width=360)
     part = st.segmented_control(
         "Show",
         PARTS,
@@ -40,8 +42,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         required=True,
         key="detector_part",
         bind="query-params",
+        wrap=True,
     )
-group = groups.iloc[names.index(place) if place in names else 0]
+group = groups.iloc[names.index(place) if place in names else first]
 source_id, host = int(group["source_id"]), str(group["host"])
 card = None
 if group["state"] == "trained":
@@ -55,13 +58,13 @@ if part == "Marks":
 elif part == "Training":
     if card is not None:
         detector_view.facts(card, app.clock())
+    else:
+        detector_view.none_yet()
     detector_view.train_form(app, actor, source_id, host, card)
     with st.expander(f"All {len(groups)} hosts", icon=":material/dns:"):
         detector_view.table(groups, app.clock())
 elif card is None:
-    st.info(
-        "Train it first; it takes 300 points, a few seconds.", title="No detector yet", icon=":material/model_training:"
-    )
+    detector_view.none_yet()
 elif part == "Backtest":
     trial_view.backtest(app, actor, source_id, host)
 elif part == "Tuning":

@@ -54,7 +54,8 @@ def draw_one(anomaly_id: int) -> None:
         charts.show(anomaly_charts.timeline(history, chosen=anomaly_id, faults=faults), key="anomaly_chart")
     st.caption(
         f"{plain(history.channel.title)} on {plain(history.host)}: the shaded band is what was expected, red what was "
-        "not. Below, how unusual the whole host was; above the dashed line it is called an anomaly."
+        "not. Below, how unusual the whole host was; above the dashed line it is called an anomaly. The line “in "
+        "training” spans what the detector learnt from."
     )
     with st.container(border=True, key="anomaly_why"):
         anomaly_view.why(one, app.clock())

@@ -32,7 +32,7 @@ facts = {
     "Guests": "may look around" if app.administration.guests_allowed() else "may not come in",
 }
 st.dataframe(
-    pd.DataFrame({"what": list(facts), "value": list(facts.values())}),
+    pd.DataFrame({"What": list(facts), "Value": list(facts.values())}),
     hide_index=True,
     key="about_facts",
     alt="Versions and modes of this installation",
@@ -41,7 +41,7 @@ st.dataframe(
 st.subheader("Built with", anchor=False)
 PACKAGES = ("streamlit", "duckdb", "pandas", "scikit-learn", "plotly", "sqlmodel", "prometheus-api-client", "fastapi")
 st.dataframe(
-    pd.DataFrame({"package": PACKAGES, "version": [metadata.version(name) for name in PACKAGES]}),
+    pd.DataFrame({"Package": PACKAGES, "Version": [metadata.version(name) for name in PACKAGES]}),
     hide_index=True,
     key="about_packages",
     alt="Packages and their versions",

@@ -50,7 +50,10 @@ with sessions:
             )
 
 with keys:
-    st.caption("For scripts: sent as `Authorization: Bearer ao_…` to `/api`. A key never has more rights than you.")
+    st.caption(
+        "For scripts: sent as `Authorization: Bearer ao_…` to `/api`, which [says what it takes](/api/docs). A key "
+        "never has more rights than you."
+    )
     with st.form("key_form", border=False):
         name = st.text_input("Name", key="key_name", placeholder="nightly report")
         role = st.selectbox(

@@ -38,7 +38,13 @@ with st.form("settings_form"):
     )
     guests = st.toggle("Guests may look around the demo", settings.guests, key="set_guests")
     interval = st.number_input(
-        "Seconds between collections", 1.0, 86400.0, float(settings.collect_interval_s), 1.0, key="set_interval"
+        "Seconds between collections",
+        1.0,
+        86400.0,
+        float(settings.collect_interval_s),
+        1.0,
+        format="%g",
+        key="set_interval",
     )
     saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
 if saved:

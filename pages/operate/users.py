@@ -82,20 +82,21 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         with refusal.shown():
             administration.set_role(actor, person.id, role)
             st.rerun()
-with st.container(horizontal=True):
+row, said = st.container(horizontal=True), st.container()
+with row:
     if st.button("Reset password", icon=":material/key:", key="reset_password"):
-        with refusal.shown():
+        with said, refusal.shown():
             show_link(administration.reset_password(actor, person.id), person.username)
     if st.button("Sign out everywhere", icon=":material/logout:", key="end_sessions"):
-        with refusal.shown():
+        with said, refusal.shown():
             st.toast(f"{administration.end_sessions(actor, person.id)} sessions ended.", icon=":material/logout:")
     if st.button("Lift lockout", icon=":material/lock_open:", key="unlock"):
-        with refusal.shown():
+        with said, refusal.shown():
             administration.unlock(actor, person.id)
             st.toast("Failed sign-ins forgotten.", icon=":material/lock_open:")
     word = "Enable" if person.disabled else "Disable"
     if st.button(word, icon=":material/block:" if word == "Disable" else ":material/check:", key="disable"):
-        with refusal.shown():
+        with said, refusal.shown():
             administration.set_disabled(actor, person.id, not person.disabled)
             st.rerun()
     with st.popover("Delete", icon=":material/delete:", key="delete"):

@@ -82,6 +82,53 @@ def test_the_worst_anomaly_of_yesterday_is_answered_with_its_source(
     page.close()
 
 
+def test_a_new_question_comes_into_sight_wherever_the_reader_was(browser: Browser, demo_server: Server) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 800})
+    sign_in(page, demo_server.url, "/chat")
+    box = page.get_by_test_id("stChatInputTextArea")
+    box.wait_for(timeout=20_000)
+    for number, question in enumerate(("which metrics are there?", "hello"), 1):
+        box.fill(question)
+        box.press("Enter")
+        page.get_by_text("nothing left this machine").nth(number - 1).wait_for(timeout=30_000)
+        settle(page)
+        newest = page.get_by_test_id("stChatMessage").nth(2 * number - 1)
+        newest.get_by_text("nothing left this machine").wait_for(timeout=30_000)
+        page.wait_for_function(
+            "one => one.getBoundingClientRect().bottom < innerHeight", arg=newest.element_handle(), timeout=20_000
+        )
+        # Up to the beginning: from there Streamlit itself follows nothing.
+        page.mouse.move(800, 300)
+        page.mouse.wheel(0, -20_000)
+        page.wait_for_timeout(300)
+    page.close()
+
+
+def test_an_input_that_stays_locked_after_an_answer_is_freed(browser: Browser, demo_server: Server) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 800})
+    sign_in(page, demo_server.url, "/chat")
+    box = page.get_by_test_id("stChatInputTextArea")
+    box.wait_for(timeout=20_000)
+    box.fill("hello")
+    box.press("Enter")
+    page.get_by_text("nothing left this machine").wait_for(timeout=30_000)
+    settle(page)
+    # What only the run of an answer draws: it goes with the next run of the whole page, which is what frees the input.
+    asking = page.locator(".st-key-chat_follow")
+    assert asking.count() == 1
+    # A browser too busy to see the answer's run end shows the button that would stop it; here that is put there.
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('i'), {id: 'busy'}));"
+        "document.getElementById('busy').dataset.testid = 'stChatInputStopButton'"
+    )
+    asking.wait_for(state="detached", timeout=20_000)
+    page.evaluate("document.getElementById('busy').remove()")
+    box.fill("which metrics are there?")
+    box.press("Enter")
+    page.get_by_text("nothing left this machine").nth(1).wait_for(timeout=30_000)
+    page.close()
+
+
 def test_a_wrong_password_shows_words_and_no_data(browser: Browser, demo_server: Server) -> None:
     page = browser.new_page()
     page.goto(demo_server.url)

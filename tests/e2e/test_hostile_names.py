@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         app.samples.append(source.id, [Block(name, labels, ts, value) for name, value in values.items()])
         app.runner.start()
         task = app.detection.train(SYSTEM, source.id, HOST)
-        assert app.runner.wait(task.id, 60).status == TaskStatus.SUCCEEDED
+        assert app.runner.wait(task.id, 150).status == TaskStatus.SUCCEEDED
         assert len(app.detection.anomalies(SYSTEM, Window.last(timedelta(days=7), utcnow())))
     finally:
         app.stop()

@@ -14,7 +14,7 @@ def test_versions_and_modes(app: App, open_page: Callable) -> None:
     facts = dict(page.dataframe[0].value.values)
     assert facts["App data"] == "SQLite"
     assert facts["Chat"] == "offline engine, nothing leaves this machine"
-    assert "streamlit" in set(page.dataframe[1].value["package"])
+    assert "streamlit" in set(page.dataframe[1].value["Package"])
 
 
 def test_a_guest_sees_no_paths_or_addresses(app: App, open_page: Callable) -> None:

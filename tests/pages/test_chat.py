@@ -150,7 +150,7 @@ def test_question_back_is_answered_by_a_click(open_page: Callable, world: World)
 
 def test_question_of_the_address_waits_for_a_click(open_page: Callable, world: World) -> None:
     page = open_page(PAGE, Role.VIEWER, query={"q": "how many hosts are there?", "anomaly": "1"})
-    assert page.pills[0].options[:2] == ["how many hosts are there?".replace("?", "\\?"), "Why is anomaly 1 one\\?"]
+    assert page.pills[0].options[:2] == ["how many hosts are there?".replace("?", "\\?"), "Why was anomaly 1 found\\?"]
     assert "hosts with" not in shown(page)
     page = page.pills[0].set_value("how many hosts are there?").run()
     assert "**4** hosts with" in shown(page) and "[1]" in shown(page) and not page.exception

@@ -3,12 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from lib.app import App
 from lib.auth.actor import Actor, Role
 from lib.db.tables import TaskStatus
-from lib.frames import Window
+from lib.frames import Block, Window, to_ms
 from lib.settings import TaskMode
 from tests.pages.test_anomalies import store, words
 
@@ -45,8 +46,17 @@ def test_each_part_opens_before_anything_was_trained_or_stored(app: App, open_pa
     store(app)
     page = open_page(PAGE, role=Role.ANALYST, query={"detector_part": part})
     assert not page.exception
-    if part not in ("Marks", "Training"):
+    if part != "Marks":
         assert "No detector yet" in str([i.proto for i in page.info])
+
+
+def test_the_page_opens_with_a_host_that_is_watched(app: App, trained: int, open_page: Callable) -> None:
+    ts = to_ms(app.clock()) - 60_000 * np.arange(10, 0, -1, dtype=np.int64)
+    app.samples.append(trained, [Block("node_load1", {"instance": "aaa-first"}, ts, np.ones(10))])
+    page = open_page(PAGE, role=Role.VIEWER)
+    assert page.selectbox(key="detector").options[0].startswith("aaa-first")
+    assert page.selectbox(key="detector").value.startswith("web-01")
+    assert [one.label for one in page.metric][:1] == ["Version"]
 
 
 def test_stranger_is_refused(trained: int, open_page: Callable) -> None:

@@ -123,5 +123,15 @@ def test_series_of_one_title_can_be_told_apart() -> None:
     assert chosen(series="m web-1 #4")[4] == 4
 
 
+@pytest.mark.parametrize(("metric", "toasts"), [("gone", 1), ("a", 0)])
+def test_a_link_to_a_metric_that_is_gone_says_so(metric: str, toasts: int) -> None:
+    page = AppTest.from_function(pickers_page)
+    page.query_params["metric"] = metric
+    page.run()
+    assert len(page.toast) == toasts
+    assert all("No metric gone is stored" in one.value for one in page.toast)
+    assert not page.run().exception and len(page.toast) == 0, "said once"
+
+
 def test_choices_nobody_offers_are_dropped() -> None:
     assert chosen(source="gone", metric="gone", host="gone", label="gone=1", refresh="1ms") == chosen()

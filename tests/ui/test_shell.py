@@ -111,7 +111,7 @@ def test_a_one_time_link_in_the_address_signs_in_once(app: App, open_page: Calla
     page = open_page("Home.py", query={"ticket": ticket})
     assert page.title[0].value.endswith("Overview")
     assert "ticket" not in page.query_params
-    assert any("no password yet" in warning.value for warning in page.sidebar.warning)
+    assert any("no password yet" in warning.value for warning in page.main.warning)
 
     again = open_page("Home.py", query={"ticket": ticket})
     assert "used already or has expired" in again.error[0].value
