@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
@@ -52,12 +53,16 @@ class Catalog:
         self.ids: dict[Key, int] = {}
         self.spans: dict[int, Span] = {}  # first and last, Unix milliseconds
         self._label_sets: dict[_Pairs, tuple[_Pairs, Mapping[str, str]]] = {}
+        # All of them in order, until some come or go; the lock keeps what is sorted meanwhile from outliving those.
+        self._ordered: list[Series] | None = None
+        self._ordering = threading.Lock()
         self.recent = Recent()
 
     def clear(self) -> None:
         """Forget everything; the next use reads it from the file again."""
         self.loaded = False
         self.series, self.ids, self.spans, self._label_sets = {}, {}, {}, {}
+        self._changed()
         self.recent.clear()
 
     def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
@@ -65,7 +70,7 @@ class Catalog:
         self.clear()
         cursor.execute("SELECT id, source_id, metric, labels, host, kind FROM series")
         while rows := cursor.fetchmany(_ROWS):
-            self.add(Series(*row) for row in rows)
+            self.add([Series(*row) for row in rows])
         self.spans = {
             series_id: (first, last)
             for series_id, first, last in cursor.execute(
@@ -76,13 +81,15 @@ class Catalog:
         }
         self.loaded = True
 
-    def add(self, made: Iterable[Series]) -> None:
+    def add(self, made: Sequence[Series]) -> None:
         """Take in series that are committed."""
         for series in made:
             pairs, labels = self._shared(series.labels)
             metric, host, kind = (sys.intern(word) for word in (series.metric, series.host, series.kind))
             self.series[series.id] = Series(series.id, series.source_id, metric, labels, host, kind)
             self.ids[series.source_id, metric, pairs] = series.id
+        if made:
+            self._changed()
 
     def widen(self, series_id: int, first: int, last: int) -> None:
         """Note that samples from first to last are committed."""
@@ -98,6 +105,7 @@ class Catalog:
             if series:
                 self.ids.pop(key_of(series.source_id, series.metric, series.labels), None)
         self._label_sets = {pairs: (pairs, self.series[one].labels) for (_, _, pairs), one in self.ids.items()}
+        self._changed()
 
     def _shared(self, labels: Mapping[str, str]) -> tuple[_Pairs, Mapping[str, str]]:
         pairs = frozenset(labels.items())
@@ -116,12 +124,11 @@ class Catalog:
         ids: Iterable[int] | None = None,
     ) -> list[Series]:
         """Series that match all that is given, sorted by metric, host and labels."""
-        # list() of a dict's values is one step to other threads; iterating it is not.
-        candidates: Iterable[Series] = list(self.series.values())
-        if ids is not None:
-            candidates = [self.series[i] for i in dict.fromkeys(ids) if i in self.series]
+        candidates: Iterable[Series] = (
+            self._in_order() if ids is None else _sorted(self.series[i] for i in dict.fromkeys(ids) if i in self.series)
+        )
         wanted = (labels or {}).items()
-        found = [
+        return [
             series
             for series in candidates
             if (source_id is None or series.source_id == source_id)
@@ -129,7 +136,22 @@ class Catalog:
             and (host is None or series.host == host)
             and all(series.labels.get(name, "") == value for name, value in wanted)
         ]
-        return sorted(found, key=lambda s: (s.metric, s.host, sorted(s.labels.items()), s.source_id))
+
+    def _in_order(self) -> list[Series]:
+        """Sorted once: of 50,000 series that takes a quarter of a second and 15 MB."""
+        with self._ordering:
+            if self._ordered is None:
+                # list() of a dict's values is one step to other threads; iterating it is not.
+                self._ordered = _sorted(list(self.series.values()))
+            return self._ordered
+
+    def _changed(self) -> None:
+        with self._ordering:
+            self._ordered = None
+
+
+def _sorted(found: Iterable[Series]) -> list[Series]:
+    return sorted(found, key=lambda s: (s.metric, s.host, sorted(s.labels.items()), s.source_id))
 
 
 def make_series(series_id: int, source_id: int, metric: str, labels: Mapping[str, str]) -> Series:
