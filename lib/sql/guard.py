@@ -19,9 +19,7 @@ MAX_CHARACTERS = 20_000
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NOWHERE = 2**64 - 1
 # Tables people look for in vain, and what there is instead.
-_ELSEWHERE = {
-    "alerts": "No alert rules exist in this app, so no alerts are kept; what detectors found is in anomalies."
-}
+_ELSEWHERE = {"alerts": "This app has no alert rules, so no alerts are kept; what was found is in anomalies."}
 _ONE_SELECT = "One query that begins with SELECT, WITH, FROM or VALUES can be run here; nothing can be changed."
 
 

@@ -53,7 +53,7 @@ def test_answer_ends_with_who_gave_it_and_carries_its_evidence(filled: App) -> N
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
-        ("SELECT * FROM alerts", "There is no table 'alerts' here. No alert rules exist in this app"),
+        ("SELECT * FROM alerts", "There is no table 'alerts' here. This app has no alert rules"),
         ("SELECT * FROM smaples", "There is no table 'smaples' here. Did you mean samples?"),
         ("which alerts fired yesterday?", "There are no alert rules in this app"),
     ],
