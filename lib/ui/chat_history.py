@@ -22,6 +22,9 @@ def show(app: App, actor: Actor, current: int | None) -> None:
     with st.popover("History", icon=":material/history:", key="chat_history"):
         search = st.text_input("Search", key="chat_search", placeholder="a title, a host, a word", live=True)
         found = app.assistant.conversations(actor, search)
+        if state.conversation_leaving() not in {row.id for row in found}:
+            # Deleted elsewhere meanwhile, and its number may be another's soon.
+            state.ask_whether_to_delete(None)
         if not found and search:
             st.caption("No conversation has these words.")
         elif not found:
