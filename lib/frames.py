@@ -38,7 +38,7 @@ class Block:
     value: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Series:
     """What the store knows of one series. `kind` is 'counter' or 'gauge'; `host` may be empty."""
 

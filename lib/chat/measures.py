@@ -57,6 +57,11 @@ class Measure:
     def metrics(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part.metric for part in self.parts))
 
+    @property
+    def grows(self) -> bool:
+        """Whether it is a counter's rate as it is, so that one may ask how much it grew."""
+        return len(self.parts) == 1 and self.parts[0].rated and self.unit != "%"
+
 
 _CPU = "node_cpu_seconds_total"
 

@@ -11,6 +11,8 @@ MANY_SERIES = 500
 SOME_MISSING, MUCH_MISSING = 0.01, 0.2
 # Shares of variance explained by the clock that are worth telling.
 STRONG_RHYTHM = 0.4
+# A sentence and its remedy, of many series.
+ONE_SAMPLE = ("No series has more than one sample yet, which says little.", "Wait for the next collection.")
 _ORDER = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
 
 
@@ -104,8 +106,9 @@ def _values(profile: SeriesProfile) -> list[Alert]:
                 "Rates account for it. Many resets mean the process restarts often: look for crashes.",
             )
         )
-    if profile.series.kind == "counter" and profile.count == 1:
-        found.append(Alert("one_sample", Level.INFO, "One sample makes no rate yet.", "Wait for the next collection."))
+    if profile.count == 1:
+        little = "makes no rate" if profile.series.kind == "counter" else "says little"
+        found.append(Alert("one_sample", Level.INFO, f"One sample {little} yet.", "Wait for the next collection."))
     if profile.truncated:
         found.append(
             Alert(
@@ -198,6 +201,8 @@ def of_metric(profile: MetricProfile) -> tuple[Alert, ...]:
                 "Charts break there and learning skips them. Backfill on the Sources page while the source has them.",
             )
         )
+    if profile.rows and profile.samples and all(row.count <= 1 for row in profile.rows):
+        found.append(Alert("one_sample", Level.INFO, *ONE_SAMPLE))
     if profile.resets:
         found.append(
             Alert(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lib.frames import Series, Window
 from lib.profiling import relations, shape
+from lib.profiling.alerts import ONE_SAMPLE
 from lib.profiling.metric import label_profiles
 from lib.profiling.profiles import Alert, LabelProfile, Level, SeriesRow
 from lib.profiling.relations import Relation
@@ -60,8 +61,8 @@ class HostProfile:
 
     @property
     def missing_share(self) -> float:
-        missing = sum(row.missing for row in self.rows)
-        return missing / (self.samples + missing) if self.samples + missing else 0.0
+        missing, bad = sum(row.missing for row in self.rows), sum(row.non_finite for row in self.rows)
+        return _share(missing, self.samples + missing - bad)
 
     def count(self, what: str) -> int:
         """How many series are `silent` or `constant`."""
@@ -122,6 +123,7 @@ def _row(series: Series, title: str, known: object, buckets: pd.DataFrame, now: 
         return SeriesRow(series.id, title, series.metric, series.kind, unit, 0, 0, 0.0, None, None, False, False, 0)
     interval_s = None if pd.isna(known.interval_s) else float(known.interval_s)  # type: ignore[attr-defined]
     count, missing = int(known.count), int(known.missing)  # type: ignore[attr-defined]
+    non_finite = int(known.non_finite)  # type: ignore[attr-defined]
     age_s = (now - known.last).total_seconds()  # type: ignore[attr-defined]
     row = SeriesRow(
         series_id=series.id,
@@ -131,18 +133,23 @@ def _row(series: Series, title: str, known: object, buckets: pd.DataFrame, now: 
         unit=unit,
         count=count,
         missing=missing,
-        missing_share=missing / (count + missing) if count + missing else 0.0,
+        # What is no number is among the samples that are there, and among those that are missing.
+        missing_share=_share(missing, count + missing - non_finite),
         interval_s=interval_s,
         age_s=age_s,
         silent=is_stale(age_s, interval_s),
         constant=count > 1 and known.min == known.max,  # type: ignore[attr-defined]
-        non_finite=int(known.non_finite),  # type: ignore[attr-defined]
+        non_finite=non_finite,
     )
     if series.id not in buckets.columns:
         return row
     ts_ms, value = buckets.index.to_numpy(dtype=np.int64), buckets[series.id].to_numpy(dtype=np.float64)
     line, rhythm = shape.trend(ts_ms, value), shape.rhythm(ts_ms, value)
     return replace(row, daily=rhythm.daily, weekly=rhythm.weekly, trend=line.explained if line else None)
+
+
+def _share(some: int, of: int) -> float:
+    return some / of if of else 0.0
 
 
 def _groups(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
@@ -203,9 +210,11 @@ def _alerts(found: HostProfile) -> tuple[Alert, ...]:
         add(
             "gaps",
             Level.WARNING if found.missing_share >= MUCH_MISSING else Level.INFO,
-            f"{found.missing_share:.1%} of the samples there should be are missing.",
+            f"{found.missing_share:.1%} of the samples there should be are missing or no number.",
             "Charts break there and learning skips them. Backfill on the Sources page while the source has them.",
         )
+    if all(row.count <= 1 for row in found.rows):
+        add("one_sample", Level.INFO, *ONE_SAMPLE)
     if total > MANY_SERIES:
         widest = f", {found.labels[0].distinct:,} values of {found.labels[0].label} among them" if found.labels else ""
         add(

@@ -37,6 +37,8 @@ _VERIFY_EVERY = timedelta(days=1)
 _SETTLE_S, _EVERY_S = 120.0, 3600.0
 # Tasks one after the other in one run of the schedule, after a long backfill say; then the next hour goes on.
 _MOST_TASKS = 20
+# Somebody waits for a test: a bucket across the world takes two seconds, one that is silent would take minutes.
+TEST_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -144,14 +146,32 @@ class Archiving:
 
     def test(self, actor: Actor) -> float:
         """Store, read and remove a small file where the archive lies; seconds it took. Raises StoreError, which says
-        what to change."""
+        what to change, also where it has not answered within TEST_S."""
         actor.require(Permission.MANAGE_SETTINGS)
-        try:
-            took_s = trial(self.store.archive.place)
-        except OSError as error:
-            raise StoreError(f"{self._place()} cannot be used: {error.strerror or error}.") from error
-        self.audit.record(actor, "archive.test", self._place())
-        return took_s
+        place, box = self._place(), list[float | Exception]()
+
+        def attempt() -> None:
+            try:
+                box.append(trial(self.store.archive.place))
+            except Exception as error:  # handed over to the thread that waits
+                box.append(error)
+
+        # A disk that hangs cannot be interrupted; left behind, the attempt still takes its file away again.
+        thread = threading.Thread(target=attempt, name="archive test", daemon=True)
+        thread.start()
+        thread.join(TEST_S)
+        found = box[0] if box else None
+        if found is None:
+            raise StoreError(
+                f"{place} did not answer within {TEST_S:g} s. Check that it is reachable from this machine; archiving "
+                "itself waits longer."
+            )
+        if isinstance(found, OSError):
+            raise StoreError(f"{place} cannot be used: {found.strerror or found}.") from found
+        if isinstance(found, Exception):
+            raise found
+        self.audit.record(actor, "archive.test", place)
+        return found
 
     def restore(
         self,

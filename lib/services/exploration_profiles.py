@@ -30,7 +30,8 @@ P = TypeVar("P", SeriesProfile, MetricProfile, HostProfile)
 MAX_PROFILE_SAMPLES = 2_000_000
 # Of a metric DuckDB goes through all samples a few times, which takes about a second for so many.
 MAX_METRIC_SAMPLES = 5_000_000
-PART_SAMPLES = 2_500_000
+# What goes from sample to sample takes some hundred bytes of each.
+PART_SAMPLES = 500_000
 # Moments at which series are held against each other; at least hourly, which rhythms are read from.
 HOST_POINTS = 1000
 # Bucket widths a reader can name, in seconds.
@@ -77,7 +78,7 @@ class Profiles:
         reading, truncated = self._bearable(table, whole)
         together = self._together(metric, found, reading)
         quality = self._in_parts(table, lambda some: self.readings.quality(some, reading))
-        spread = self.readings.spread(ids, reading, shape.QUANTILES, counters=counters)
+        spread = self.readings.spread(self._parts(table), reading, shape.QUANTILES, counters=counters)
         made = metrics_.profile(
             metric,
             found,
@@ -121,9 +122,13 @@ class Profiles:
     def _in_parts(self, table: pd.DataFrame, ask: Callable[[list[int]], pd.DataFrame]) -> pd.DataFrame:
         """What a query that goes from sample to sample says of some series after the other: all at once it takes half a
         gigabyte. table: extents."""
-        part = table["count"].cumsum() // PART_SAMPLES
-        made = [ask(some.tolist()) for _, some in table["series_id"].groupby(part)]
+        made = [ask(some) for some in self._parts(table)]
         return pd.concat(made, ignore_index=True) if made else ask([])
+
+    def _parts(self, table: pd.DataFrame) -> list[list[int]]:
+        """Ids of series that may be asked about together. table: extents."""
+        part = table["count"].cumsum() // PART_SAMPLES
+        return [some.tolist() for _, some in table["series_id"].groupby(part)]
 
     def _bearable(self, table: pd.DataFrame, window: Window) -> tuple[Window, bool]:
         """The newest part of a window that holds about as many samples as may be gone through, and whether it is less

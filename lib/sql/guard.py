@@ -18,6 +18,8 @@ MAX_CHARACTERS = 20_000
 # A name of WITH can reach the catalogue or a file wherever it is out of scope; plain ones can at most miss.
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NOWHERE = 2**64 - 1
+# Tables people look for in vain, and what there is instead.
+_ELSEWHERE = {"alerts": "This app has no alert rules, so no alerts are kept; what was found is in anomalies."}
 _ONE_SELECT = "One query that begins with SELECT, WITH, FROM or VALUES can be run here; nothing can be changed."
 
 
@@ -180,8 +182,8 @@ class _Walk:
         if name.lower() in scope:
             return
         if name.lower() not in self.tables:
-            names = self.tables | scope
-            raise Refused(f"There is no table {name!r} here.", _position(node), _nearest(name, names, every=True))
+            hint = _ELSEWHERE.get(name.lower()) or _nearest(name, self.tables | scope, every=True)
+            raise Refused(f"There is no table {name!r} here.", _position(node), hint)
         self.read.add(name.lower())
 
 

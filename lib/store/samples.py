@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -103,22 +105,23 @@ class Samples:
 
     def metrics(self, source_id: int | None = None) -> pd.DataFrame:
         """metric, kind, series (how many), hosts (how many), first, last: one row a metric."""
-        table = self._overview(source_id)
-        # nunique leaves missing values out: no label says where such a series lives.
-        grouped = table.assign(host=table["host"].replace("", None)).groupby("metric", sort=True, as_index=False)
-        return grouped.agg(
-            kind=("kind", "first"),
-            series=("series_id", "size"),
-            hosts=("host", "nunique"),
-            first=("first", "min"),
-            last=("last", "max"),
-        )
+        known, rows = self.known(), []
+        for metric, group in groupby(known.matching(source_id), lambda one: one.metric):
+            found = list(group)
+            # No label says where a series without a host lives.
+            hosts = {one.host for one in found if one.host}
+            rows.append((metric, found[0].kind, len(found), len(hosts), *_reach(known, found)))
+        return _table(rows, metric="str", kind="str", series="int64", hosts="int64")
 
     def hosts(self, source_id: int | None = None) -> pd.DataFrame:
         """source_id, host, series, first, last: one row a host. Series without a host are left out."""
-        table = self._overview(source_id)
-        grouped = table[table["host"] != ""].groupby(["source_id", "host"], sort=True, as_index=False)
-        return grouped.agg(series=("series_id", "size"), first=("first", "min"), last=("last", "max"))
+        known = self.known()
+        by_host: dict[tuple[int, str], list[Series]] = {}
+        for one in known.matching(source_id):
+            if one.host:
+                by_host.setdefault((one.source_id, one.host), []).append(one)
+        rows = [(*host, len(found), *_reach(known, found)) for host, found in sorted(by_host.items())]
+        return _table(rows, source_id="int64", host="str", series="int64")
 
     def stats(self, ids: Sequence[int]) -> list[SeriesStats]:
         """Count, span and latest value of each, in the order asked; ids nobody has are left out."""
@@ -293,21 +296,18 @@ class Samples:
             cursor.unregister("incoming_series")
         return ids, made
 
-    def _overview(self, source_id: int | None) -> pd.DataFrame:
-        known = self.known()
-        matching = known.matching(source_id)
-        spans = [known.spans.get(series.id) for series in matching]
-        return pd.DataFrame(
-            {
-                "series_id": [series.id for series in matching],
-                "source_id": pd.Series([series.source_id for series in matching], dtype="int64"),
-                "metric": pd.Series([series.metric for series in matching], dtype="str"),
-                "host": pd.Series([series.host for series in matching], dtype="str"),
-                "kind": pd.Series([series.kind for series in matching], dtype="str"),
-                "first": _utc([span[0] if span else None for span in spans]),
-                "last": _utc([span[1] if span else None for span in spans]),
-            }
-        )
+
+def _reach(known: catalog.Catalog, series: Iterable[Series]) -> tuple[int | None, int | None]:
+    """The first and the last moment of these, Unix milliseconds; None where there is no sample."""
+    spans = [span for one in series if (span := known.spans.get(one.id)) is not None]
+    return min((span[0] for span in spans), default=None), max((span[1] for span in spans), default=None)
+
+
+def _table(rows: list[tuple[Any, ...]], **columns: str) -> pd.DataFrame:
+    """Rows of these columns (and their types), then the first and the last moment."""
+    given = list(zip(*rows, strict=True)) or [()] * (len(columns) + 2)
+    made = {name: pd.Series(values, dtype=kind) for (name, kind), values in zip(columns.items(), given, strict=False)}
+    return pd.DataFrame({**made, "first": _utc(given[-2]), "last": _utc(given[-1])})
 
 
 def write_runs(
@@ -411,7 +411,7 @@ def _moment(ts_ms: int | None) -> datetime | None:
     return None if ts_ms is None else frames.from_ms(ts_ms)
 
 
-def _utc(ts_ms: list[int | None]) -> pd.Series:
+def _utc(ts_ms: Sequence[int | None]) -> pd.Series:
     return pd.Series(
         pd.array(ts_ms, dtype="Int64").to_numpy("datetime64[ms]", na_value=np.datetime64("NaT"))
     ).dt.tz_localize("UTC")

@@ -280,6 +280,9 @@ def nothing(
     meant = groups["state"] == "trained"
     meant &= (groups["host"] == host) if host else True
     meant &= (groups["source_id"] == source_id) if source_id is not None else True
+    trained = int(meant.sum())
+    if window is not None:
+        meant &= (groups["first"] < window.end) & (groups["last"] >= window.start)
     watched = int(meant.sum())
     if groups.empty:
         st.info(
@@ -295,6 +298,13 @@ def nothing(
             "Choose a longer range or other filters to see more.",
             title="Nothing unusual",
             icon=":material/check_circle:",
+        )
+    elif trained and window is not None:
+        st.info(
+            f"No samples from {stamp(window.start)} to {stamp(window.end)}. Choose another range, or check on the "
+            "Sources page when it was last collected.",
+            title="Nothing to look at",
+            icon=":material/search_off:",
         )
     elif running:
         st.info(

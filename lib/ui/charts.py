@@ -99,7 +99,7 @@ def layout(
         dragmode="zoom",
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "font": {"size": 12}},
-        paper_bgcolor="rgba(0,0,0,0)",
+        # The paper keeps the colour of the reader's theme: a picture taken along would be see-through without.
         plot_bgcolor="rgba(0,0,0,0)",
     )
     _put(figure.layout.xaxis, **axis)

@@ -9,7 +9,7 @@ import streamlit as st
 from lib.app import App
 from lib.auth.actor import Actor
 from lib.services.conversations import Entry
-from lib.ui import refusal
+from lib.ui import refusal, state
 from lib.ui.text import ago, plain
 
 IN_URL = "conversation"
@@ -22,6 +22,9 @@ def show(app: App, actor: Actor, current: int | None) -> None:
     with st.popover("History", icon=":material/history:", key="chat_history"):
         search = st.text_input("Search", key="chat_search", placeholder="a title, a host, a word", live=True)
         found = app.assistant.conversations(actor, search)
+        if state.conversation_leaving() not in {row.id for row in found}:
+            # Deleted elsewhere meanwhile, and its number may be another's soon.
+            state.ask_whether_to_delete(None)
         if not found and search:
             st.caption("No conversation has these words.")
         elif not found:
@@ -34,19 +37,35 @@ def show(app: App, actor: Actor, current: int | None) -> None:
                 if st.button(label, key=f"open_{row.id}", help=f"Last used {when}", icon=icon, width="stretch"):
                     st.query_params.from_dict({IN_URL: str(row.id)})
                     st.rerun()
-                if st.button(
-                    "", icon=":material/delete:", key=f"delete_{row.id}", help="Delete for good", type="tertiary"
-                ):
-                    with refusal.shown():
-                        app.assistant.delete(actor, int(row.id or 0))
-                        if row.id == current:
-                            st.query_params.clear()
-                        st.rerun()
+                st.button(
+                    "",
+                    icon=":material/delete:",
+                    key=f"delete_{row.id}",
+                    help="Delete this conversation",
+                    type="tertiary",
+                    on_click=state.ask_whether_to_delete,
+                    args=(row.id,),
+                )
+            if row.id is not None and row.id == state.conversation_leaving():
+                _whether_to_delete(app, actor, row.id, current)
         if len(found) > _MOST_LISTED:
             st.caption(f"The latest {_MOST_LISTED} of {len(found):,}; search for older ones.")
         named = next((row for row in found if row.id == current), None)
         if named is not None and current is not None:
             _current(app, actor, current, named.title)
+
+
+def _whether_to_delete(app: App, actor: Actor, leaving: int, current: int | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Its questions and answers go for good.")
+        if st.button("Delete for good", key="delete_for_good", type="primary", icon=":material/delete_forever:"):
+            with refusal.shown():
+                app.assistant.delete(actor, leaving)
+                state.ask_whether_to_delete(None)
+                if leaving == current:
+                    st.query_params.clear()
+                st.rerun()
+        st.button("Keep it", key="delete_not", on_click=state.ask_whether_to_delete, args=(None,))
 
 
 def _current(app: App, actor: Actor, current: int, called: str) -> None:

@@ -132,6 +132,15 @@ def held_question() -> str:
     return st.session_state.pop(_WAITING, "")
 
 
+def conversation_leaving() -> int | None:
+    """The conversation whose owner is being asked whether to delete it."""
+    return st.session_state.get("chat_leaving")
+
+
+def ask_whether_to_delete(conversation_id: int | None) -> None:
+    st.session_state["chat_leaving"] = conversation_id
+
+
 def promql() -> tuple[int, str] | None:
     """Which source this tab asked last, and what; None before the first. A link fills the editor and asks nothing."""
     return st.session_state.get("promql_asked")

@@ -164,3 +164,12 @@ def test_severity_filter_narrows_the_table(found: int, open_page: Callable) -> N
     page = open_page(PAGE, role=Role.VIEWER, query={"severity": other})
     assert not page.exception
     assert "Nothing unusual" in [i.proto.title for i in page.info]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("2031-01-01T00:00", "2031-01-02T00:00"), ("2025-12-01T00:00", "2025-12-02T00:00")]
+)
+def test_a_time_nobody_watched_is_not_called_usual(found: int, open_page: Callable, first: str, last: str) -> None:
+    page = open_page(PAGE, role=Role.VIEWER, query={"range": "custom", "range_from": first, "range_to": last})
+    assert not page.exception and [i.proto.title for i in page.info] == ["Nothing to look at"]
+    assert f"No samples from {first[:4]}" in page.info[0].value.replace("\\", "")

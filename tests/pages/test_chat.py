@@ -170,13 +170,16 @@ def test_odd_questions_leave_the_page_standing(open_page: Callable, world: World
     assert [live(str(one.value)) for one in page.markdown if live(str(one.value))] == []
 
 
-def test_history_lists_opens_renames_and_deletes(open_page: Callable, world: World) -> None:
+def test_history_lists_opens_renames_and_deletes_once_that_is_confirmed(open_page: Callable, world: World) -> None:
     page = ask(open_page(PAGE, Role.VIEWER), QUESTION)
     page = page.run()
     number = in_url(page)
     page = page.text_input(key=f"title_{number}").set_value("Morning look").run()
     assert "Morning look" in [button.label for button in page.button]
     page = page.button(key=f"delete_{number}").click().run()
+    page = page.button(key="delete_not").click().run()
+    assert "Morning look" in [button.label for button in page.button]
+    page = page.button(key=f"delete_{number}").click().run().button(key="delete_for_good").click().run()
     assert "Morning look" not in [button.label for button in page.button] and not page.exception
 
 

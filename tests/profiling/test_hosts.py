@@ -89,3 +89,27 @@ def test_odd_values_are_no_trouble(app: App, values: list[float]) -> None:
         VIEWER, "odd", Window.last(timedelta(days=1), app.clock() + timedelta(hours=1))
     )
     assert len(found.rows) == 2
+
+
+def test_what_is_no_number_is_missing_once(app: App) -> None:
+    ts_ms, window = to_ms(app.clock()) - np.arange(60, 0, -1) * 60_000, Window.last(timedelta(hours=2), app.clock())
+    app.samples.append(1, [Block("none", {"instance": "odd"}, ts_ms, np.full(60, np.nan))])
+    found = app.exploration.profile_host(VIEWER, "odd", window)
+    assert (found.missing_share, found.rows[0].missing_share) == (1.0, 1.0)
+    assert app.exploration.profile_metric(VIEWER, "none", window).missing_share == 1.0
+    half = np.tile([np.nan, 1.0], 30)
+    app.samples.append(1, [Block("half", {"instance": "half"}, ts_ms, half)])
+    assert app.exploration.profile_host(VIEWER, "half", window).missing_share == 0.5
+
+
+def test_one_sample_is_not_called_regular_and_complete(app: App) -> None:
+    window = Window.last(timedelta(hours=1), app.clock() + timedelta(seconds=1))
+    blocks = [Block(m, {"instance": "new"}, np.array([to_ms(app.clock())]), np.ones(1)) for m in ("a", "b_total")]
+    app.samples.append(1, blocks)
+    one = app.exploration.profile(VIEWER, app.samples.find(metric="a")[0].id, window)
+    host, metric = (
+        app.exploration.profile_host(VIEWER, "new", window),
+        app.exploration.profile_metric(VIEWER, "a", window),
+    )
+    for found in (one, host, metric):
+        assert [alert.code for alert in found.alerts] == ["one_sample"]

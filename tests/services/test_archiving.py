@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from lib.auth.actor import SYSTEM, Actor, Role
 from lib.db.tables import AuditEntry, TaskStatus
 from lib.errors import Forbidden, StoreError
 from lib.frames import Block, Window, from_ms, to_ms
-from lib.services import archiving_jobs
+from lib.services import archiving, archiving_jobs
 from lib.settings import Settings, TaskMode
 from lib.store import closing
 from tests.conftest import FakeClock
@@ -256,6 +257,18 @@ def test_a_key_that_is_refused_is_said_by_the_task_without_telling_it(
     assert log and not [one for one in (task.error, log, told.out, told.err) if "wr0ng" in one or s3.key in one]
     assert everything(app) == before
     app.stop()
+
+
+def test_a_bucket_that_is_silent_does_not_hold_up_who_tests_it(
+    settings: Settings, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "TEST_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        in_bucket(settings, Bucket(f"http://127.0.0.1:{silent.getsockname()[1]}", "key", "s3cret", "kept"))
+        app = build(settings, clock)
+        with pytest.raises(StoreError, match=r"s3://kept/archive at .* did not answer within 0.3 s"):
+            app.archiving.test(ADMIN)
+        app.stop()
 
 
 def test_a_place_that_cannot_be_used_is_said(app: App) -> None:

@@ -50,6 +50,18 @@ def test_answer_ends_with_who_gave_it_and_carries_its_evidence(filled: App) -> N
     assert events[-1] == Done("offline")
 
 
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("SELECT * FROM alerts", "There is no table 'alerts' here. This app has no alert rules"),
+        ("SELECT * FROM smaples", "There is no table 'smaples' here. Did you mean samples?"),
+        ("which alerts fired yesterday?", "There are no alert rules in this app"),
+    ],
+)
+def test_what_there_is_no_table_of_is_said_with_what_there_is(filled: App, question: str, expected: str) -> None:
+    assert expected in said(ask(filled, GUEST, question))
+
+
 def test_guest_leaves_nothing_behind(filled: App) -> None:
     ask(filled, GUEST, "how many hosts are there?")
     assert filled.assistant.conversations(GUEST) == []

@@ -29,6 +29,8 @@ def expired(app: App, clock) -> App:
     ts = to_ms(app.clock()) - np.arange(COUNT)[::-1] * 300_000
     level = 50 + 10 * np.sin(np.arange(COUNT) / 40)
     blocks = [Block("load", {"host": "a"}, ts, level), Block("asked_total", {"host": "a"}, ts, np.cumsum(level))]
+    blocks += [Block("queue", {"host": host}, ts, level * times) for host, times in (("a", 2), ("b", 2.2), ("c", 5))]
+    blocks.append(Block("served_total", {"host": "a"}, ts, np.cumsum(4 * level)))
     app.samples.append(1, blocks)
     app.settings.archive_raw_days = 10
     app.runner.start()
@@ -178,7 +180,8 @@ def test_chat_computes_from_sums_what_they_say_exactly(expired: App, window_of) 
     asked, level = {"metric": "load", "period": times.iso(window)}, was(expired, window)
     for statistic in ("summary", "mean", "min", "max", "latest"):
         found = toolbox.call(data, "statistics", {**asked, "statistic": statistic})
-        assert found.whole and "have expired; this is exact, from their sums" in found.message
+        assert "have expired; this is exact, from their sums" in found.message
+        assert found.formula == "load, from samples and sums of 5 min"
         (row,) = found.rows
         assert [row[name] for name in ("mean", "min", "max", "latest", "count")] == pytest.approx(
             [level.mean(), level.min(), level.max(), level[-1], level.size]
@@ -197,12 +200,56 @@ def test_chat_says_of_which_samples_a_number_is_that_sums_do_not_know(expired: A
     none = toolbox.call(data, "statistics", {**asked, "period": times.iso(long_ago(expired))})
     assert none.outcome is Outcome.NO_DATA and "charts on Explore show their sums" in none.message
     rates = toolbox.call(data, "statistics", {**asked, "metric": "asked_total", "statistic": "max"})
-    assert not rates.whole and "this is of those after" in rates.message
+    assert "this is of those after" in rates.message
+
+
+def test_chat_compares_periods_by_sums_and_says_of_which_it_is(expired: App) -> None:
+    data = expired.assistant.sight.bind(SYSTEM, expired.clock())
+    kept, old = Window(expired.clock() - timedelta(days=5), expired.clock()), long_ago(expired)
+    asked = {"metric": "load", "first": times.iso(old), "second": times.iso(kept)}
+    found = toolbox.call(data, "compare_windows", asked)
+    level = was(expired, old).mean(), was(expired, kept).mean()
+    assert (found.values["first"], found.values["second"]) == pytest.approx(level)
+    assert found.message.startswith("Of the first period: ") and found.message.count("expired") == 1
+    assert found.message.endswith("this is exact, from their sums.")
+    assert found.formula == "mean of load, from samples and sums of 5 min; load"
+    assert found.samples == was(expired, old).size + was(expired, kept).size
+    edge = toolbox.call(data, "compare_windows", {**asked, "first": times.iso(edge_of(expired)), "statistic": "median"})
+    assert "Of the first period: Samples before" in edge.message and "this is of those after" in edge.message
+    none = toolbox.call(data, "compare_windows", {**asked, "statistic": "median"})
+    assert none.outcome is Outcome.NO_DATA and none.message.count("charts on Explore show their sums") == 1
+
+
+@pytest.mark.parametrize("window_of", [edge_of, long_ago], ids=["over the edge", "expired"])
+def test_chat_finds_the_odd_host_and_ratios_by_sums(expired: App, window_of) -> None:
+    data, window = expired.assistant.sight.bind(SYSTEM, expired.clock()), window_of(expired)
+    asked, level = {"period": times.iso(window)}, was(expired, window)
+    odd = toolbox.call(data, "odd_one_out", {**asked, "metric": "queue"})
+    assert {row["host"]: row["mean"] for row in odd.rows} == pytest.approx(
+        {"a": 2 * level.mean(), "b": 2.2 * level.mean(), "c": 5 * level.mean()}
+    )
+    assert (odd.rows[0]["host"], odd.samples) == ("c", 3 * level.size)
+    ratio = toolbox.call(data, "ratio", {**asked, "metric": "queue", "other": "load"})
+    assert ratio.values["ratio"] == pytest.approx(2) and [row["host"] for row in ratio.rows] == ["a"]
+    assert ratio.formula == "mean(queue) / mean(load), each of all its samples, from samples and sums of 5 min"
+    grown = toolbox.call(data, "ratio", {**asked, "metric": "served_total", "other": "asked_total"})
+    assert grown.values["ratio"] == pytest.approx(4)
+    assert grown.rows[0]["second"] == pytest.approx(level.sum())
+    assert grown.formula.startswith("increase(served_total) / increase(asked_total), from samples and sums")
+    for found in (odd, ratio, grown):
+        assert "have expired; this is exact, from their sums" in found.message and found.samples >= 2 * level.size
+
+
+def test_chat_says_that_a_correlation_or_a_ratio_of_unlike_things_is_of_the_samples_left(expired: App) -> None:
+    data, asked = expired.assistant.sight.bind(SYSTEM, expired.clock()), {"period": times.iso(edge_of(expired))}
+    for tool, metric in (("correlation", "queue"), ("ratio", "asked_total")):
+        found = toolbox.call(data, tool, {**asked, "metric": metric, "other": "load"})
+        assert found.outcome is Outcome.OK and "have expired; this is of those after" in found.message
 
 
 def test_an_answer_in_chat_says_that_it_is_from_sums(expired: App) -> None:
     window = edge_of(expired)
-    for question in ("highest load", "increase of asked_total"):
+    for question in ("highest load", "increase of asked_total", "ratio of queue to load", "odd one out in queue"):
         question = f"{question} from {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}"
         events = [*expired.assistant.answer(SYSTEM, question)]
         said = "".join(event.text for event in events if isinstance(event, Text))

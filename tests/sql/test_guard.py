@@ -73,6 +73,11 @@ def test_a_mistyped_table_and_function_bring_the_nearest_name() -> None:
     assert refusal("SELECT medain(value) FROM samples").hint == "Did you mean median?"
 
 
+def test_whoever_looks_for_alerts_is_told_that_none_are_kept() -> None:
+    error = refusal("SELECT count(*) FROM Alerts")
+    assert error.message == "There is no table 'Alerts' here." and "no alerts are kept" in error.hint
+
+
 @pytest.mark.parametrize("sql", ["", "  \n", "SELECT '\x00'", "SELECT '\ud800'", "SELECT " + "1," * 20_000 + "1"])
 def test_what_is_no_query_never_reaches_the_parser(sql: str) -> None:
     with pytest.raises(guard.Refused):

@@ -27,3 +27,14 @@ def test_a_dropped_series_is_found_no_more() -> None:
     assert [series.id for series in catalog.matching(metric="m")] == [2]
     assert catalog.spans == {}
     assert key_of(1, "m", {"a": "1"}) not in catalog.ids
+
+
+def test_series_with_the_same_labels_share_them_also_after_others_left() -> None:
+    catalog = Catalog()
+    made = [make_series(number, 1, f"m{number}", {"host": "a", "disk": "b"}) for number in (1, 2, 3)]
+    catalog.add(made[:2])
+    catalog.drop([1])
+    catalog.add(made[2:])
+    assert catalog.series[2].labels is catalog.series[3].labels
+    assert catalog.series[3] == made[2]
+    assert [catalog.ids[key_of(1, f"m{number}", {"disk": "b", "host": "a"})] for number in (2, 3)] == [2, 3]

@@ -64,7 +64,7 @@ def test_spread_is_what_numpy_says_of_the_values(book: Book, pairs, counters: bo
     series_id = book.write(ts, value)
     shown = rate(ts, value)[1] if counters else value[np.isfinite(value)]
     wanted = shape.distribution(shown)
-    found = shape.Distribution(**book.readings.spread([series_id], EPOCH, shape.QUANTILES, counters=counters))
+    found = shape.Distribution(**book.readings.spread([[series_id]], EPOCH, shape.QUANTILES, counters=counters))
     assert list(found.quantiles) == list(wanted.quantiles) and int(found.counts.sum()) == shown.size
     if shown.size and (np.abs(shown) < 1e150).all():
         scale = float(np.abs(shown).max(initial=0)) or 1.0
@@ -76,7 +76,7 @@ def test_spread_is_what_numpy_says_of_the_values(book: Book, pairs, counters: bo
 def test_spread_draws_the_same_histogram_as_numpy(book: Book) -> None:
     value = np.random.default_rng(3).gamma(2, 3, 5000)
     series_id = book.write(np.arange(5000) * 1000, value)
-    found = book.readings.spread([series_id], EPOCH, shape.QUANTILES, counters=False)
+    found = book.readings.spread([[series_id]], EPOCH, shape.QUANTILES, counters=False)
     wanted = shape.distribution(value)
     np.testing.assert_allclose(found["edges"], wanted.edges, rtol=1e-9)
     assert np.abs(found["counts"] - wanted.counts).sum() <= 4, "but for values on an edge"

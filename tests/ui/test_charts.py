@@ -97,6 +97,11 @@ def test_colours_repeat_with_other_dashes() -> None:
     assert len(looks) == 40
 
 
+def test_a_figure_has_the_background_of_the_theme_so_that_its_picture_is_readable_anywhere() -> None:
+    figure = series_charts.lines(data([1, 2, 3]), title="m", marks=[])
+    assert figure.layout.paper_bgcolor is None
+
+
 def test_axis_spans_the_window_even_where_nothing_was_measured() -> None:
     figure = series_charts.lines(data([1]), title="m", marks=[])
     assert list(figure.layout.xaxis.range) == [WINDOW.start.timestamp() * 1000, WINDOW.end.timestamp() * 1000]

@@ -125,7 +125,7 @@ class Result:
     """What a call gave.
 
     rows: at most ROW_CAP, of `total`. values: the few numbers that answer the question. samples: what it was computed
-    from. query and formula: how to get it again. whole: expired samples have their part in it, by their sums.
+    from. query and formula: how to get it again. expiry_told: the message says what became of expired samples.
     """
 
     outcome: Outcome
@@ -140,7 +140,7 @@ class Result:
     formula: str = ""
     source: str = ""
     links: Mapping[str, Any] = field(default_factory=dict)
-    whole: bool = False
+    expiry_told: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What a model is given."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.chat import times
 from lib.chat.tools.data import ROW_CAP, Data, Outcome, Result, quoted
+from lib.errors import SqlError
 
 NO_ALERTS = (
     "There are no alert rules in this app, so nobody knows of firing or past alerts here. Anomalies are what I know: "
@@ -139,7 +140,10 @@ def run_alerts(data: Data, asked: AlertArguments) -> Result:
 
 def run_sql(data: Data, asked: SqlArguments) -> Result:
     """The first rows of a query that only reads."""
-    frame, more = data.query(asked.query)
+    try:
+        frame, more = data.query(asked.query)
+    except SqlError as error:
+        return Result(Outcome.ERROR, f"{error.message} {error.values.get('hint', '')}".strip())
     rows = tuple({str(k): _cell(v) for k, v in row.items()} for row in frame.head(ROW_CAP).to_dict("records"))
     about: dict[str, Any] = {"query": asked.query, "source": "SQL"}
     if not rows:

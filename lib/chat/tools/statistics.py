@@ -77,7 +77,8 @@ def run(data: Data, asked: Arguments) -> Result:
     if (summed := sums.known(data, measure, asked.statistic, series, window)) is not None:
         rows = sums.rows(summed, series)
         values, count = sums.overall(rows, key), sum(row["count"] for row in rows)
-        return _ranked(asked, rows, key, values, count, about, sums.said(summed, window))
+        about |= sums.about(summed, window, asked.statistic, measure.formula)
+        return _ranked(asked, rows, key, values, count, about)
     reading = data.read(series, window)
     frame = measures.values(measure, series, reading.frame)
     if reading.step_s:
@@ -98,13 +99,11 @@ def _ranked(
     values: dict[str, Any],
     samples: int,
     about: dict[str, Any],
-    summed: str = "",
 ) -> Result:
-    """summed: what is to be said of numbers that come from sums."""
     rows = sorted(rows, key=lambda row: row[key], reverse=asked.order == "highest")
     about["links"]["series_ids"] = [row.pop("series_id") for row in rows][:20]
     shown = tuple(rows[: asked.top])
-    return Result(Outcome.OK, summed, shown, len(rows), values, samples=samples, whole=bool(summed), **about)
+    return Result(Outcome.OK, rows=shown, total=len(rows), values=values, samples=samples, **about)
 
 
 def _rows(frame: pd.DataFrame, quantile: float, q: str) -> list[dict[str, Any]]:
@@ -160,13 +159,14 @@ def _increase(
     data: Data, asked: Arguments, measure: Measure, series: Sequence[Series], window: Window, query: str
 ) -> Result:
     """Growth with resets handled: what `rate` says, multiplied back by the time it says it for."""
-    if not all(part.rated for part in measure.parts) or len(measure.parts) != 1 or measure.unit == "%":
+    if not measure.grows:
         return Result(
             Outcome.ERROR, f"{measure.title} is not a counter, so it has no increase; ask for its mean or max."
         )
     summed = sums.known(data, measure, asked.statistic, series, window)
     if summed is not None:
-        per_host, samples = sums.growth(summed, series), int(summed.table["count"].sum())
+        hosts = sums.by_host(summed, series)
+        per_host, samples = hosts["increase"].to_dict(), int(hosts["count"].sum())
     else:
         reading = data.read(series, window)
         per_host, samples = _growth(series, reading.frame), len(reading.frame)
@@ -180,16 +180,16 @@ def _increase(
         "unit": measure.unit.removesuffix("/s") if measure.unit != "ratio" else "s",
         "links": {"series_ids": [s.id for s in series[:20]], "hosts": asked.hosts, "metric": measure.metrics[0]},
     }
+    if summed is not None:
+        about |= sums.about(summed, window, asked.statistic, about["formula"])
     if not rows:
         return nothing(data, measure, window, about)
     return Result(
         Outcome.OK,
-        sums.said(summed, window, growth=True) if summed else "",
         rows=tuple(rows[: asked.top]),
         total=len(rows),
         values={"increase": sum(per_host.values()), "hosts": len(rows)},
         samples=samples,
-        whole=summed is not None,
         **about,
     )
 

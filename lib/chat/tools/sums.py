@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lib.chat.measures import Measure, told_apart
-from lib.chat.tools.data import Data, Summed
+from lib.chat.tools.data import Data, Outcome, Result, Summed
 from lib.frames import Series, Window
 from lib.profiling.words import duration
 
@@ -24,14 +25,33 @@ def known(data: Data, measure: Measure, statistic: str, series: Sequence[Series]
     return data.summed(series, window)
 
 
-def said(summed: Summed, window: Window, growth: bool = False) -> str:
-    """What a reader has to know of numbers that come from sums."""
+def honest(data: Data, result: Result) -> Result:
+    """The result, which says so when samples of its time have expired: a number is then of those that are left."""
+    if result.expiry_told or result.window is None or result.outcome is Outcome.ERROR:
+        return result
+    until = data.expired(result.window)
+    if until is None:
+        return result
+    left = "this is of those after." if result.outcome is Outcome.OK else "charts on Explore show their sums."
+    message = f"{result.message} Samples before {until:%Y-%m-%d %H:%M} UTC have expired; {left}".strip()
+    return replace(result, message=message, expiry_told=True)
+
+
+def about(summed: Summed, window: Window, statistic: str, formula: str) -> dict[str, Any]:
+    """What a result says of numbers that come from sums: message, formula, and that with it all is told."""
+    formula += f", from samples and sums of {duration(summed.slot_s)}"
+    return {"message": _said(summed, window, statistic), "formula": formula, "expiry_told": True}
+
+
+def _said(summed: Summed, window: Window, statistic: str) -> str:
     words = f"Samples before {summed.until:%Y-%m-%d %H:%M} UTC have expired; this is exact, from their sums"
     if summed.window != window:
         words += f", of {summed.window.start:%Y-%m-%d %H:%M} to {summed.window.end:%Y-%m-%d %H:%M} UTC"
-    if growth:
+    if statistic == "increase":
         return f"{words}: growth since the last sample before."
-    return f"{words}. Of an extreme in them the moment given is where its {duration(summed.slot_s)} begin."
+    if statistic in ("summary", "min", "max"):
+        return f"{words}. Of an extreme in them the moment given is where its {duration(summed.slot_s)} begin."
+    return f"{words}."
 
 
 def rows(summed: Summed, series: Sequence[Series]) -> list[dict[str, Any]]:
@@ -79,8 +99,8 @@ def overall(found: Sequence[dict[str, Any]], statistic: str) -> dict[str, Any]:
     return made
 
 
-def growth(summed: Summed, series: Sequence[Series]) -> dict[str, float]:
-    """How much counters grew, by host."""
+def by_host(summed: Summed, series: Sequence[Series]) -> pd.DataFrame:
+    """host -> total and count of all samples of these series, increase of their counters."""
     hosts = {one.id: one.host for one in series}
-    by_host = summed.table["increase"].groupby(summed.table["series_id"].map(hosts)).sum()
-    return {str(host): float(grown) for host, grown in by_host.items()}
+    table = summed.table[summed.table["series_id"].isin(list(hosts))]
+    return table.groupby(table["series_id"].map(hosts))[["total", "count", "increase"]].sum()

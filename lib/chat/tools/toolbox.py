@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from lib.chat.tools import anomalies, commands, comparison, forecasts, inventory, others, quality, statistics
+from lib.chat.tools import anomalies, commands, comparison, forecasts, inventory, others, quality, statistics, sums
 from lib.chat.tools.data import Data, Outcome, Result
 from lib.errors import AppError
-from lib.frames import Window
 
 
 @dataclass(frozen=True)
@@ -140,22 +139,10 @@ def call(data: Data, name: str, arguments: Mapping[str, Any] | None) -> Result:
         told = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or name}: {e['msg']}" for e in error.errors()[:5])
         return Result(Outcome.ERROR, f"Arguments that do not fit {name}: {told[:400]}")
     try:
-        return _honest(data, name, tool.run(data, asked))
+        result = tool.run(data, asked)
+        return sums.honest(data, result) if name in FROM_SAMPLES else result
     except AppError as error:
         return Result(Outcome.ERROR, error.message)
-
-
-def _honest(data: Data, name: str, result: Result) -> Result:
-    """The result, which says so when samples of its time have expired: a number is then of those that are left."""
-    if name not in FROM_SAMPLES or result.window is None or result.outcome is Outcome.ERROR or result.whole:
-        return result
-    start = min(result.window.start, result.values.get("first_start") or result.window.start)
-    until = data.expired(Window(start, result.window.end))
-    if until is None:
-        return result
-    said = f"Samples before {until:%Y-%m-%d %H:%M} UTC have expired; "
-    said += "this is of those after." if result.outcome is Outcome.OK else "charts on Explore show their sums."
-    return replace(result, message=f"{result.message} {said}".strip())
 
 
 def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
