@@ -35,6 +35,8 @@ BUNDLE, RESULTS, REFERENCE, CARD, OUTCOME, EVENTS, FOLDS = (
 # More numbers than this do not fit beside their prepared copies in a child's memory: rows are left out evenly.
 MOST_CELLS = 40_000_000
 _SHOWN_ROWS = 16
+# Of kept folds: those of another layout are fitted again.
+_LAYOUT = 2
 
 
 def run(
@@ -56,7 +58,7 @@ def run(
     frame, notes = read_table(Path(table), wanted)
     for note in notes:
         context.log(note, level="warning")
-    kept = _Kept(home / FOLDS, {"plan": plan, "rows": len(frame), "table": table})
+    kept = _Kept(home / FOLDS, {"plan": plan, "rows": len(frame), "table": table, "layout": _LAYOUT})
     restored = kept.read()
     if restored:
         context.log(f"Going on after {len(restored)} folds of an earlier run.")

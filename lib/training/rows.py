@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import Invalid
-from lib.training.plan import Plan
 from lib.training.preparation import NUMERIC, Table
-from lib.training.schema import Role, Schema, Task
+from lib.training.schema import Schema, Task
 
 _SKEW = 1.0
 
@@ -21,9 +20,8 @@ def picked(table: Table, rows: np.ndarray) -> Table:
     return Table(len(rows), table.names, table.values[rows], *kinds)
 
 
-def keys(frame: pd.DataFrame, plan: Plan, rows: np.ndarray) -> np.ndarray:
-    """What orders or groups the rows. Raises Invalid when a time is missing."""
-    time, group = plan.of(Role.TIME), plan.of(Role.GROUP)
+def keys(frame: pd.DataFrame, time: str | None, group: str | None, rows: np.ndarray) -> np.ndarray:
+    """What orders or groups the rows. time, group: names of columns. Raises Invalid when a time is missing."""
     if time:
         column = frame[time].iloc[rows]
         held = column if column.dtype.kind in "iufM" else pd.to_datetime(column, errors="coerce", utc=True)

@@ -445,7 +445,7 @@ def export(app: App, actor: Actor, draft: Draft, review: Review) -> None:
         return
     st.caption(
         "The script needs numpy, pandas, scikit-learn and xgboost, not this app: python pipeline.py TABLE [NEW]. It "
-        "takes each model with usual settings and splits rows as a training does."
+        "takes one model of each family with usual settings, so its predictions differ from a trained model's."
     )
     script = app.pipelines.script_of(actor, draft.plan, draft.dataset_id, draft.version)
     st.code(script[script.index("\nPLAN = ") :], language="python", height=360)
@@ -465,7 +465,7 @@ def _as_trained(app: App, actor: Actor, draft: Draft) -> None:
         key="pipeline_script_trained",
         icon=":material/code:",
         on_click="ignore",
-        help=f"With the models, settings and weights of {plain(done.name)}.",
+        help=f"Fits the model of {plain(done.name)} again, for the same predictions; its first lines say more.",
     )
 
 
