@@ -172,6 +172,8 @@ class _Training:
                 if self._over() and self.trials:
                     break
                 self._try(candidate, first=number == 0)
+            if self.elsewhere is not None:
+                self.elsewhere.enough()
             if not self.trials:
                 raise self._nothing()
             self._search(rows)
