@@ -16,7 +16,7 @@ from lib.services.datasets_incoming import FORMATS
 from lib.services.datasets_versions import SHORT
 from lib.store.encodings import KNOWN
 from lib.tasks.runner import ACTIVE
-from lib.ui import profile_view, tables
+from lib.ui import links, profile_view, tables
 from lib.ui.text import amount, plain, stamp
 
 if TYPE_CHECKING:
@@ -142,6 +142,27 @@ def picker(listed: list[Listed]) -> Listed:
         width=520,
     )
     return by_id[chosen]
+
+
+def version_picker(history: list[Revision]) -> Revision:
+    """One version of a dataset, of which the newest comes first."""
+    by_hash = {each.hash: each for each in history}
+    chosen = st.selectbox(
+        "Version",
+        list(by_hash),
+        # A key a dataset: a version of one means nothing to another.
+        key=f"dataset_version_{history[-1].hash[:SHORT]}",
+        format_func=lambda one: f"{by_hash[one].number} · {one[:SHORT]} · {by_hash[one].rows:,} rows",
+        width=300,
+    )
+    return by_hash.get(str(chosen), history[0])
+
+
+def nothing() -> None:
+    """Where a dataset is needed and none is there: the way to one."""
+    st.info("Bring a table under Datasets, then it can be used here.", title="No dataset yet",
+            icon=":material/database:")  # fmt: skip
+    links.to("pages/learn/datasets.py", "Open datasets", icon=":material/database:")
 
 
 def facts(one: Listed) -> None:
