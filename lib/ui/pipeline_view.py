@@ -10,14 +10,15 @@ import streamlit as st
 
 from lib.auth.actor import Actor, Permission
 from lib.errors import AppError, Invalid
-from lib.services.pipelines import MOST_NAME, SHORT, Listed, Opened
+from lib.services.datasets_versions import SHORT
+from lib.services.pipelines import MOST_NAME, Listed, Opened
 from lib.services.pipelines_facts import suggested_target
 from lib.training import editing, words
 from lib.training.metrics import METRICS
 from lib.training.plan import Plan
 from lib.training.review import Facts, Review
 from lib.training.schema import Role
-from lib.ui import links, pipeline_cards, pipeline_graph, refusal, state, tables
+from lib.ui import deletion, links, pipeline_cards, pipeline_graph, refusal, state, tables
 from lib.ui.pipeline_draft import Draft
 from lib.ui.text import plain, stamp
 
@@ -476,20 +477,14 @@ def delete(app: App, actor: Actor, draft: Draft) -> None:
             state.pipeline_drafts().pop(None, None)
             st.rerun()
         return
-    depending = app.pipelines.depending(actor, draft.id)
-    if depending:
-        st.warning(
-            "\n".join(f"- {plain(one.kind)}: {plain(one.name)}" for one in depending[:50]),
-            title=f"{len(depending)} things were made from it, and stay",
-            icon=":material/account_tree:",
-        )
-    else:
-        st.caption("Nothing was made from it.")
-    sure = st.checkbox(
-        f"Delete {plain(draft.name)} with all its versions; this cannot be undone", key=f"pipeline_sure_{draft.id}"
-    )
-    may = actor.may(Permission.MAKE_PIPELINES)
-    if st.button("Delete", icon=":material/delete:", key="pipeline_delete", disabled=not (may and sure)):
+    if deletion.sure(
+        app.pipelines.depending(actor, draft.id),
+        "and would stay",
+        f"{plain(draft.name)} with all its versions",
+        key="pipeline",
+        number=draft.id,
+        may=actor.may(Permission.MAKE_PIPELINES),
+    ):
         try:
             app.pipelines.delete(actor, draft.id, anyway=True)
         except AppError as error:
