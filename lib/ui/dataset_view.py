@@ -37,7 +37,8 @@ def follow(app: App, actor: Actor) -> bool:
         st.fragment(_watch, run_every=1.0)(app, actor, task.id or 0)
         return True
     if task.error and task.created_by == actor.name:
-        st.error(plain(task.error, 800), title=f"{plain(task.title)} failed", icon=":material/error:")
+        when = f", {stamp(task.finished_at)}" if task.finished_at else ""
+        st.error(plain(task.error, 800), title=f"{plain(task.title)} failed{when}", icon=":material/error:")
     return False
 
 

@@ -45,7 +45,7 @@ def test_a_good_plan_has_no_problems_nor_have_templates():
     [
         (Plan("gone", {"age": "numeric"}), "The target 'gone' is no column"),
         (Plan("left", {**ROLES, "left": "category"}), "both target and feature"),
-        (Plan("left", {"left": "target"}), "No column is left"),
+        (Plan("left", {"left": "target"}), "No column is left to learn from; give one a role"),
         (Plan("left", ROLES, steps=(Step("drop", ("age", "plan")),)), "No column is left"),
         (Plan("left", ROLES, steps=(Step("impute", ("left",)),)), "the target is no feature"),
         (Plan("left", ROLES, steps=(Step("drop", ("age",)), Step("clip", ("age",)))), "left out by an earlier step"),
@@ -178,6 +178,10 @@ def test_a_script_has_no_name_twice_nothing_of_the_app_and_says_what_may_differ(
     assert "its predictions are the app's when" in text.replace("\n", " ")
     before = plans.replace(model, members=tuple(plans.replace(one, fits=()) for one in model.members))
     assert "its predictions differ a little" in script(model.plan, before).replace("\n", " ")
+
+
+def test_a_table_of_the_target_alone_is_told_so():
+    assert "more than the target" in messages(Plan("left", {"left": "target"}), {"left": "target"})
 
 
 def test_a_plan_never_trained_exports_one_model_of_each_family():
