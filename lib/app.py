@@ -190,7 +190,7 @@ def build(
     pipelines = Pipelines(database, datasets, training, audit, clock, suggestions)
     setup = TrainingSetup(datasets, training, models)
     setup.pipelines.append(pipelines.plans_for)
-    drifting = Drifting(models, predicted, runner, audit, clock)
+    drifting = Drifting(models, datasets, predicted, runner, audit, clock)
     schedule = Schedule()
     return App(
         settings=settings,

@@ -39,7 +39,8 @@ def add_to(commands: Any, shared: argparse.ArgumentParser) -> argparse.ArgumentP
     command.add_argument("--row", nargs="+", metavar="FIELD=VALUE", help="one row")
     command.add_argument("--version", help="a number, champion or challenger (default: the champion)")
     command.add_argument("--file", help="a CSV, TSV or Parquet file of rows")
-    command.add_argument("--dataset", type=int, metavar="ID", help="a stored dataset, its newest version")
+    command.add_argument("--dataset", type=int, metavar="ID", help="a stored dataset")
+    command.add_argument("--dataset-version", metavar="HASH", help="the start of its hash (default: the newest)")
     command.add_argument("--out", help="where the predicted rows go (with --file or --dataset)")
     command.add_argument("--why", action="store_true", help="also what moved the prediction (of one row)")
     return command
@@ -91,7 +92,7 @@ def _many(app: App, options: argparse.Namespace, say: Say, follow: Callable[[App
 
     out, files = Path(options.out), app.prediction_files
     if options.dataset is not None:
-        task = files.start_dataset(SYSTEM, options.model, options.version, options.dataset)
+        task = files.start_dataset(SYSTEM, options.model, options.version, options.dataset, options.dataset_version)
     else:
         path = Path(options.file)
         try:

@@ -19,6 +19,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 EXAMPLES = """\
 examples:
   python -m lib train churn.csv --target left --budget 60s
+  python -m lib train sales.xlsx --sheet "Q3" --target won
   python -m lib train 3 --target left --models linear,xgboost --metric roc_auc --seed 7 --json
   python -m lib train "disk use" --target used --split time --by ts --budget 5m --card card.md
 """
@@ -38,6 +39,7 @@ def add_to(commands: Any, shared: argparse.ArgumentParser) -> argparse.ArgumentP
     command.add_argument("--target", default="", help="the column to predict (default: the dataset's target)")
     command.add_argument("--budget", type=_budget, default=60.0, metavar="SPAN", help="60s, 5m or 1h (default: 60s)")
     command.add_argument("--version", help="a version of the dataset, by the start of its hash (default: the newest)")
+    command.add_argument("--sheet", help="of a workbook that is given as a file (default: its first table)")
     command.add_argument("--start", default="", metavar="NAME", help="the template or pipeline to begin from")
     command.add_argument(
         "--kind", choices=("number", "classes"), default="", help="what is predicted, if not found out"
@@ -66,7 +68,7 @@ def run(app: App, options: argparse.Namespace, say: Say, follow: Callable[[App, 
     from lib.training.words import number, verdict
 
     wanted = Wanted(
-        dataset_id=_dataset(app, options.dataset, follow),
+        dataset_id=_dataset(app, options.dataset, options.sheet, follow),
         target=options.target,
         version=options.version,
         start=options.start,
@@ -116,13 +118,15 @@ def _ends(one: dict[str, Any]) -> str:
     return f"{number(one['low'])} to {number(one['high'])}" if one["low"] is not None else ""
 
 
-def _dataset(app: App, wanted: str, follow: Callable[[App, int], None]) -> int:
+def _dataset(app: App, wanted: str, sheet: str | None, follow: Callable[[App, int], None]) -> int:
     """A dataset by number or name; a file is made one first."""
     from lib.auth.actor import SYSTEM
 
     known = app.datasets.list(SYSTEM)
     found = [one.id for one in known if one.name == wanted or str(one.id) == wanted]
     if found:
+        if sheet is not None:
+            raise Invalid(f"--sheet goes with a workbook; {wanted!r} is a dataset, made of one table already.")
         return found[0]
     path = Path(wanted)
     if not path.is_file():
@@ -130,7 +134,7 @@ def _dataset(app: App, wanted: str, follow: Callable[[App, int], None]) -> int:
         raise NotFound(f"{wanted!r} is neither a dataset nor a file; there are these datasets: {names}.")
     try:
         with path.open("rb") as stream:
-            task = app.datasets.upload(SYSTEM, path.name, stream)
+            task = app.datasets.upload(SYSTEM, path.name, stream, sheet=sheet)
     except OSError as error:
         raise Invalid(f"{wanted} cannot be read ({error.strerror or error}).") from None
     app.runner.start()

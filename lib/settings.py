@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     predictions_logged: float = Field(
         1, ge=0, le=1, description="Share of predictions kept with their inputs, for drift. 0: none, tests excepted."
     )
+    drift_watch: float = Field(0.1, gt=0, le=10, description="PSI or KS from which a model's column is watched.")
+    drift_limit: float = Field(0.25, gt=0, le=10, description="PSI or KS from which a model's column has drifted.")
     predictions_kept: int = Field(20000, ge=100, description="Kept predictions of a model; older ones are removed.")
 
     task_mode: TaskMode = Field(

@@ -17,6 +17,7 @@ from lib.app import build
 from lib.frames import Block, to_ms
 from lib.settings import Settings
 from lib.store.connection import Store
+from tests.store.test_sheets import workbook
 from tests.training.tables import churn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -321,10 +322,14 @@ def test_what_cannot_be_exported_is_said(
 
 def test_train_and_predict(environment: dict[str, str], tmp_path: Path) -> None:
     table, card, out = tmp_path / "churn.csv", tmp_path / "card.md", tmp_path / "out.csv"
-    churn(120).to_csv(table, index=False)
+    frame = churn(120)
+    frame.to_csv(table, index=False)
+    rows = [list(frame.columns), *frame.astype(object).where(frame.notna(), None).to_numpy().tolist()]
+    book = tmp_path / "churn.xlsx"
+    book.write_bytes(workbook([["something", "else"], [1, 2], [3, 4]], customers=rows))
     quick = ("--start", "First look", "--models", "linear", "--budget", "5s")
     done = run(
-        environment, "train", str(table), "--target", "left", *quick,
+        environment, "train", str(book), "--sheet", "customers", "--target", "left", *quick,
         "--register", "churn", "--card", str(card), "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -333,7 +338,7 @@ def test_train_and_predict(environment: dict[str, str], tmp_path: Path) -> None:
     assert card.read_text().startswith("# left of churn")
     row = ("--row", "age=61", "income=2000", "plan=basic", "visits=2")
     said = run(environment, "predict", "churn", "--version", "1", "--json", *row)
-    assert said.returncode == 0 and json.loads(said.stdout)["label"] in ("True", "False"), said.stderr
+    assert said.returncode == 0 and json.loads(said.stdout)["label"] in ("yes", "no"), said.stderr
     wrong = run(environment, "predict", "churn", "--version", "1", "--row", "age=old")
     assert wrong.returncode == 1 and "age is 'old'; it takes a number" in wrong.stderr
     asked = ("--file", str(table), "--out", str(out))
@@ -341,6 +346,11 @@ def test_train_and_predict(environment: dict[str, str], tmp_path: Path) -> None:
     assert len(out.read_text().splitlines()) == 121
     stored = run(environment, "predict", "churn", "--version", "1", "--dataset", "1", "--out", str(out))
     assert stored.returncode == 0 and len(out.read_text().splitlines()) == 121, stored.stderr
+    named = ("--dataset", "1", "--dataset-version", "000000", "--out", str(out))
+    missing = run(environment, "predict", "churn", "--version", "1", *named)
+    assert missing.returncode == 1 and "no version '000000'" in missing.stderr
+    stale = run(environment, "train", "churn", "--sheet", "customers", "--target", "left")
+    assert stale.returncode == 1 and "goes with a workbook" in stale.stderr
     refused = run(environment, "train", "churn", "--target", "gone")
     assert refused.returncode == 1 and "no column 'gone'" in refused.stderr
     assert "neither a dataset nor a file" in run(environment, "train", "nothing").stderr

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from lib.app import App
 from lib.auth.actor import Actor
+from lib.datasets.schema import Change
 from lib.db.tables import Task, TaskStatus
 from lib.errors import Invalid
 from lib.services.datasets import Listed, Revision
@@ -77,6 +78,31 @@ class MakingRow(BaseModel):
     unchanged: bool | None = Field(default=None, description="The content was there already: the same version.")
 
 
+class ColumnGiven(BaseModel):
+    """What is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, max_length=1000, description="Its new name.")
+    type: str | None = Field(None, max_length=100, description="integer, number, boolean, text, date or moment.")
+    role: str | None = Field(None, max_length=100, description="feature, target, identifier, time or ignore.")
+    keep: bool = Field(True, description="false: left out. It comes back from an older version.")
+
+
+class ColumnsGiven(BaseModel):
+    """Columns that are not named stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: dict[str, ColumnGiven] = Field(
+        description="By the name a column has now.", examples=[{"age": {"type": "integer"}, "note": {"keep": False}}]
+    )
+    version: str | None = Field(
+        None, max_length=64, pattern=r"^[0-9a-f]+$", description="What it is made from: a hash, or its start."
+    )
+    distinct: bool = Field(False, description="Leave out rows that repeat an earlier one in every column.")
+
+
 class RowsAnswer(BaseModel):
     columns: list[str]
     rows: list[list[Any]]
@@ -124,11 +150,7 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
                 held.seek(0)
                 task = await run_in_threadpool(app.datasets.upload, actor, name, held, **options)
         task = await run_in_threadpool(app.datasets.outcome, actor, task.id or 0, wait_s)
-        if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING):
-            response.status_code = 202
-        elif task.status != TaskStatus.SUCCEEDED:
-            raise Invalid(task.error or f"The task was {task.status}.", task=task.id)
-        return _making(task)
+        return _made(task, response)
 
     @router.get("/datasets/tasks/{number}", tags=["Learn"], summary="How the making of a dataset goes")
     def making(
@@ -146,6 +168,23 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
         return DatasetAnswer(
             **_dataset(one), history=[VersionRow(**_version(each)) for each in history], dependants=depending
         )
+
+    @router.post(
+        "/datasets/{number}/columns", tags=["Learn"], summary="Make a version with other columns", status_code=201
+    )
+    def change(
+        number: Number,
+        given: ColumnsGiven,
+        response: Response,
+        wait_s: Annotated[float, Query(ge=0, le=120, description="How long to wait for it to be made.")] = 30,
+        actor: Actor = Depends(caller),
+    ) -> MakingRow:
+        """Rename columns, give them another type or role, or leave them out. What is wrong is named by column and field
+        in `error.fields`. Answers 201 once the version is made, 202 when it is not yet."""
+        datasets = get_app().datasets
+        changes = {name: Change(**one.model_dump()) for name, one in given.columns.items()}
+        task = datasets.change(actor, number, changes, given.version, distinct=given.distinct)
+        return _made(datasets.outcome(actor, task.id or 0, wait_s), response)
 
     @router.get("/datasets/{number}/rows", tags=["Learn"], summary="Rows of a dataset, in their order")
     def preview(
@@ -180,6 +219,14 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
         actor: Actor = Depends(caller),
     ) -> None:
         get_app().datasets.delete(actor, number, anyway)
+
+
+def _made(task: Task, response: Response) -> MakingRow:
+    if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING):
+        response.status_code = 202
+    elif task.status != TaskStatus.SUCCEEDED:
+        raise Invalid(task.error or f"The task was {task.status}.", task=task.id)
+    return _making(task)
 
 
 def _making(task: Task) -> MakingRow:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lib.app import App
 from lib.auth.actor import Actor
 from lib.db.learning_tables import DriftCheck, ModelAlias, ModelVersion
+from lib.db.tables import Task
+from lib.drift.shift import Thresholds
 from lib.errors import Invalid
 
 # The one address that takes a file; see `BodyLimit`.
@@ -104,8 +106,33 @@ class DriftRow(BaseModel):
     report: dict[str, Any]
 
 
+class ComparisonRow(BaseModel):
+    """A comparison of a file or dataset: once it succeeded, its check is among the items."""
+
+    task: int
+    title: str
+    status: str
+    progress: float
+    error: str
+
+
 class DriftRows(BaseModel):
+    """comparison: the newest one, if any."""
+
     items: list[DriftRow]
+    comparison: ComparisonRow | None
+
+
+class DriftGiven(BaseModel):
+    """What to compare, and from which PSI or KS on a column is watched and has drifted; those left out are as set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hours: float = Field(24, gt=0, le=24 * 366, description="Of what was asked.")
+    dataset: int | None = Field(None, ge=1, le=2**53, description="A dataset instead of what was asked.")
+    dataset_version: str | None = Field(None, max_length=64, description="A hash, or its start; else the newest.")
+    watch: float | None = Field(None, gt=0, le=10)
+    drift: float | None = Field(None, gt=0, le=10)
 
 
 class RetrainRow(BaseModel):
@@ -203,13 +230,27 @@ def add_routes(router: APIRouter, get_app: Callable[[], App], caller: Callable[.
     def drift(name: Name, number: Number, actor: Actor = Depends(caller)) -> DriftRows:
         app = get_app()
         app.models.get(actor, name, number)
-        return DriftRows(items=[_drift(row) for row in app.drifting.checks(actor, name, number, 50)])
+        last = app.drifting.last_task(actor, name, number)
+        items = [_drift(row) for row in app.drifting.checks(actor, name, number, 50)]
+        return DriftRows(items=items, comparison=_comparison(last) if last else None)
 
     @router.post(
-        "/models/{name}/versions/{number}/drift", tags=["Models"], summary="Check what it was asked", status_code=201
+        "/models/{name}/versions/{number}/drift",
+        tags=["Models"],
+        summary="Check what it was asked, or compare a dataset",
+        status_code=201,
+        responses={202: {"model": ComparisonRow, "description": "A dataset is compared by a task."}},
     )
-    def check(name: Name, number: Number, actor: Actor = Depends(caller)) -> DriftRow:
-        return _drift(get_app().drifting.check(actor, name, number))
+    def check(
+        response: Response, name: Name, number: Number, given: DriftGiven | None = None, actor: Actor = Depends(caller)
+    ) -> DriftRow | ComparisonRow:
+        drifting, given = get_app().drifting, given or DriftGiven()
+        usual = drifting.usual
+        limits = Thresholds(given.watch or usual.watch, given.drift or usual.drift)
+        if given.dataset is None:
+            return _drift(drifting.check(actor, name, number, timedelta(hours=given.hours), limits))
+        response.status_code = 202
+        return _comparison(drifting.compare_dataset(actor, name, number, given.dataset, given.dataset_version, limits))
 
     @router.post(
         "/models/{name}/versions/{number}/retrain",
@@ -242,6 +283,12 @@ def _version(row: ModelVersion) -> VersionRow:
 
 def _alias(row: ModelAlias) -> AliasRow:
     return AliasRow(**row.model_dump(include=set(AliasRow.model_fields)))
+
+
+def _comparison(task: Task) -> ComparisonRow:
+    return ComparisonRow(
+        task=task.id or 0, title=task.title, status=task.status, progress=task.progress, error=task.error
+    )
 
 
 def _drift(row: DriftCheck) -> DriftRow:

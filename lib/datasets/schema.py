@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lib.errors import Invalid
 
 MOST_NAME = 120
+# Of what is wrong with columns: so much is said in a sentence, and so much listed.
+_TOLD, _MOST_FIELDS = 3, 100
 _TIME_WORDS = ("ts", "time", "timestamp", "date", "datetime", "day", "moment", "when")
 
 
@@ -89,28 +91,95 @@ def from_json(columns: Iterable[dict[str, Any]]) -> list[Column]:
     return found
 
 
+@dataclass(frozen=True)
+class Change:
+    """What is to become of a column; None leaves it as it is. type, role: as people write them."""
+
+    name: str | None = None
+    type: str | None = None
+    role: str | None = None
+    keep: bool = True
+
+
+class Fault(NamedTuple):
+    """What is wrong with a column. field: its name, type or role."""
+
+    place: int
+    field: str
+    message: str
+
+
 def checked(columns: Sequence[Column]) -> list[Column]:
     """The columns, names trimmed. Raises Invalid for names that are empty, too long or there twice, for two targets,
     two time columns, and a time column that holds no times."""
     cleaned = [Column(one.name.strip(), one.type, one.role, one.origin) for one in columns]
     if not cleaned:
         raise Invalid("A dataset has at least one column.")
+    _refuse([one.origin for one in cleaned], _faults(cleaned))
+    return cleaned
+
+
+def changed(columns: Sequence[Column], changes: Mapping[str, Change]) -> list[Column]:
+    """The columns with changes, told by the names they have now. Raises Invalid, naming each column and field that is
+    wrong: none of such a name, a type or role there is not, and what `checked` refuses."""
+    known = {one.name: one for one in columns}
+    strange = [name for name in changes if name not in known]
+    if strange:
+        names = [name[:MOST_NAME] for name in strange]
+        _refuse(names, [Fault(n, "", f"There is no column {name!r}.") for n, name in enumerate(names)])
+    kept = [one for one in columns if changes.get(one.name, Change()).keep]
+    if not kept:
+        raise Invalid("A dataset has at least one column.")
+    made: list[Column] = []
+    faults: list[Fault] = []
+    for place, one in enumerate(kept):
+        change = changes.get(one.name, Change())
+        held: dict[str, Any] = {"name": one.name if change.name is None else change.name.strip()}
+        for field, choices in (("type", ColumnType), ("role", Role)):
+            said = getattr(change, field)
+            try:
+                held[field] = getattr(one, field) if said is None else choices(said)
+            except ValueError:
+                held[field] = getattr(one, field)
+                there = ", ".join(choices)
+                faults.append(Fault(place, field, f"{one.name!r} cannot have the {field} {said[:40]!r}; use {there}."))
+        made.append(Column(origin=one.origin, **held))
+    _refuse([one.name for one in kept], [*faults, *_faults(made)])
+    return made
+
+
+def _faults(columns: Sequence[Column]) -> list[Fault]:
+    faults: list[Fault] = []
     seen: dict[str, str] = {}
-    for one in cleaned:
+    for place, one in enumerate(columns):
         if not one.name or len(one.name) > MOST_NAME:
-            raise Invalid(f"A column's name has 1 to {MOST_NAME} characters, not {len(one.name)}: {one.name[:40]!r}.")
+            said = f"A column's name has 1 to {MOST_NAME} characters, not {len(one.name)}: {one.name[:40]!r}."
+            faults.append(Fault(place, "name", said))
+            continue
         # SQL tells names apart without regard to case.
         before = seen.setdefault(one.name.casefold(), one.name)
         if before is not one.name:
-            raise Invalid(f"Two columns are called {before!r} and {one.name!r}; give one of them another name.")
+            said = f"Two columns are called {before!r} and {one.name!r}; give one of them another name."
+            faults.append(Fault(place, "name", said))
     for role in (Role.TARGET, Role.TIME):
-        named = [one.name for one in cleaned if one.role is role]
-        if len(named) > 1:
-            raise Invalid(f"Only one column can be the {role}, not {', '.join(named[:5])}; choose one of them.")
-    for one in cleaned:
+        places = [place for place, one in enumerate(columns) if one.role is role]
+        named = ", ".join(columns[place].name for place in places[:5])
+        said = f"Only one column can be the {role}, not {named}; choose one of them."
+        faults += [Fault(place, "role", said) for place in places[1:]]
+    for place, one in enumerate(columns):
         if one.role is Role.TIME and one.type not in (ColumnType.DATE, ColumnType.MOMENT, ColumnType.INTEGER):
-            raise Invalid(f"{one.name!r} holds {one.type}, which is no time; make its type moment or date first.")
-    return cleaned
+            said = f"{one.name!r} holds {one.type}, which is no time; make its type moment or date first."
+            faults.append(Fault(place, "role", said))
+    return faults
+
+
+def _refuse(names: Sequence[str], faults: Sequence[Fault]) -> None:
+    """names: what the columns are called by whoever asked."""
+    if faults:
+        told = list(dict.fromkeys(one.message for one in faults))
+        more = f" And {len(told) - _TOLD} more." if len(told) > _TOLD else ""
+        fields = [{"column": names[one.place], "field": one.field, "message": one.message} for one in faults]
+        raise Invalid(" ".join(told[:_TOLD]) + more, fields=fields[:_MOST_FIELDS])
 
 
 def unique(names: Sequence[str], most: int) -> tuple[list[str], list[str]]:

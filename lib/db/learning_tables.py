@@ -131,13 +131,13 @@ class Predicted(SQLModel, table=True):
 
 
 class DriftCheck(SQLModel, table=True):
-    """One comparison of what a version was asked, or of a file, with what it learnt from."""
+    """One comparison of what a version was asked, or of a file or dataset, with what it learnt from."""
 
     __tablename__ = "drift_checks"
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(max_length=64, index=True)
     version: int
-    kind: str = Field(max_length=16)  # asked, file
+    kind: str = Field(max_length=16)  # asked, tried (asked, with other limits than usual), file, dataset
     title: str = Field(default="", max_length=256)
     at: datetime = utc(default_factory=now, index=True)
     from_at: datetime | None = utc(default=None, nullable=True)

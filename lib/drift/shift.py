@@ -34,13 +34,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on a column is watched, and counts as drifted. chance: how often, over all columns together, one that
-    did not move may seem to."""
+    """From which PSI or KS on a column is watched, and counts as drifted. chance: how often, over all columns together,
+    one that did not move may seem to."""
 
-    psi_watch: float = 0.1
-    psi_drift: float = 0.25
-    ks_watch: float = 0.1
-    ks_drift: float = 0.25
+    watch: float = 0.1
+    drift: float = 0.25
     chance: float = 0.001
 
 
@@ -129,9 +127,9 @@ def _state(
     psi_noise = _chi_square(max(len(p) - 1, 1), 1 - chance) * beyond
     ks_noise = math.sqrt(math.log(2 / chance) / 2 * beyond)
     apart = ks if ks is not None else 0.0
-    if psi > max(limits.psi_drift, psi_noise) or apart > max(limits.ks_drift, ks_noise):
+    if psi > max(limits.drift, psi_noise) or apart > max(limits.drift, ks_noise):
         return State.DRIFT
-    if psi > max(limits.psi_watch, psi_noise) or apart > max(limits.ks_watch, ks_noise):
+    if psi > max(limits.watch, psi_noise) or apart > max(limits.watch, ks_noise):
         return State.WATCH
     return State.OK
 

@@ -40,12 +40,24 @@ def resolve_by_system(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What an address is for, as refusals speak of it. secrets: where user and password go instead; rest: what the
+    address is without what comes after it."""
+
+    thing: str = "metrics source"
+    example: str = "http://prometheus.example:9090"
+    secrets: str = "choose basic authentication and fill them in there"
+    rest: str = "it is the part before /api/v1"
+
+
+@dataclass(frozen=True)
 class Guard:
     """schemes: what a URL may begin with. resolve: tests hand in another."""
 
     schemes: frozenset[str] = frozenset({"http", "https"})
     allow_link_local: bool = False
     resolve: Resolve = resolve_by_system
+    subject: Subject = Subject()
 
     def check(self, url: str) -> str:
         """The URL as it will be used (no trailing slash), or UrlRefused with what is wrong with it."""
@@ -76,27 +88,26 @@ class Guard:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
         except ValueError:
-            raise UrlRefused("This is not a URL; it should look like http://prometheus.example:9090.") from None
+            raise UrlRefused(f"This is not a URL; it should look like {self.subject.example}.") from None
         if parts.scheme.lower() not in self.schemes:
             allowed = ", ".join(sorted(self.schemes))
-            raise UrlRefused(f"The scheme “{parts.scheme or 'none'}” is not allowed for a source; use {allowed}.")
+            scheme = parts.scheme or "none"
+            raise UrlRefused(f"The scheme “{scheme}” is not allowed for a {self.subject.thing}; use {allowed}.")
         if parts.username is not None or parts.password is not None:
-            raise UrlRefused(
-                "Leave user and password out of the URL; choose basic authentication and fill them in there."
-            )
+            raise UrlRefused(f"Leave user and password out of the URL; {self.subject.secrets}.")
         if not host:
-            raise UrlRefused("The URL names no host; it should look like http://prometheus.example:9090.")
+            raise UrlRefused(f"The URL names no host; it should look like {self.subject.example}.")
         if port == 0:
             raise UrlRefused("Port 0 is not one a server can listen on.")
         if parts.query or parts.fragment:
-            raise UrlRefused("Leave everything from “?” or “#” on out of the URL; it is the part before /api/v1.")
+            raise UrlRefused(f"Leave everything from “?” or “#” on out of the URL; {self.subject.rest}.")
         return parts, _plain(host)
 
     def _check_name(self, host: str) -> None:
         if self.allow_link_local:
             return
         if host in _METADATA_NAMES:
-            raise UrlRefused(f"{host} is a cloud's metadata service, not a metrics source.")
+            raise UrlRefused(f"{host} is a cloud's metadata service, not a {self.subject.thing}.")
         literal = _literal(host)
         if literal:
             self._check_address(literal, host)
@@ -108,7 +119,7 @@ class Guard:
             if form.is_link_local or any(form in n for n in _METADATA_NETWORKS if n.version == form.version):
                 shown = host if host == str(address) else f"{host} ({address})"
                 raise UrlRefused(
-                    f"{shown} is a link-local or cloud metadata address, where no metrics source should be. "
+                    f"{shown} is a link-local or cloud metadata address, where no {self.subject.thing} should be. "
                     "An administrator can allow these with AUTOOPS_ALLOW_LINK_LOCAL."
                 )
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from lib.errors import ArtefactRefused, Invalid
 from lib.training import portable
-from lib.training.model import Member, Model, Part, Shift
+from lib.training.model import Fitted, Member, Model, Part, Shift
 from lib.training.plan import Plan
 from lib.training.preparation import Preparation
 from lib.training.schema import Schema
@@ -50,7 +50,7 @@ def save_bundle(model: Model, folder: Path) -> list[Path]:
                 }
             )
         about = {name: getattr(member, name) for name in ("name", "family", "weight", "log", "rounds")}
-        members.append({**about, "params": dict(member.params), "parts": parts})
+        members.append({**about, "params": dict(member.params), "parts": parts, "fits": list(member.fits)})
     held = {
         "layout": LAYOUT,
         "members": members,
@@ -94,6 +94,7 @@ def load_bundle(folder: Path) -> Model:
                 weight=float(one["weight"]),
                 log=bool(one["log"]),
                 rounds=int(one["rounds"]),
+                fits=tuple(Fitted(int(rounds), bool(aside)) for rounds, aside in one.get("fits", ())),
                 parts=tuple(
                     Part(
                         preparations[part["preparation"]],

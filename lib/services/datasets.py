@@ -9,39 +9,48 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, Unpack
 
 import pandas as pd
 from sqlmodel import col, func, select
 
 from lib.audit.log import Audit
 from lib.auth.actor import Actor, Permission
-from lib.datasets.schema import Column, DatasetVersion, Role, checked, from_json, unique, version_hash
+from lib.datasets.schema import (
+    Change,
+    Column,
+    DatasetVersion,
+    Role,
+    changed,
+    checked,
+    from_json,
+    unique,
+    version_hash,
+)
 from lib.datasets.windowing import Recipe
 from lib.db.database import Database
 from lib.db.learning_tables import Dataset, DatasetRevision
 from lib.db.tables import Task, TaskStatus
 from lib.errors import Conflict, Forbidden, Invalid, NotFound
 from lib.frames import Window
-from lib.services.datasets_incoming import Incoming, named, title_of
+from lib.services.datasets_incoming import Incoming, Reading, asked, title_of
 from lib.services.datasets_jobs import TABLE
 from lib.services.datasets_metrics import Gathering, Starts
 from lib.services.datasets_versions import SHORT, Versions, dataset_of, revision_of
 from lib.services.export import neutral
+from lib.services.jobs import person
 from lib.settings import Settings
 from lib.store import previews
 from lib.store.dataset_files import DatasetFiles
-from lib.store.encodings import KNOWN
 from lib.store.samples import Samples
-from lib.tasks.job import JobKind, storable
+from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
 
 logger = logging.getLogger(__name__)
 # Names for what `Datasets` answers, whose own `list` hides the word there.
 BRING, GATHER, EDIT = "dataset.bring", "dataset.gather", "dataset.edit"
 KINDS = (BRING, GATHER, EDIT)
-DELIMITERS = (",", ";", "\t", "|")
 MEMORY_MB, DEADLINE_S = 1536, 1800.0
 Revisions = list["Revision"]
 Dependants = list["Dependant"]
@@ -141,18 +150,15 @@ class Datasets:
         stream: BinaryIO,
         *,
         into: int | None = None,
-        encoding: str | None = None,
-        delimiter: str | None = None,
-        sheet: str | None = None,
+        **reading: Unpack[Reading],
     ) -> Task:
-        """Take a file in and queue what makes a dataset of it; into: a dataset it becomes a new version of;
-        sheet: of a workbook, None for the first that is a table.
+        """Take a file in and queue what makes a dataset of it; into: a dataset it becomes a new version of.
 
         Raises Invalid for a name with path parts, a kind of file that is none of ours, an empty file or one above the
         cap; then nothing of it is kept.
         """
         actor.require(Permission.MAKE_DATASETS)
-        asked = self._asked(actor, name, into, encoding, delimiter, sheet)
+        asked = self._asked(actor, name, into, reading)
         try:
             size = self.incoming.take(stream, asked["id"], asked["name"])
             task = self._submit(actor, BRING, asked, f"Dataset from {asked['name']}")
@@ -173,15 +179,13 @@ class Datasets:
         name: str,
         *,
         into: int | None = None,
-        encoding: str | None = None,
-        delimiter: str | None = None,
-        sheet: str | None = None,
+        **reading: Unpack[Reading],
     ) -> Task:
         """Make a dataset of a file that is offered; the file stays where it is. Raises NotFound."""
         actor.require(Permission.MAKE_DATASETS)
         if name not in self.offered(actor):
             raise NotFound(f"No file {name[:80]!r} is in {self.incoming.offered}; put it there, or upload it.")
-        asked = self._asked(actor, name, into, encoding, delimiter, sheet) | {"file": name}
+        asked = self._asked(actor, name, into, reading) | {"file": name}
         task = self._submit(actor, BRING, asked, f"Dataset from {asked['name']}")
         self.audit.record(actor, "dataset.pick", asked["name"], task=task.id)
         return task
@@ -234,6 +238,22 @@ class Datasets:
         task = self._submit(actor, EDIT, params, f"New version of {opened.name}")
         self.audit.record(actor, "dataset.edit", f"dataset {dataset_id} {opened.name}", task=task.id)
         return task
+
+    def change(
+        self,
+        actor: Actor,
+        dataset_id: int,
+        changes: Mapping[str, Change],
+        version: str | None = None,
+        *,
+        distinct: bool = False,
+    ) -> Task:
+        """Queue a version with some columns renamed, of another type or role, or left out; those that are not named
+        stay as they are. Raises Invalid, naming each column and field that is wrong; NotFound."""
+        actor.require(Permission.MAKE_DATASETS)
+        opened = self.open(actor, dataset_id, version)
+        wanted = changed(opened.schema, changes)
+        return self.edit(actor, dataset_id, wanted, opened.hash, distinct=distinct)
 
     def set_roles(self, actor: Actor, dataset_id: int, roles: Mapping[str, Role], version: str | None = None) -> str:
         """Make a version that differs in roles only, at once; its hash. Raises Invalid, NotFound."""
@@ -356,7 +376,7 @@ class Datasets:
         with self.database.session() as session:
             dataset = dataset_of(session, dataset_id)
         target = f"dataset {dataset_id} {dataset.name}"
-        if _person(dataset.created_by) != _person(actor.name):
+        if person(dataset.created_by) != person(actor.name):
             try:
                 actor.require(Permission.MANAGE_TASKS)
             except Forbidden:
@@ -378,38 +398,10 @@ class Datasets:
 
     # --- around the jobs ----------------------------------------------------------------------------
 
-    def _asked(
-        self,
-        actor: Actor,
-        name: str,
-        into: int | None,
-        encoding: str | None,
-        delimiter: str | None,
-        sheet: str | None,
-    ) -> dict[str, Any]:
-        shown, format_, packed = named(name)
+    def _asked(self, actor: Actor, name: str, into: int | None, reading: Reading) -> dict[str, Any]:
         if into is not None:
             self.get(actor, into)
-        if encoding is not None and encoding not in KNOWN:
-            raise Invalid(f"There is no encoding {encoding[:40]!r} to choose; known are {', '.join(KNOWN)}.")
-        if delimiter is not None and delimiter not in DELIMITERS:
-            raise Invalid("The delimiter is a comma, a semicolon, a tab or a bar.")
-        if sheet is not None and format_ != "excel":
-            raise Invalid(f"{shown} has no sheets; only Excel workbooks have.")
-        sheet = storable(sheet, 200) if sheet else None
-        return {
-            "id": secrets.token_hex(8),
-            "name": shown,
-            "title": title_of(PurePosixPath(shown.removesuffix(".gz")).stem),
-            "format": format_,
-            "packed": packed,
-            "file": None,
-            "into": into,
-            "encoding": encoding,
-            "delimiter": "\t" if format_ == "tsv" else delimiter,
-            "sheet": sheet,
-            "by": actor.name,
-        }
+        return {**asked(name, **reading), "into": into, "by": actor.name}
 
     def _submit(self, actor: Actor, kind: str, params: dict[str, Any], title: str) -> Task:
         return self.runner.submit(kind, params, by=actor.name, title=title)
@@ -478,8 +470,3 @@ def _shown(row: DatasetRevision) -> Revision:
 
 def _listed(dataset: Dataset, head: DatasetRevision, versions: int) -> Listed:
     return Listed(dataset.id or 0, dataset.name, dataset.created_by, dataset.created_at, versions, _shown(head))
-
-
-def _person(name: str) -> str:
-    """Who stands behind a name: a key is called `owner/key`."""
-    return name.partition("/")[0]

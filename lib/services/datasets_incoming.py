@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Set
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 from lib.errors import Invalid, NotFound, Unavailable
 from lib.settings import Settings
+from lib.store.encodings import KNOWN
 from lib.tasks.job import storable
 
 FORMATS = {
@@ -23,6 +25,40 @@ FORMATS = {
 }
 PACKED = ("csv", "tsv", "jsonl")
 PIECE_BYTES = 1024 * 1024
+DELIMITERS = (",", ";", "\t", "|")
+
+
+class Reading(TypedDict, total=False):
+    """How a file is to be read; what is left out, or None, is found out. sheet: of a workbook, else the first that is a
+    table."""
+
+    encoding: str | None
+    delimiter: str | None
+    sheet: str | None
+
+
+def asked(
+    name: str, encoding: str | None = None, delimiter: str | None = None, sheet: str | None = None
+) -> dict[str, Any]:
+    """What a job is told of a file that is brought, with a key of its own. Raises Invalid for what cannot be."""
+    shown, format_, packed = named(name)
+    if encoding is not None and encoding not in KNOWN:
+        raise Invalid(f"There is no encoding {encoding[:40]!r} to choose; known are {', '.join(KNOWN)}.")
+    if delimiter is not None and delimiter not in DELIMITERS:
+        raise Invalid("The delimiter is a comma, a semicolon, a tab or a bar.")
+    if sheet is not None and format_ != "excel":
+        raise Invalid(f"{shown} has no sheets; only Excel workbooks have.")
+    return {
+        "id": secrets.token_hex(8),
+        "name": shown,
+        "title": title_of(PurePosixPath(shown.removesuffix(".gz")).stem),
+        "format": format_,
+        "packed": packed,
+        "file": None,
+        "encoding": encoding,
+        "delimiter": "\t" if format_ == "tsv" else delimiter,
+        "sheet": storable(sheet, 200) if sheet else None,
+    }
 
 
 class Incoming:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from lib.datasets.schema import Column, version_hash
 from lib.db.database import Database
@@ -15,6 +17,7 @@ from lib.db.learning_tables import Dataset, DatasetRevision
 from lib.errors import Invalid, NotFound
 from lib.store.dataset_files import DatasetFiles
 
+_Row = TypeVar("_Row")
 # Enough of a hash to be typed by hand and to tell versions apart.
 SHORT = 12
 
@@ -104,15 +107,19 @@ def dataset_of(session: Session, dataset_id: int) -> Dataset:
 
 
 def revision_of(session: Session, dataset: Dataset, version: str | None) -> DatasetRevision:
-    wanted = version or dataset.head
+    mine = select(DatasetRevision).where(DatasetRevision.dataset_id == dataset.id)
+    return by_hash(session, mine, col(DatasetRevision.hash), version or dataset.head, dataset.name)
+
+
+def by_hash(session: Session, rows: SelectOfScalar[_Row], column: Mapped[str], wanted: str, name: str) -> _Row:
+    """The one of these rows whose hash is, or begins with, what is wanted. name: of what they are versions of.
+
+    Raises Invalid for too few characters to tell, NotFound for those of none or of several.
+    """
     if len(wanted) < 6:
         raise Invalid(f"{wanted!r} is too short to name a version; give at least 6 characters of its hash.")
-    rows = session.exec(
-        select(DatasetRevision)
-        .where(DatasetRevision.dataset_id == dataset.id, col(DatasetRevision.hash).startswith(wanted, autoescape=True))
-        .limit(2)
-    ).all()
-    if len(rows) != 1:
-        said = "no version" if not rows else "more than one version"
-        raise NotFound(f"{dataset.name!r} has {said} {wanted[:SHORT]!r}; see its list of versions.")
-    return rows[0]
+    found = session.exec(rows.where(column.startswith(wanted, autoescape=True)).limit(2)).all()
+    if len(found) != 1:
+        said = "no version" if not found else "more than one version"
+        raise NotFound(f"{name!r} has {said} {wanted[:SHORT]!r}; see its list of versions.")
+    return found[0]

@@ -16,7 +16,7 @@ from sqlmodel import col, select
 from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import Deployment, ModelVersion
 from lib.errors import Conflict, Forbidden, Invalid, NotFound, SourceError
-from lib.prometheus.guard import Guard
+from lib.prometheus.guard import Guard, Subject
 from lib.prometheus.query import Endpoint, Limits
 from lib.prometheus.session import SourceSession
 from lib.registry import answers, exports, schema
@@ -38,6 +38,9 @@ UP, OTHER, DOWN = "up", "other", "down"
 MOST_ZIPS, MOST_LISTED, MOST_NOTE, MOST_URL = 10, 500, 500, 512
 CHECK_S, MOST_HEALTH_BYTES = 10.0, 64 << 10
 OLD_S = 3600.0
+DEPLOYED = Subject(
+    "deployment", "https://model.example.com", "an exported model is asked without", "it is the part before /health"
+)
 
 
 class Deployments:
@@ -48,7 +51,7 @@ class Deployments:
         self.database, self.audit, self.settings = models.database, models.audit, models.settings
         self.folder = self.settings.data_dir / "deployments"
         schemes = {one.strip().lower() for one in self.settings.source_schemes.split(",") if one.strip()}
-        self.guard = Guard(frozenset(schemes & {"http", "https"}), self.settings.allow_link_local)
+        self.guard = Guard(frozenset(schemes & {"http", "https"}), self.settings.allow_link_local, subject=DEPLOYED)
 
     # --- looking --------------------------------------------------------------------------------
 

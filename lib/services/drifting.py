@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,10 +21,12 @@ from lib.drift import shift, verdict
 from lib.drift.shift import Shift, State, Thresholds
 from lib.errors import AppError, Conflict, Invalid
 from lib.registry.schema import Kind, ModelSchema
+from lib.services.datasets import Datasets
 from lib.services.models import Models
 from lib.services.prediction_files import Intake
+from lib.services.prediction_jobs import need_columns
 from lib.services.prediction_log import PredictionLog
-from lib.tasks.job import JobKind
+from lib.tasks.job import JobKind, storable
 from lib.tasks.runner import ACTIVE, Runner
 
 logger = logging.getLogger(__name__)
@@ -44,13 +46,21 @@ class Report:
     shifts: tuple[Shift, ...]
     words: str
     retrain: bool
+    limits: Thresholds
 
 
 class Drifting:
     def __init__(
-        self, models: Models, log: PredictionLog, runner: Runner, audit: Audit, clock: Callable[[], datetime]
+        self,
+        models: Models,
+        datasets: Datasets,
+        log: PredictionLog,
+        runner: Runner,
+        audit: Audit,
+        clock: Callable[[], datetime],
     ) -> None:
-        self.models, self.log, self.runner, self.audit, self.clock = models, log, runner, audit, clock
+        self.models, self.datasets, self.log = models, datasets, log
+        self.runner, self.audit, self.clock = runner, audit, clock
         self.database = models.database
         self.intake = Intake(models.settings.data_dir / "drift_incoming", models.settings.upload_max_mb)
         # Told when a model's state changed: alerts may want to know.
@@ -60,6 +70,12 @@ class Drifting:
         runner.register(
             JobKind(REFERENCE_KIND, f"{jobs}:learn", prepare=self._prepare, finish=self._keep_reference, memory_mb=1024)
         )
+
+    @property
+    def usual(self) -> Thresholds:
+        """From where on a column is watched or has drifted, unless somebody tries others."""
+        held = self.models.settings
+        return Thresholds(min(held.drift_watch, held.drift_limit), held.drift_limit)
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -81,7 +97,9 @@ class Drifting:
         """What a check found, column by column, the farthest moved first."""
         shifts = [Shift(**{**one, "state": State(one["state"])}) for one in check.report.get("shifts", [])]
         shifts.sort(key=lambda one: (one.role == "feature", -one.psi))
-        return Report(check, tuple(shifts), str(check.report.get("words", "")), bool(check.report.get("retrain")))
+        limits = Thresholds(*check.report.get("limits", ()))
+        words, retrain = str(check.report.get("words", "")), bool(check.report.get("retrain"))
+        return Report(check, tuple(shifts), words, retrain, limits)
 
     def asked(self, actor: Actor, name: str, version: int) -> int:
         """How many predictions of a version are kept."""
@@ -106,9 +124,11 @@ class Drifting:
     def check(
         self, actor: Actor, name: str, version: int, span: timedelta = SPAN, thresholds: Thresholds | None = None
     ) -> DriftCheck:
-        """Compare what a version was asked in the last `span` with what it learnt from. Raises Conflict without a
+        """Compare what a version was asked in the last `span` with what it learnt from. thresholds: None for the usual
+        ones; others are a trial, from which neither an event nor a training follows. Raises Conflict without a
         reference, Invalid when nothing was asked."""
         actor.require(Permission.TRAIN)
+        limits = self._limits(thresholds)
         row = self._with_reference(actor, name, version)
         since = self.clock() - span
         kept = self.log.read(name, version, since)
@@ -125,9 +145,10 @@ class Drifting:
             asked_frame(schema, list(kept["features"])),
             prediction=kept["prediction"],
             target=target if len(actual) else None,
-            thresholds=thresholds,
+            thresholds=limits,
         )
-        return self._add(actor, row, "asked", "", shifts, len(kept), since)
+        kind = "asked" if limits == self.usual else "tried"
+        return self._add(actor, row, kind, "", shifts, len(kept), since, limits)
 
     def on_schedule(self) -> None:
         """For the schedule: each champion that has a reference and was asked enough since its last check."""
@@ -147,11 +168,38 @@ class Drifting:
         if len(self.log.read(name, version, self.clock() - SPAN)) >= shift.LEAST_ROWS:
             self.check(SYSTEM, name, version)
 
-    def compare_file(self, actor: Actor, name: str, version: int, file_name: str, stream: BinaryIO) -> Task:
+    def compare_file(
+        self,
+        actor: Actor,
+        name: str,
+        version: int,
+        file_name: str,
+        stream: BinaryIO,
+        thresholds: Thresholds | None = None,
+    ) -> Task:
         """Queue a comparison of a CSV, TSV or Parquet file with what a version learnt from."""
         actor.require(Permission.RUN_TASKS)
         self._with_reference(actor, name, version)
-        return self._queue(actor, KIND, name, version, file_name, stream, "Drift of")
+        limits = astuple(self._limits(thresholds))
+        return self._queue(actor, KIND, name, version, file_name, stream, "Drift of", limits=limits)
+
+    def compare_dataset(
+        self,
+        actor: Actor,
+        name: str,
+        version: int,
+        dataset_id: int,
+        dataset_version: str | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> Task:
+        """Queue a comparison of a stored dataset (dataset_version: a hash or its start; None: the newest) with what a
+        version learnt from. Raises NotFound, Invalid when it lacks a column the model needs."""
+        actor.require(Permission.RUN_TASKS)
+        row = self._with_reference(actor, name, version)
+        opened = self.datasets.open(actor, dataset_id, dataset_version)
+        need_columns(self.models.schema_of(row), [one.name for one in opened.schema], "dataset")
+        about = {"dataset": dataset_id, "hash": opened.hash, "file": opened.name, "format": "parquet"}
+        return self._submit(actor, KIND, name, version, "Drift of", limits=astuple(self._limits(thresholds)), **about)
 
     def learn_reference(self, actor: Actor, name: str, version: int, file_name: str, stream: BinaryIO) -> Task:
         """For a version made elsewhere: take the table it was trained on as what later data is held against. Raises
@@ -163,23 +211,47 @@ class Drifting:
 
     # --- around the jobs ------------------------------------------------------------------------
 
+    def _limits(self, thresholds: Thresholds | None) -> Thresholds:
+        limits = thresholds or self.usual
+        if not 0 < limits.watch <= limits.drift <= 10:
+            raise Invalid(
+                f"Watching from {limits.watch:g} and drift from {limits.drift:g} do not go together: both lie above 0 "
+                "and up to 10, and drift is not below watching."
+            )
+        return limits
+
     def _queue(
-        self, actor: Actor, kind: str, name: str, version: int, file_name: str, stream: BinaryIO, words: str
+        self,
+        actor: Actor,
+        kind: str,
+        name: str,
+        version: int,
+        file_name: str,
+        stream: BinaryIO,
+        words: str,
+        **more: Any,
     ) -> Task:
         taken = self.intake.take(file_name, stream)
-        params = {"id": taken.id, "model": name, "version": version, "file": taken.shown, "format": taken.format}
+        about = {"id": taken.id, "file": taken.shown, "format": taken.format, **more}
         try:
-            task = self.runner.submit(
-                kind, {**params, "by": actor.name}, by=actor.name, title=f"{words} {taken.shown} for {name} {version}"
-            )
+            return self._submit(actor, kind, name, version, words, **about)
         except BaseException:
             (self.intake.folder / taken.id).unlink(missing_ok=True)
             raise
-        self.audit.record(actor, kind, taken.shown, model=name, version=version, task=task.id)
+
+    def _submit(self, actor: Actor, kind: str, name: str, version: int, words: str, **about: Any) -> Task:
+        params = {**about, "model": name, "version": version, "by": actor.name}
+        title = storable(f"{words} {about['file']} for {name} {version}", 200)
+        task = self.runner.submit(kind, params, by=actor.name, title=title)
+        held = {"dataset": about["dataset"]} if "dataset" in about else {}
+        self.audit.record(actor, kind, about["file"], model=name, version=version, task=task.id, **held)
         return task
 
     def _prepare(self, params: dict[str, Any], workdir: Path) -> dict[str, Any]:
-        path = self.intake.hand_over(params["id"], workdir)
+        if "dataset" in params:
+            path = self.datasets.open(SYSTEM, params["dataset"], params["hash"]).path
+        else:
+            path = self.intake.hand_over(params["id"], workdir)
         row = self.models.get(SYSTEM, params["model"], params["version"])
         return {
             "path": str(path),
@@ -188,13 +260,15 @@ class Drifting:
             "folder": str(self.models.unpack(row).parent),
             "memory_mb": self.models.settings.serve_memory_mb,
             "reference": row.reference,
+            "limits": params.get("limits"),
         }
 
     def _keep(self, params: dict[str, Any], result: dict[str, Any], workdir: Path) -> dict[str, Any]:
         row = self.models.get(SYSTEM, params["model"], params["version"])
         shifts = [Shift(**{**one, "state": State(one["state"])}) for one in result["shifts"]]
         by = Actor(params["by"], SYSTEM.role, SYSTEM.kind)
-        check = self._add(by, row, "file", params["file"], shifts, result["rows"], None)
+        kind, limits = "dataset" if "dataset" in params else "file", Thresholds(*params.get("limits", ()))
+        check = self._add(by, row, kind, params["file"], shifts, result["rows"], None, limits)
         return {"check": check.id, "rows": result["rows"], "state": check.state}
 
     def _keep_reference(self, params: dict[str, Any], result: dict[str, Any], workdir: Path) -> dict[str, Any]:
@@ -226,6 +300,7 @@ class Drifting:
         shifts: list[Shift],
         rows: int,
         since: datetime | None,
+        limits: Thresholds,
     ) -> DriftCheck:
         found = verdict.of(shifts)
         before = next((c for c in self.checks(actor, row.name, row.version, 50) if c.kind == kind), None)
@@ -241,7 +316,12 @@ class Drifting:
             state=found.state,
             # A file says something about the file; only what a model is asked can turn.
             event=kind == "asked" and found.state != known and found.state is not State.FEW,
-            report={"shifts": [one.to_json() for one in shifts], "words": found.words, "retrain": found.retrain},
+            report={
+                "shifts": [one.to_json() for one in shifts],
+                "words": found.words,
+                "retrain": found.retrain,
+                "limits": astuple(limits),
+            },
             by=actor.name[:64],
         )
         with self.database.session() as session:

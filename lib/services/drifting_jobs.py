@@ -20,14 +20,18 @@ from lib.tasks.job import JobContext
 MOST_ROWS, MOST_PREDICTED = 200_000, 20_000
 
 
-def compare(context: JobContext, *, reference: dict[str, Any], **rest: Any) -> dict[str, Any]:
+def compare(
+    context: JobContext, *, reference: dict[str, Any], limits: list[float] | None, **rest: Any
+) -> dict[str, Any]:
     frame, prediction, target = _read(context, **rest)
-    shifts = shift.compare(reference, frame, prediction=prediction, target=target)
+    thresholds = shift.Thresholds(*limits or ())
+    shifts = shift.compare(reference, frame, prediction=prediction, target=target, thresholds=thresholds)
     return {"rows": len(frame), "shifts": [one.to_json() for one in shifts]}
 
 
 def learn(context: JobContext, **rest: Any) -> dict[str, Any]:
-    rest.pop("reference", None)
+    for name in ("reference", "limits"):
+        rest.pop(name, None)
     frame, prediction, target = _read(context, **rest)
     return {"reference": references.of_frame(frame, prediction, target)}
 

@@ -18,6 +18,8 @@ from lib.db.database import Database
 from lib.db.learning_tables import Pipeline, PipelineRevision, PipelineRun
 from lib.errors import Conflict, Forbidden, Invalid, NotFound
 from lib.services.datasets import Datasets, Dependant
+from lib.services.datasets_versions import SHORT, by_hash
+from lib.services.jobs import person
 from lib.services.pipelines_facts import TableFacts, first_plan, suggested_target
 from lib.services.training import Run, Table, Training
 from lib.tasks.job import storable
@@ -27,7 +29,6 @@ from lib.training.plan import Plan, Step
 from lib.training.review import Facts, Finding, Review, review
 from lib.training.schema import Role
 
-SHORT = 12
 MOST_NAME, MOST_PIPELINES, MOST_VERSIONS = 120, 1_000, 500
 PAGE = "pages/learn/pipelines.py"
 Revisions = list["Revision"]
@@ -361,7 +362,7 @@ class Pipelines:
             held = _pipeline_of(session, pipeline_id)
             name, owner = held.name, held.created_by
         target = f"pipeline {pipeline_id} {name}"
-        if owner.partition("/")[0] != actor.name.partition("/")[0] and not actor.may(Permission.MANAGE_TASKS):
+        if person(owner) != person(actor.name) and not actor.may(Permission.MANAGE_TASKS):
             self.audit.record(actor, "pipeline.delete", target, outcome="refused")
             raise Forbidden(f"{name!r} belongs to {owner}; they or an operator may delete it.")
         depending = self.depending(actor, pipeline_id)
@@ -448,21 +449,8 @@ def _pipeline_of(session: Session, pipeline_id: int) -> Pipeline:
 
 
 def _revision_of(session: Session, held: Pipeline, version: str | None) -> PipelineRevision:
-    wanted = version or held.head
-    if len(wanted) < 6:
-        raise Invalid(f"{wanted[:6]!r} is too short to name a version; give at least 6 characters of its hash.")
-    rows = session.exec(
-        select(PipelineRevision)
-        .where(
-            PipelineRevision.pipeline_id == held.id,
-            col(PipelineRevision.hash).startswith(wanted, autoescape=True),
-        )
-        .limit(2)
-    ).all()
-    if len(rows) != 1:
-        said = "no version" if not rows else "more than one version"
-        raise NotFound(f"{held.name!r} has {said} {wanted[:SHORT]!r}; see its list of versions.")
-    return rows[0]
+    mine = select(PipelineRevision).where(PipelineRevision.pipeline_id == held.id)
+    return by_hash(session, mine, col(PipelineRevision.hash), version or held.head, held.name)
 
 
 def _shown(row: PipelineRevision) -> Revision:

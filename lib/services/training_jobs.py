@@ -35,6 +35,10 @@ BUNDLE, RESULTS, REFERENCE, CARD, OUTCOME, EVENTS, FOLDS = (
 # More numbers than this do not fit beside their prepared copies in a child's memory: rows are left out evenly.
 MOST_CELLS = 40_000_000
 _SHOWN_ROWS = 16
+# How long a training looks for what matters once its budget is spent, and how long somebody who asks for that waits.
+_IMPORTANCE_SHARE, _LEAST_IMPORTANCE_S, _IMPORTANCE_S = 0.1, 3.0, 120.0
+# Of kept folds: those of another layout are fitted again.
+_LAYOUT = 2
 
 
 def run(
@@ -56,7 +60,7 @@ def run(
     frame, notes = read_table(Path(table), wanted)
     for note in notes:
         context.log(note, level="warning")
-    kept = _Kept(home / FOLDS, {"plan": plan, "rows": len(frame), "table": table})
+    kept = _Kept(home / FOLDS, {"plan": plan, "rows": len(frame), "table": table, "layout": _LAYOUT})
     restored = kept.read()
     if restored:
         context.log(f"Going on after {len(restored)} folds of an earlier run.")
@@ -101,8 +105,15 @@ def run(
         fold=outcome.fold,
     )
     with _calm(wanted.threads):
-        ranked = explain.importance(outcome.model, frame.iloc[outcome.rows], repeats=2)
+        until = time.monotonic() + max(_LEAST_IMPORTANCE_S, _IMPORTANCE_SHARE * wanted.budget_s)
+        seen = frame.iloc[outcome.rows]
+        ranked = explain.importance(outcome.model, seen, repeats=2, left_s=lambda: until - time.monotonic())
     found["importance"] = ranked
+    if len(ranked) < (columns := len(outcome.model.schema.columns)):
+        found["notes"] += [
+            f"How important columns are was found out for {len(ranked):,} of {columns:,}, those that go most with "
+            f"{wanted.target} first; for all of them it takes longer."
+        ]
     _place(home / CARD, card(outcome.model, found, name=name, importance=ranked, facts=facts))
     _place(home / REFERENCE, json.dumps(_reference(outcome, frame), allow_nan=False))
     _place(home / RESULTS, json.dumps(found, allow_nan=False))
@@ -181,7 +192,8 @@ def explained(
         elif what == "dependence":
             found = explain.dependence(model, seen, column)
         elif what == "importance":
-            found = explain.importance(model, seen)
+            until = time.monotonic() + _IMPORTANCE_S
+            found = explain.importance(model, seen, left_s=lambda: until - time.monotonic())
         elif what == "learning_curve":
             found = results.learning_curve(frame, model.plan, time.monotonic)
         else:

@@ -71,6 +71,18 @@ def type_of(sql_type: str) -> ColumnType:
     return {"BOOLEAN": ColumnType.BOOLEAN, "DATE": ColumnType.DATE}.get(plain, ColumnType.TEXT)
 
 
+def longer_than_numbers(connection: duckdb.DuckDBPyConnection, cell: str) -> bool:
+    """Whether different whole numbers of the sample would become the same one, as long identifiers do."""
+    long = f"count(*) FILTER (regexp_matches({cell}, '^[+-]?\\d{{16,}}$'))"
+    whole = f"count(*) FILTER (NOT regexp_matches({cell}, '^[+-]?\\d+$'))"
+    found, other = connection.execute(f"SELECT {long}, {whole} FROM sample").fetchall()[0]  # noqa: S608 (quoted)
+    if not found or other:
+        return False
+    kept = f"SELECT count(DISTINCT {cell}), count(DISTINCT try_cast({cell} AS DOUBLE)) FROM sample"  # noqa: S608
+    texts, numbers = connection.execute(kept).fetchall()[0]
+    return bool(texts > numbers)
+
+
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 

@@ -17,7 +17,7 @@ import duckdb
 from lib.datasets.schema import unique
 from lib.errors import Invalid
 from lib.store import dataset_intake, encodings
-from lib.store.dataset_intake import Caps, Said, Taken, literal, quoted
+from lib.store.dataset_intake import Caps, Said, Taken, literal, longer_than_numbers, quoted
 from lib.store.engine import reason, spilling
 
 # A line may be half of a buffer; longer ones are read in a second attempt with larger buffers.
@@ -267,13 +267,13 @@ def _typed(connection: duckdb.DuckDBPyConnection, source: Path, dialect: _Dialec
                 types[name] = "DATE"
             elif moment >= most:
                 types[name] = "TIMESTAMP"
+        if types[name] in ("DOUBLE", "HUGEINT") and longer_than_numbers(connection, cell):
+            types[name] = "VARCHAR"
+            notes.append(f"Column {name!r} is text: its whole numbers are longer than a number keeps apart.")
     # With a comma as the sign of decimals, numbers written with a point are none.
     if comma and any(types[name] == "DOUBLE" and dialect.types[name] == "DOUBLE" for name in types):
         comma = False
-        types = {
-            n: dialect.types[n] if types[n] == "DOUBLE" and dialect.types[n] == "VARCHAR" else t
-            for n, t in types.items()
-        }
+        types = {n: "VARCHAR" if (t, dialect.types[n]) == ("DOUBLE", "VARCHAR") else t for n, t in types.items()}
     if comma:
         notes.append("Decimals are written with a comma.")
     for kind, written in (("Dates", dialect.date_format), ("Times", dialect.moment_format)):

@@ -6,15 +6,17 @@ where they do not, they are shipped with it and what it changed comes back.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import queue
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future as Answer
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lib.errors import Unavailable
 from lib.log import redact
@@ -40,15 +42,26 @@ def connected(address: str, timeout_s: float) -> Iterator[Client]:
     import dask
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed", "distributed.client"):  # what it has to say of lost connections is said in words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     shown = redact(address)[:200]
     dask.config.set({"distributed.comm.timeouts.connect": timeout_s, "distributed.comm.timeouts.tcp": "30s"})
     try:
+        asyncio.run(asyncio.wait_for(_greeted(address, timeout_s), timeout_s))
         client = Client(address, timeout=timeout_s, set_as_default=False, name="autoops")
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError) as error:
         raise Unavailable(
             f"The Dask scheduler at {shown} does not answer within {timeout_s:g} s ({type(error).__name__}). Start "
             "it, correct DASK_SCHEDULER_ADDRESS, or set AUTOOPS_DASK_FALLBACK=true to run jobs here meanwhile."
+        ) from None
+    except ValueError:
+        raise Unavailable(
+            f"{shown} is no address of a Dask scheduler; set DASK_SCHEDULER_ADDRESS to tcp://host:port."
+        ) from None
+    except TypeError:  # how dask says that it was given no certificates
+        raise Unavailable(
+            f"The Dask scheduler at {shown} takes certificates; name them in dask's own settings, "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and those beside it."
         ) from None
     try:
         try:
@@ -59,6 +72,40 @@ def connected(address: str, timeout_s: float) -> Iterator[Client]:
     finally:
         with suppress(Exception):  # of a scheduler that is gone
             client.close(timeout=2)
+
+
+async def _greeted(address: str, timeout_s: float) -> None:
+    """Have the scheduler say hello: a client waits for that without end where something else listens, or it hangs."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    comm = await connect(address, timeout=timeout_s, **Security().get_connection_args("client"))
+    comm.abort()
+
+
+class Pulse:
+    """Whether a scheduler still answers: it is asked now and then beside the job, since one that hangs keeps its
+    connections open."""
+
+    def __init__(self, client: Client, timeout_s: float) -> None:
+        self.client, self.timeout_s = client, timeout_s
+        self._asked: Answer[Any] | None = None
+        self._ask_at = self._heard = time.monotonic()
+
+    def look(self) -> None:
+        """Raises Lost once it was silent for too long, or is gone."""
+        now = time.monotonic()
+        if self._asked is not None and self._asked.done():
+            if not self._asked.cancelled() and self._asked.exception() is None:
+                self._heard = now
+            self._asked, self._ask_at = None, now + self.timeout_s / 4
+        if self._asked is None and now >= self._ask_at:
+            loop, scheduler = cast(Any, self.client.loop), cast(Any, self.client.scheduler)
+            self._asked = asyncio.run_coroutine_threadsafe(scheduler.identity(n_workers=0), loop.asyncio_loop)
+        if self.client.status == "closed" or now - self._heard > self.timeout_s:
+            if self._asked is not None:
+                self._asked.cancel()
+            raise Lost("The Dask scheduler was lost while this ran.")
 
 
 class RemoteJob:
@@ -120,7 +167,7 @@ class RemoteJob:
         client.subscribe_topic(topic, lambda event: events.put(event[1]))
         answers = Queue(f"{topic}-answers", client=client)
         future = client.submit(remote.run, start, shipped, key=f"{topic}-{secrets.token_hex(4)}", pure=False, retries=0)
-        begun, silent_since, gone = 0, None, False
+        begun, gone, pulse = 0, False, Pulse(client, self.timeout_s)
         try:
             while True:
                 try:
@@ -145,12 +192,7 @@ class RemoteJob:
                         answers.put(self._taken(event, deliver))
                     case _:
                         tell(event)
-                if client.status == "running":
-                    silent_since = None
-                else:
-                    silent_since = silent_since or time.monotonic()
-                    if client.status == "closed" or time.monotonic() - silent_since > self.timeout_s:
-                        raise Lost("The Dask scheduler was lost while this ran.")
+                pulse.look()
         except BaseException:
             self._take_back(future, events, begun > 0 and not gone)
             raise

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lib.training import metrics
-from lib.training.model import Member, Model, Part
+from lib.training.model import Fitted, Member, Model, Part
 from lib.training.portfolio import Candidate
 from lib.training.schema import Task
 
@@ -23,7 +23,8 @@ class Trial:
     score: float = float("nan")
     half: float | None = None  # of the score's interval
     took_s: float = 0.0
-    rounds: list[int] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)  # found to be enough, a fold
+    fits: list[Fitted] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

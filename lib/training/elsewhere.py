@@ -47,3 +47,6 @@ class Elsewhere(Fitting, Folds, Protocol):
 
     def ahead(self, candidates: Sequence[Candidate], rows: int, left_s: float) -> None:
         """Told what will be fitted first, so that they may begin."""
+
+    def enough(self) -> None:
+        """Told that nothing more of it is waited for."""

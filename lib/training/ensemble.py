@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lib.training import metrics, portable
+from lib.training import metrics
+from lib.training.portable import SIGMOID, SOFTMAX, linked
 from lib.training.schema import Task
 
 STEPS = 40
@@ -91,10 +92,10 @@ def calibrate(out: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """Slope and shift on the log-odds (two classes), or 1 / temperature and 0 (more), that make probabilities true."""
     from scipy.optimize import minimize
 
-    odds = _odds(out)
+    odds = log_odds(out)
 
     def loss(free: np.ndarray) -> float:
-        made = _calibrated(odds, float(np.exp(free[0])), float(free[1]) if free.size > 1 else 0.0)
+        made = calibrated(odds, float(np.exp(free[0])), float(free[1]) if free.size > 1 else 0.0)
         # A hair towards no change, so that few rows do not promise certainty.
         return -metrics.score("neg_log_loss", target, made) + 1e-3 * float(free @ free)
 
@@ -105,16 +106,18 @@ def calibrate(out: np.ndarray, target: np.ndarray) -> tuple[float, float]:
 
 def apply_calibration(out: np.ndarray, slope: float, shift: float) -> np.ndarray:
     """Probabilities after `calibrate`; their order stays."""
-    return out if slope == 1.0 and shift == 0.0 else _calibrated(_odds(out), slope, shift)
+    return out if slope == 1.0 and shift == 0.0 else calibrated(log_odds(out), slope, shift)
 
 
-def _odds(out: np.ndarray) -> np.ndarray:
+def log_odds(out: np.ndarray) -> np.ndarray:
+    """What calibration shifts: of each class, or of the second of two."""
     clipped = np.clip(out, 1e-7, 1 - 1e-7)
     return np.log(clipped / (1 - clipped)) if out.shape[1] == 1 else np.log(clipped)
 
 
-def _calibrated(odds: np.ndarray, slope: float, shift: float) -> np.ndarray:
-    return portable.linked(slope * odds + shift, portable.SIGMOID if odds.shape[1] == 1 else portable.SOFTMAX)
+def calibrated(odds: np.ndarray, slope: float, shift: float) -> np.ndarray:
+    """Probabilities of log-odds after a slope and a shift."""
+    return linked(slope * odds + shift, SIGMOID if odds.shape[1] == 1 else SOFTMAX)
 
 
 def best_threshold(out: np.ndarray, target: np.ndarray, metric: str) -> float:

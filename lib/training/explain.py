@@ -5,44 +5,88 @@ On rows as people have them, whatever the models inside; a child's work, for eac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lib.errors import Invalid
 from lib.training import metrics
 from lib.training.model import Model
-from lib.training.preparation import DATE, NUMERIC
+from lib.training.preparation import DATE, NUMERIC, Table
 from lib.training.results import plain
 from lib.training.schema import Task
 
 _MOST_ROWS = 1000
 _BACKGROUND = 30
+# Of importance: copies of the rows asked about at once, and numbers in them.
+_MOST_AT_ONCE, _AT_ONCE_CELLS = 64, 4_000_000
+# SHAP asks for thousands of predictions a column: beyond this many it would take hours.
+MOST_EXPLAINED = 300
 # So many orders in which columns take their own value; each costs two predictions a column of the whole background.
 _ORDERS = 5
 
 
-def importance(model: Model, frame: pd.DataFrame, repeats: int = 5, seed: int = 0) -> list[dict[str, Any]]:
+def importance(
+    model: Model, frame: pd.DataFrame, repeats: int = 5, seed: int = 0, left_s: Callable[[], float] = lambda: 1.0
+) -> list[dict[str, Any]]:
     """How much worse the score gets when a column is shuffled, with the spread over repeats; most important first.
 
-    frame: rows with known targets, best ones the model has not seen; at most 1,000 are used.
+    frame: rows with known targets, best ones the model has not seen; at most 1,000 are used. left_s: once it is no more
+    than 0, columns that were not looked at yet are left out: those that go least with the target.
     """
     rng = np.random.default_rng(seed)
     held = _sample(frame, rng)
     target = model.targets(held)
     known = np.isfinite(target) if model.task == Task.REGRESSION else target >= 0
-    held, target = held[known].reset_index(drop=True), target[known]
-    name = model.plan.metric
-    base = metrics.score(name, target, model.raw(held), model.threshold)
+    table, target = model.table(held[known].reset_index(drop=True)), target[known]
+    name, rows = model.plan.metric, table.rows
+
+    def score(out: np.ndarray) -> float:
+        return metrics.score(name, target, out, model.threshold)
+
+    base, columns = score(model.of_table(table)), _promising(model, table, target)
+    # Many shuffled columns are asked about at once, each in a copy of the rows: a question costs more than its rows.
+    at_once = max(1, min(_MOST_AT_ONCE, _AT_ONCE_CELLS // max(1, rows * len(columns))) // repeats)
     found = []
-    for column in model.schema.columns:
-        drops = []
-        for _ in range(repeats):
-            mixed = held.assign(**{column.name: held[column.name].to_numpy()[rng.permutation(len(held))]})
-            drops.append(base - metrics.score(name, target, model.raw(mixed), model.threshold))
-        spread = float(np.std(drops, ddof=1)) if repeats > 1 else 0.0
-        found.append({"column": column.name, "drop": plain(float(np.mean(drops))), "spread": plain(spread)})
+    for start in range(0, len(columns), at_once):
+        if start and left_s() <= 0:
+            break
+        asked = columns[start : start + at_once]
+        mixed = _copies(table, len(asked) * repeats)
+        for place, column in enumerate(column for column in asked for _ in range(repeats)):
+            _shuffle(mixed, column, slice(place * rows, (place + 1) * rows), rng)
+        outs = model.of_table(mixed).reshape(len(asked), repeats, rows, -1)
+        for column, out in zip(asked, outs, strict=True):
+            drops = [base - score(one) for one in out]
+            spread = float(np.std(drops, ddof=1)) if repeats > 1 else 0.0
+            found.append({"column": column, "drop": plain(float(np.mean(drops))), "spread": plain(spread)})
     return sorted(found, key=lambda one: -(one["drop"] or 0.0))
+
+
+def _promising(model: Model, table: Table, target: np.ndarray) -> list[str]:
+    """The columns, those that go most with the target first; of what is no number nothing is known beforehand."""
+    wanted = target.astype(float) - target.mean()
+    values = np.nan_to_num(table.values - np.nanmean(table.values, axis=0)) if table.names else table.values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        going = np.abs(wanted @ values) / (np.linalg.norm(values, axis=0) * np.linalg.norm(wanted))
+    known = dict(zip(table.names, np.nan_to_num(going).tolist(), strict=True))
+    return sorted((column.name for column in model.schema.columns), key=lambda one: -known.get(one, 2.0))
+
+
+def _copies(table: Table, count: int) -> Table:
+    kinds = [{name: np.tile(one, count) for name, one in d.items()} for d in (table.words, table.texts, table.moments)]
+    return Table(table.rows * count, table.names, np.tile(table.values, (count, 1)), *kinds)
+
+
+def _shuffle(table: Table, column: str, rows: slice, rng: np.random.Generator) -> None:
+    """Mix a column's values among these rows."""
+    if column in table.names:
+        held = table.values[rows, table.names.index(column)]
+    else:
+        held = next(kind[column] for kind in (table.words, table.texts, table.moments) if column in kind)[rows]
+    held[:] = held[rng.permutation(len(held))]
 
 
 def dependence(model: Model, frame: pd.DataFrame, column: str, points: int = 20, seed: int = 0) -> dict[str, Any]:
@@ -89,6 +133,11 @@ def shap_values(
     import shap
 
     names = [column.name for column in model.schema.columns]
+    if len(names) > MOST_EXPLAINED:
+        raise Invalid(
+            f"The shares of {len(names):,} columns would take hours; at most {MOST_EXPLAINED} are explained. Look at "
+            "their importance, and train with those that matter."
+        )
     usual = _sample(frame, np.random.default_rng(seed), background)[names].reset_index(drop=True)
     made = []
     for place in range(len(rows)):

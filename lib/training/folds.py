@@ -19,6 +19,42 @@ class Fold:
     test: np.ndarray
 
 
+def held_out(
+    target: np.ndarray, task: Task, keys: np.ndarray, by: str, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of rows to train with and of those kept for the last scores, a `share` of all.
+
+    keys: what orders (`by` "time") or groups ("group") the rows; `by` "": neither.
+    """
+    everything = np.arange(len(target))
+    if not share:
+        return everything, everything[:0]
+    if by == "time":
+        order = np.argsort(keys, kind="stable")
+        cut = round(len(order) * (1 - share))
+        return np.sort(order[:cut]), np.sort(order[cut:])
+    count = max(2, round(1 / share))
+    apart = grouped(keys, count, seed + 1) if by == "group" else shuffled(target, task, count, seed + 1)
+    return apart[0].train, apart[0].test
+
+
+def split(
+    target: np.ndarray, task: Task, keys: np.ndarray, by: str, rows: np.ndarray, count: int, seed: int
+) -> list[Fold]:
+    """The folds of `rows`, by time, by group or shuffled (see `held_out`); count: 0 for what suits their number."""
+    held = target[rows]
+    many = count or (8 if len(held) <= 20_000 else 5 if len(held) <= 200_000 else 3)
+    if task != Task.REGRESSION:
+        many = max(2, min(many, int(np.bincount(held)[np.unique(held)].min())))
+    if by == "time":
+        made = forward(keys[rows], count or 4)
+    elif by == "group":
+        made = grouped(keys[rows], many, seed)
+    else:
+        made = shuffled(held, task, many, seed)
+    return [Fold(one.number, rows[one.train], rows[one.test]) for one in made]
+
+
 def shuffled(target: np.ndarray, task: Task, count: int, seed: int) -> list[Fold]:
     """Folds with each class (or each stretch of a number) in like shares."""
     rng = np.random.default_rng(seed)

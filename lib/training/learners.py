@@ -9,9 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from lib.training import portable
 from lib.training.elsewhere import Fitting
-from lib.training.portable import IDENTITY, SIGMOID, SOFTMAX, Predictor
+from lib.training.portable import (
+    IDENTITY,
+    SIGMOID,
+    SOFTMAX,
+    Kernel,
+    Layers,
+    Predictor,
+    of_booster,
+    of_forest,
+    of_histogram,
+)
 from lib.training.schema import Task
 
 MOST_ROUNDS = 3000
@@ -59,7 +68,8 @@ def fit(
     setting: Setting,
 ) -> tuple[Predictor, int]:
     """A fitted model and how many rounds it took (0 where there are none). `params['rounds']`, when given, is how many
-    to take without looking when to stop. Raises OutOfTime."""
+    to take without looking when to stop; with `params['aside']` without the rows that would have said it, so that a
+    model which did look can be made again. Raises OutOfTime."""
     if setting.left_s() <= 0:
         raise OutOfTime
     return _FITS[family](values, target, weight, params, setting)
@@ -90,12 +100,12 @@ def _linear(
     if setting.task == Task.REGRESSION:
         ridge = Ridge(alpha=strength).fit(values, target, sample_weight=weight)
         coefficients, bias = np.asarray(ridge.coef_, dtype=float).reshape(-1, 1), np.atleast_1d(ridge.intercept_)
-        return portable.Layers((coefficients,), (bias.astype(float),), IDENTITY), 0
+        return Layers((coefficients,), (bias.astype(float),), IDENTITY), 0
     model = LogisticRegression(C=1.0 / strength, max_iter=200, tol=1e-4, solver="lbfgs")
     if len(target) * values.shape[1] > 5_000_000:
         model.set_params(max_iter=60, tol=1e-3)
     model.fit(values, target, sample_weight=weight)
-    return portable.Layers((model.coef_.T.copy(),), (model.intercept_.copy(),), setting.link), 0
+    return Layers((model.coef_.T.copy(),), (model.intercept_.copy(),), setting.link), 0
 
 
 # --- forests -----------------------------------------------------------------------------------
@@ -133,7 +143,7 @@ def _forest(
             if grown < 16:
                 raise OutOfTime
             break
-    return portable.of_forest(model), grown
+    return of_forest(model), grown
 
 
 # --- boosting ----------------------------------------------------------------------------------
@@ -158,7 +168,7 @@ def _histogram(
     wanted = fixed or MOST_ROUNDS
     began, probe = setting.left_s(), 8
     rest: dict[str, Any] = {"early_stopping": False}
-    if not fixed:
+    if not fixed or params.get("aside"):
         patience = int(params.get("patience", 20))
         rest = {"early_stopping": True, "validation_fraction": STOPPING_SHARE, "n_iter_no_change": patience}
     made(**options, early_stopping=False, max_iter=probe).fit(values, target, sample_weight=weight)
@@ -167,7 +177,7 @@ def _histogram(
     if affordable < min(wanted, LEAST_ROUNDS):
         raise OutOfTime
     model = made(**options, **rest, max_iter=min(wanted, affordable)).fit(values, target, sample_weight=weight)
-    return portable.of_histogram(model, setting.link), int(model.n_iter_)
+    return of_histogram(model, setting.link), int(model.n_iter_)
 
 
 def _xgboost(
@@ -221,17 +231,18 @@ def _xgboost(
         if spread:
             booster, done = spread.boost(options, (held, target, weight), fixed, setting.left_s)
         else:
-            booster = xgboost.train(options, matrix(None), fixed, callbacks=[Deadline()])
+            rows = inner_split(target, setting)[0] if params.get("aside") else None
+            booster = xgboost.train(options, matrix(rows), fixed, callbacks=[Deadline()])
             done = booster.num_boosted_rounds()
         if done < 0.3 * fixed:
             raise OutOfTime
-        return portable.of_booster(booster, setting.width, 0.0, setting.link), done
+        return of_booster(booster, setting.width, 0.0, setting.link), done
     train, held_out = inner_split(target, setting)
     patience = int(params.get("patience") or min(100, max(15, _PATIENCE_TIMES / options["eta"])))
     if spread:
         sides = [(held[r], target[r], None if weight is None else weight[r]) for r in (train, held_out)]
         booster, rounds = spread.boost(options, sides[0], MOST_ROUNDS, setting.left_s, sides[1], patience)
-        return portable.of_booster(booster, setting.width, 0.0, setting.link), rounds
+        return of_booster(booster, setting.width, 0.0, setting.link), rounds
     learn = matrix(train)
     booster = xgboost.train(
         options,
@@ -245,7 +256,7 @@ def _xgboost(
     if setting.left_s() < 0.05 and booster.num_boosted_rounds() < LEAST_ROUNDS:
         raise OutOfTime
     rounds = booster.best_iteration + 1
-    return portable.of_booster(booster[:rounds], setting.width, 0.0, setting.link), rounds
+    return of_booster(booster[:rounds], setting.width, 0.0, setting.link), rounds
 
 
 # --- network -----------------------------------------------------------------------------------
@@ -260,7 +271,8 @@ def _network(
     size = int(params.get("size", 96))
     made = MLPRegressor if setting.task == Task.REGRESSION else MLPClassifier
     fixed = int(params.get("rounds") or 0)
-    train, held_out = inner_split(target, setting) if not fixed else (np.arange(len(target)), np.arange(0))
+    whole = fixed and not params.get("aside")
+    train, held_out = (np.arange(len(target)), np.arange(0)) if whole else inner_split(target, setting)
     batch = int(np.clip(2 ** int(np.log2(max(8, len(train) / 40))), 16, 256))
     model = made(
         hidden_layer_sizes=(size,) * int(params.get("layers", 2)),
@@ -295,12 +307,12 @@ def _network(
             break
     if best is None:
         raise OutOfTime
-    return (best if isinstance(best, portable.Layers) else _layers(model, setting)), best_epoch
+    return (best if isinstance(best, Layers) else _layers(model, setting)), best_epoch
 
 
-def _layers(model: Any, setting: Setting) -> portable.Layers:
+def _layers(model: Any, setting: Setting) -> Layers:
     weights = tuple(one.copy() for one in model.coefs_)
-    return portable.Layers(weights, tuple(one.copy() for one in model.intercepts_), setting.link)
+    return Layers(weights, tuple(one.copy() for one in model.intercepts_), setting.link)
 
 
 def _loss(model: Any, values: np.ndarray, target: np.ndarray, setting: Setting) -> float:
@@ -341,7 +353,7 @@ def _kernel(
     else:
         model = LogisticRegression(C=1.0 / strength, max_iter=100, tol=1e-3).fit(places, target, sample_weight=weight)
         weights, bias = model.coef_.T, model.intercept_
-    return portable.Kernel(rows, to_axes @ weights, bias.astype(float), gamma, setting.link), 0
+    return Kernel(rows, to_axes @ weights, bias.astype(float), gamma, setting.link), 0
 
 
 def _similar(left: np.ndarray, right: np.ndarray, gamma: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -61,9 +61,18 @@ class Part:
         return self.shift.back(out) if self.shift else out
 
 
+class Fitted(NamedTuple):
+    """How far a fit went. rounds: trees or epochs, 0 where there are none; aside: rows were held back from it, which
+    said when to stop."""
+
+    rounds: int = 0
+    aside: bool = False
+
+
 @dataclass(frozen=True)
 class Member:
-    """A candidate in the ensemble: the mean of its parts, weighed."""
+    """A candidate in the ensemble: the mean of its parts, weighed. fits: of each fold in their order, then of all rows
+    where it was fitted on them, too; the parts are those of the last fits."""
 
     name: str
     family: str
@@ -72,6 +81,7 @@ class Member:
     parts: tuple[Part, ...]
     log: bool = False
     rounds: int = 0  # trees or epochs, the middle of its folds
+    fits: tuple[Fitted, ...] = ()
 
 
 @dataclass(frozen=True)

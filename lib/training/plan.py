@@ -284,7 +284,9 @@ def validate(plan: Plan, columns: Mapping[str, str] | Sequence[str]) -> list[Pro
             gone.update(step.columns)
     unread = {name for names in plan.unread.values() for name in names}
     if not any(name not in gone for name in kind_of):
-        found.append(Problem("No column is left to learn from; give one a role, or drop fewer."))
+        alone = not any(name != plan.target for name in columns)
+        remedy = "bring a table with more than the target" if alone else "give one a role, or drop fewer"
+        found.append(Problem(f"No column is left to learn from; {remedy}."))
     elif not any(name not in gone and name not in unread for name in kind_of):
         said = "No column is left to learn from: no step turns dates, text or categories into numbers."
         found.append(Problem(said, about="models"))

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import Invalid
-from lib.training.plan import Plan
-from lib.training.preparation import NUMERIC, Table
-from lib.training.schema import Role, Schema, Task
+from lib.training.preparation import NUMERIC, Table, read
+from lib.training.schema import Schema, Task
 
 _SKEW = 1.0
 
@@ -21,9 +20,8 @@ def picked(table: Table, rows: np.ndarray) -> Table:
     return Table(len(rows), table.names, table.values[rows], *kinds)
 
 
-def keys(frame: pd.DataFrame, plan: Plan, rows: np.ndarray) -> np.ndarray:
-    """What orders or groups the rows. Raises Invalid when a time is missing."""
-    time, group = plan.of(Role.TIME), plan.of(Role.GROUP)
+def keys(frame: pd.DataFrame, time: str | None, group: str | None, rows: np.ndarray) -> np.ndarray:
+    """What orders or groups the rows. time, group: names of columns. Raises Invalid when a time is missing."""
     if time:
         column = frame[time].iloc[rows]
         held = column if column.dtype.kind in "iufM" else pd.to_datetime(column, errors="coerce", utc=True)
@@ -71,14 +69,9 @@ def leaking(frame: pd.DataFrame, schema: Schema) -> list[str]:
     found = []
     target = pd.factorize(frame[schema.target])[0]
     classes = len(schema.classes) or int(target.max()) + 1
+    if schema.task == Task.REGRESSION:
+        return _copies(frame, schema)
     for column in schema.columns:
-        if schema.task == Task.REGRESSION and column.role != NUMERIC:
-            continue
-        if schema.task == Task.REGRESSION:
-            both = frame[[column.name, schema.target]].apply(pd.to_numeric, errors="coerce").dropna()
-            if len(both) > 2 and both[column.name].std() > 0 and abs(float(both.corr().iloc[0, 1])) > 0.99999:
-                found.append(column.name)
-            continue
         # Many values say nothing of their own: each would stand for its rows only.
         if column.distinct > max(2 * classes, 2) or column.distinct < classes:
             continue
@@ -87,4 +80,18 @@ def leaking(frame: pd.DataFrame, schema: Schema) -> list[str]:
         pairs = pairs[pairs["target"] >= 0]
         if len(pairs) and (pairs.groupby("code")["target"].nunique() == 1).all():
             found.append(column.name)
+    return found
+
+
+def _copies(frame: pd.DataFrame, schema: Schema) -> list[str]:
+    """Names of numbers that rise and fall exactly as the target does."""
+    names = [column.name for column in schema.columns if column.role == NUMERIC]
+    table = read(frame, dict.fromkeys([schema.target, *names], NUMERIC))
+    target, found = table.values[:, 0], []
+    for place, name in enumerate(names, 1):
+        values = table.values[:, place]
+        both = ~np.isnan(values) & ~np.isnan(target)
+        mine, its = values[both], target[both]
+        if len(mine) > 2 and mine.std() > 0 and its.std() > 0 and abs(float(np.corrcoef(mine, its)[0, 1])) > 0.99999:
+            found.append(name)
     return found

@@ -21,7 +21,7 @@ from lib.training import schema as schemas
 from lib.training.board import Outcome, Trial
 from lib.training.elsewhere import Arrays, Elsewhere, Folds
 from lib.training.learners import OutOfTime, Setting
-from lib.training.model import Member, Model, Part, Shift
+from lib.training.model import Fitted, Member, Model, Part, Shift
 from lib.training.plan import Plan, require_valid
 from lib.training.portfolio import Candidate
 from lib.training.preparation import Preparation, read
@@ -123,8 +123,10 @@ class _Training:
         self.notes = rows_of.leaks(frame, self.schema)
         self.rows, self.target = schemas.encode_target(frame, self.schema)
         self.table = rows_of.picked(read(frame, self.schema.roles), self.rows)
-        self.order = rows_of.keys(frame, plan, self.rows)
-        self.learn, self.kept_back = self._hold_out()
+        time, group = plan.of(Role.TIME), plan.of(Role.GROUP)
+        self.by = "time" if time else "group" if group else ""
+        self.order = rows_of.keys(frame, time, group, self.rows)
+        self.learn, self.kept_back = folds.held_out(self.target, task, self.order, self.by, plan.holdout, plan.seed)
         self.folds = self._folds()
         self.fold = folds.number_of(self.folds, len(self.target))
         self.scored = np.nonzero(self.fold >= 0)[0]
@@ -143,33 +145,9 @@ class _Training:
 
     # --- which rows ---------------------------------------------------------------------------
 
-    def _hold_out(self) -> tuple[np.ndarray, np.ndarray]:
-        everything = np.arange(len(self.target))
-        if not self.plan.holdout:
-            return everything, everything[:0]
-        if self.plan.of(Role.TIME):
-            order = np.argsort(self.order, kind="stable")
-            cut = round(len(order) * (1 - self.plan.holdout))
-            return np.sort(order[:cut]), np.sort(order[cut:])
-        count = max(2, round(1 / self.plan.holdout))
-        if self.plan.of(Role.GROUP):
-            first = folds.grouped(self.order, count, self.plan.seed + 1)[0]
-        else:
-            first = folds.shuffled(self.target, self.plan.task or Task.REGRESSION, count, self.plan.seed + 1)[0]
-        return first.train, first.test
-
     def _folds(self) -> list[folds.Fold]:
-        target, plan = self.target[self.learn], self.plan
-        count = plan.folds or (8 if len(target) <= 20_000 else 5 if len(target) <= 200_000 else 3)
-        if self.schema.classes:
-            count = max(2, min(count, int(np.bincount(target)[np.unique(target)].min())))
-        if plan.of(Role.TIME):
-            made = folds.forward(self.order[self.learn], plan.folds or 4)
-        elif plan.of(Role.GROUP):
-            made = folds.grouped(self.order[self.learn], count, plan.seed)
-        else:
-            made = folds.shuffled(target, plan.task or Task.REGRESSION, count, plan.seed)
-        made = [folds.Fold(f.number, self.learn[f.train], self.learn[f.test]) for f in made]
+        plan, task = self.plan, self.schema.task
+        made = folds.split(self.target, task, self.order, self.by, self.learn, plan.folds, plan.seed)
         if self.schema.classes:
             for fold in made:
                 if len(np.unique(self.target[fold.train])) < len(self.schema.classes):
@@ -194,6 +172,8 @@ class _Training:
                 if self._over() and self.trials:
                     break
                 self._try(candidate, first=number == 0)
+            if self.elsewhere is not None:
+                self.elsewhere.enough()
             if not self.trials:
                 raise self._nothing()
             self._search(rows)
@@ -325,21 +305,23 @@ class _Training:
             meta, arrays = kept
             shift = Shift(**meta["shift"]) if meta["shift"] else None
             predictor = portable.rebuild(meta["about"], arrays)
-            part, rounds = Part(preparation, predictor, shift), int(meta["rounds"])
+            part, rounds, fitted = Part(preparation, predictor, shift), int(meta["rounds"]), Fitted(*meta["fitted"])
         else:
-            part, rounds = self._boosted(trial, preparation, train, rows, fold.number, self.now() + seconds)
+            part, rounds, fitted = self._boosted(trial, preparation, train, rows, fold.number, self.now() + seconds)
             arrays = part.predictor.arrays()
             meta = {
                 "params": dict(candidate.params),
                 "about": part.predictor.about(),
                 "shift": None if part.shift is None else vars(part.shift),
                 "rounds": rounds,
+                "fitted": list(fitted),
                 "spent_s": self._spent(),
             }
             self.checkpoint(name, meta, arrays)
         trial.out[fold.test] = part.predict(test)
         trial.parts.append(part)
         trial.rounds.append(rounds)
+        trial.fits.append(fitted)
         self.event({"kind": "fold", "name": candidate.name, "fold": fold.number, "at_s": self._spent()})
 
     def _boosted(
@@ -350,7 +332,7 @@ class _Training:
         rows: np.ndarray,
         seed: int,
         until: float,
-    ) -> tuple[Part, int]:
+    ) -> tuple[Part, int, Fitted]:
         """Fit; of boosting, how many rounds is found with rows held back, and then all rows are learnt from.
 
         Of large tables the first fold finds it for the others, too; of small ones the middle of the folds so far
@@ -358,19 +340,22 @@ class _Training:
         """
         candidate = trial.candidate
         if candidate.family not in ("xgboost", "histogram"):
-            return self._fit(candidate, preparation, train, rows, seed, until)
+            part, fitted = self._fit(candidate, preparation, train, rows, seed, until)
+            return part, fitted.rounds, fitted
         found = 0
         if len(rows) <= _SMALL_ROWS or not trial.rounds:
-            part, found = self._fit(candidate, preparation, train, rows, seed, until)
+            part, fitted = self._fit(candidate, preparation, train, rows, seed, until)
+            found = fitted.rounds
             if len(rows) > _SMALL_ROWS:
-                return part, found
+                return part, found, fitted
         rounds = max(1, int(np.median([*trial.rounds, *([found] if found else [])])))
         fixed = replace(candidate, params={**candidate.params, "rounds": rounds})
         try:
-            return self._fit(fixed, preparation, train, rows, seed, until)[0], found or rounds
+            whole, taken = self._fit(fixed, preparation, train, rows, seed, until)
+            return whole, found or rounds, taken
         except OutOfTime:
             if found:
-                return part, found
+                return part, found, fitted
             raise
 
     def _fit(
@@ -381,7 +366,7 @@ class _Training:
         rows: np.ndarray,
         seed: int,
         until: float,
-    ) -> tuple[Part, int]:
+    ) -> tuple[Part, Fitted]:
         task = self.schema.task
         setting = Setting(
             task,
@@ -397,7 +382,8 @@ class _Training:
             target = shift.onto(target)
         weight = None if self.weight is None else self.weight[rows]
         predictor, rounds = learners.fit(candidate.family, train, target, weight, candidate.params, setting)
-        return Part(preparation, predictor, shift), rounds
+        aside = candidate.family in ("xgboost", "histogram", "network") and "rounds" not in candidate.params
+        return Part(preparation, predictor, shift), Fitted(rounds, aside)
 
     def _prepared(self, view: str, fold: folds.Fold) -> tuple[Preparation, np.ndarray, np.ndarray, np.ndarray]:
         """A fold's rows as numbers; all that is learnt for it is learnt from its training rows."""
@@ -453,7 +439,7 @@ class _Training:
         threshold = ensemble.best_threshold(final, target, plan.metric) if tuned else 0.5
         members = tuple(
             Member(t.candidate.name, t.candidate.family, dict(t.candidate.params), float(share), tuple(t.parts),
-                   t.candidate.log, int(np.median(t.rounds)))
+                   t.candidate.log, int(np.median(t.rounds)), tuple(t.fits))
             for t, share in zip(pool, shares, strict=True) if share > 0
         )  # fmt: skip
         if plan.of(Role.TIME):
@@ -483,8 +469,8 @@ class _Training:
         until = self.began + self.plan.budget_s - 0.05
         with contextlib.suppress(OutOfTime):
             candidate = replace(trial.candidate, params=params)
-            part, _rounds = self._fit(candidate, preparation, train, rows, whole.number, until)
-            return replace(member, parts=(part,))
+            part, fitted = self._fit(candidate, preparation, train, rows, whole.number, until)
+            return replace(member, parts=(part,), fits=(*member.fits, fitted))
         return replace(member, parts=member.parts[-1:])
 
     def _spent(self) -> float:

@@ -110,7 +110,12 @@ def _told(frame: pd.DataFrame, target: str, roles: Mapping[str, str], task: Task
 def _straight(train: np.ndarray, test: np.ndarray, known: np.ndarray) -> np.ndarray:
     middle, shift = train.mean(axis=0), known.mean(axis=0)
     held = train - middle
-    weights = np.linalg.solve(held.T @ held + 10.0 * np.eye(held.shape[1]), held.T @ (known - shift))
+    rows, columns = held.shape
+    if columns > rows:
+        # The same weights from a system as small as the rows are few.
+        weights = held.T @ np.linalg.solve(held @ held.T + 10.0 * np.eye(rows), known - shift)
+    else:
+        weights = np.linalg.solve(held.T @ held + 10.0 * np.eye(columns), held.T @ (known - shift))
     return np.asarray((test - middle) @ weights + shift)
 
 

@@ -11,12 +11,12 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.datasets.schema import Column, ColumnType, Role
 from lib.errors import AppError
-from lib.services.datasets import DELIMITERS, Listed, Revision
-from lib.services.datasets_incoming import FORMATS
+from lib.services.datasets import Listed, Revision
+from lib.services.datasets_incoming import DELIMITERS, FORMATS, Reading
 from lib.services.datasets_versions import SHORT
 from lib.store.encodings import KNOWN
 from lib.tasks.runner import ACTIVE
-from lib.ui import profile_view, tables
+from lib.ui import deletion, links, profile_view, tables
 from lib.ui.text import amount, plain, stamp
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def follow(app: App, actor: Actor) -> bool:
         st.fragment(_watch, run_every=1.0)(app, actor, task.id or 0)
         return True
     if task.error and task.created_by == actor.name:
-        st.error(plain(task.error, 800), title=f"{plain(task.title)} failed", icon=":material/error:")
+        when = f", {stamp(task.finished_at)}" if task.finished_at else ""
+        st.error(plain(task.error, 800), title=f"{plain(task.title)} failed{when}", icon=":material/error:")
     return False
 
 
@@ -75,6 +76,12 @@ def bring(app: App, actor: Actor, into: Mapping[int, str]) -> None:
             disabled=not may,
             help="Text may be packed with gzip. Larger files: put them on the server, or send them to the API.",
         )
+        offered = app.datasets.offered(actor)
+        there = None
+        if offered:
+            there = st.selectbox(
+                "Or a file on the server", offered, index=None, key="dataset_offered", filter_mode="contains"
+            )
         with st.container(horizontal=True):
             home = st.selectbox(
                 "Into",
@@ -102,21 +109,14 @@ def bring(app: App, actor: Actor, into: Mapping[int, str]) -> None:
                 help="Of an Excel workbook: the name of the sheet to read.",
             )
         sent = st.form_submit_button("Make it", icon=":material/dataset:", key="dataset_send", disabled=not may)
-    if sent and file is None:
-        st.warning("Choose a file first.", icon=":material/upload_file:")
-    if sent and file is not None:
-        named = sheet.strip() or None
-        attempt(
-            lambda: app.datasets.upload(
-                actor, file.name, file, into=home, encoding=encoding, delimiter=delimiter, sheet=named
-            )
-        )
-    offered = app.datasets.offered(actor)
-    if offered:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.selectbox("On the server", offered, key="dataset_offered", filter_mode="contains", width=360)
-            if st.button("Use this one", key="dataset_pick", disabled=not may):
-                attempt(lambda: app.datasets.pick(actor, name))
+    reading: Reading = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet.strip() or None}
+    if sent and (file is None) == (there is None):
+        said = "Choose a file first." if file is None else "Choose one file: the one you brought or one on the server."
+        st.warning(said, icon=":material/upload_file:")
+    elif sent and file is not None:
+        attempt(lambda: app.datasets.upload(actor, file.name, file, into=home, **reading))
+    elif sent and there is not None:
+        attempt(lambda: app.datasets.pick(actor, there, into=home, **reading))
     if not may:
         st.caption(":material/lock: Making datasets takes the role analyst; they can be looked at by everyone.")
 
@@ -142,6 +142,27 @@ def picker(listed: list[Listed]) -> Listed:
         width=520,
     )
     return by_id[chosen]
+
+
+def version_picker(history: list[Revision]) -> Revision:
+    """One version of a dataset, of which the newest comes first."""
+    by_hash = {each.hash: each for each in history}
+    chosen = st.selectbox(
+        "Version",
+        list(by_hash),
+        # A key a dataset: a version of one means nothing to another.
+        key=f"dataset_version_{history[-1].hash[:SHORT]}",
+        format_func=lambda one: f"{by_hash[one].number} · {one[:SHORT]} · {by_hash[one].rows:,} rows",
+        width=300,
+    )
+    return by_hash.get(str(chosen), history[0])
+
+
+def nothing() -> None:
+    """Where a dataset is needed and none is there: the way to one."""
+    st.info("Bring a table under Datasets, then it can be used here.", title="No dataset yet",
+            icon=":material/database:")  # fmt: skip
+    links.to("pages/learn/datasets.py", "Open datasets", icon=":material/database:")
 
 
 def facts(one: Listed) -> None:
@@ -302,19 +323,12 @@ def _came(one: Revision) -> str:
 
 def delete(app: App, actor: Actor, one: Listed) -> None:
     """What depends on it first, then the button."""
-    depending = app.datasets.depending(actor, one.id)
-    if depending:
-        st.warning(
-            "\n".join(f"- {plain(each.kind)}: {plain(each.name)}" for each in depending[:50]),
-            title=f"{len(depending)} things were made of it and would stay without their data",
-            icon=":material/account_tree:",
-        )
-    else:
-        st.caption("Nothing was made of it.")
-    sure = st.checkbox(
-        f"Delete {plain(one.name)} with all {one.versions} versions; this cannot be undone",
-        key=f"dataset_sure_{one.id}",
-    )
-    may = actor.may(Permission.MAKE_DATASETS)
-    if st.button("Delete", icon=":material/delete:", key="dataset_delete", disabled=not (may and sure)):
+    if deletion.sure(
+        app.datasets.depending(actor, one.id),
+        "and would stay without their data",
+        f"{plain(one.name)} with all {one.versions} versions",
+        key="dataset",
+        number=one.id,
+        may=actor.may(Permission.MAKE_DATASETS),
+    ):
         attempt(lambda: app.datasets.delete(actor, one.id, anyway=True))

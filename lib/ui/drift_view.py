@@ -1,4 +1,4 @@
-"""The Drift page's parts: the verdict in words, each column, over time, files to compare."""
+"""The Drift page's parts: the verdict in words, each column, over time, files and datasets to compare."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import DriftCheck, ModelVersion
 from lib.db.tables import Task
-from lib.drift.shift import State
+from lib.drift.shift import State, Thresholds
 from lib.errors import AppError
 from lib.services.drifting import Report
 from lib.services.retraining import When
-from lib.ui import charts, links, refusal, state, tables
+from lib.ui import charts, dataset_view, links, refusal, state, tables
 from lib.ui.text import plain, stamp
 
 if TYPE_CHECKING:
@@ -44,20 +44,67 @@ def no_reference(app: App, actor: Actor, row: ModelVersion) -> None:
 
 
 def controls_of(app: App, actor: Actor, row: ModelVersion) -> None:
-    """Check what was asked now, or compare a file."""
+    """From where on a column counts; check what was asked now, or compare a file or dataset."""
+    usual = app.drifting.usual
     may, asked = actor.may(Permission.TRAIN), app.drifting.asked(actor, row.name, row.version)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         span = st.selectbox("Asked in the last", list(SPANS), key="drift_span", bind="query-params", width=180)
+        limits = Thresholds(
+            _limit("Watch from", "drift_watch", usual.watch), _limit("Drift from", "drift_from", usual.drift)
+        )
         if st.button(
             "Check now", icon=":material/search:", key="drift_check", type="primary", disabled=not may or not asked
         ):
             with refusal.shown():
-                app.drifting.check(actor, row.name, row.version, SPANS.get(str(span), SPANS["24 hours"]))
+                span_s = SPANS.get(str(span), SPANS["24 hours"])
+                app.drifting.check(actor, row.name, row.version, span_s, limits)
                 st.rerun()
-        st.caption(f"{asked:,} predictions of this version are kept. A champion is checked each hour by itself.")
-    with st.expander("Compare a file", icon=":material/upload_file:"):
-        _bring(actor, "drift_file", "Compare", Permission.RUN_TASKS,
-               lambda name, file: app.drifting.compare_file(actor, row.name, row.version, name, file))  # fmt: skip
+    by_itself = f"A champion is checked each hour by itself, from {usual.watch:g} and {usual.drift:g} on."
+    if limits != usual:
+        by_itself += " With other limits a check is a trial: neither an event nor a training follows from it."
+    st.caption(f"{asked:,} predictions of this version are kept. {by_itself}")
+    with st.expander("Compare a file or dataset", icon=":material/compare_arrows:"):
+        source = st.segmented_control(
+            "Compare with", ("A file", "A dataset"), default="A file", required=True, key="drift_with",
+            bind="query-params",
+        )  # fmt: skip
+        if source == "A dataset":
+            _dataset(app, actor, row, limits)
+        else:
+            _bring(
+                actor,
+                "drift_file",
+                "Compare",
+                Permission.RUN_TASKS,
+                lambda name, file: app.drifting.compare_file(actor, row.name, row.version, name, file, limits),
+            )
+
+
+def _limit(words: str, key: str, usual: float) -> float:
+    held = st.number_input(
+        words, 0.01, 10.0, usual, 0.05, key=key, bind="query-params", width=150,
+        help="PSI or KS of a column; in each case only beyond what chance does.",
+    )  # fmt: skip
+    return float(usual if held is None else held)
+
+
+def _dataset(app: App, actor: Actor, row: ModelVersion, limits: Thresholds) -> None:
+    """Choose a stored dataset and one of its versions."""
+    may, listed = actor.may(Permission.RUN_TASKS), app.datasets.list(actor)
+    if not listed:
+        dataset_view.nothing()
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        one = dataset_view.picker(listed)
+        history = app.datasets.get(actor, one.id)[1]
+        version = dataset_view.version_picker(history)
+        sent = st.button("Compare", icon=":material/play_arrow:", key="drift_dataset_send", disabled=not may)
+    if not may:
+        st.caption(":material/lock: This takes the role analyst.")
+    if sent:
+        with refusal.shown():
+            app.drifting.compare_dataset(actor, row.name, row.version, one.id, version.hash, limits)
+            st.rerun()
 
 
 def _bring(actor: Actor, key: str, words: str, permission: Permission, work: Callable[..., Task]) -> None:
@@ -90,7 +137,10 @@ def verdict(report: Report) -> None:
     """One sentence, in the colour and with the sign of the state."""
     told = {State.OK: st.success, State.WATCH: st.warning, State.DRIFT: st.error, State.FEW: st.info}
     state = State(report.check.state)
-    what = f"the file {plain(report.check.title)}" if report.check.kind == "file" else "what was asked"
+    kind = report.check.kind
+    what = f"the {kind} {plain(report.check.title)}" if kind in ("file", "dataset") else "what was asked"
+    if kind == "tried":
+        what += f", tried with {report.limits.watch:g} and {report.limits.drift:g}"
     told[state](
         plain(report.words, 800),
         title=f"{SIGNS[state]}: {what}, {report.check.rows:,} rows, {stamp(report.check.at)}",
@@ -169,6 +219,7 @@ def _by_itself(app: App, actor: Actor, name: str, may: bool) -> None:
 
 def columns(report: Report) -> None:
     """Each column with the four measures."""
+    limits = report.limits
     frame = pd.DataFrame(
         {
             "column": [one.name for one in report.shifts],
@@ -191,7 +242,7 @@ def columns(report: Report) -> None:
             "role": "Role",
             "state": "State",
             "psi": st.column_config.NumberColumn(
-                "PSI", format="%.3f", help="0.1: watch, 0.25: drift, if beyond chance."
+                "PSI", format="%.3f", help=f"{limits.watch:g}: watch, {limits.drift:g}: drift, if beyond chance."
             ),
             "ks": st.column_config.NumberColumn(
                 "KS", format="%.3f", help="Largest distance of the distributions, 0 to 1."
@@ -207,7 +258,7 @@ def columns(report: Report) -> None:
     )
 
 
-def over_time(checks: list[DriftCheck], name: str) -> None:
+def over_time(checks: list[DriftCheck], name: str, limits: Thresholds) -> None:
     """PSI of one column, or of the farthest one, at each check of what was asked."""
     asked = [one for one in checks if one.kind == "asked"][::-1]
     if len(asked) < 2:
@@ -225,11 +276,11 @@ def over_time(checks: list[DriftCheck], name: str) -> None:
     ts = pd.DatetimeIndex([one.at for one in asked])
     charts.add_line(figure, ts, pd.Series(values).to_numpy(), name=f"PSI of {column}")
     # At two ends: beside a large value the lines lie close together.
-    for level, words, side in ((0.1, "watch from 0.1", "left"), (0.25, "drift from 0.25", "right")):
+    for level, words, side in ((limits.watch, "watch", "left"), (limits.drift, "drift", "right")):
         figure.add_hline(
             level,
             line={"dash": "dot", "width": 1, "color": charts.ANOMALY},
-            annotation_text=words,
+            annotation_text=f"{words} from {level:g}",
             annotation_position=f"top {side}",
         )
     charts.layout(figure, height=280, alt=f"PSI of {column} of {name} over {len(asked)} checks")

@@ -14,10 +14,12 @@ import streamlit as st
 from lib.auth.actor import Actor, Permission
 from lib.db.learning_tables import ModelVersion
 from lib.services.models import ALIASES, CHAMPION, Summary
-from lib.ui import refusal, state, tables
+from lib.ui import links, refusal, state, tables
 from lib.ui.text import ago, amount, plain, stamp
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from lib.app import App
 
 # The version a page is about, in its address.
@@ -33,6 +35,21 @@ def nothing() -> None:
         title="No model yet",
         icon=":material/deployed_code:",
     )
+
+
+def version_asked_about(app: App, actor: Actor) -> tuple[ModelVersion, DeltaGenerator]:
+    """The model and version a page is about, as its address says, and the line their pickers stand in; without any
+    model the page ends with the way to one."""
+    models = app.models.all(actor)
+    if not models:
+        nothing()
+        links.to("pages/learn/models.py", "Open models", icon=":material/deployed_code:")
+        st.stop()
+    line = st.container(horizontal=True, vertical_alignment="bottom")
+    with line:
+        chosen = model_picker(models)
+        rows = app.models.versions(actor, chosen.name, archived=False)
+        return version_picker(rows, app.models.aliases(actor, chosen.name)), line
 
 
 def _usual_version() -> None:

@@ -10,14 +10,15 @@ import streamlit as st
 
 from lib.auth.actor import Actor, Permission
 from lib.errors import AppError, Invalid
-from lib.services.pipelines import MOST_NAME, SHORT, Listed, Opened
+from lib.services.datasets_versions import SHORT
+from lib.services.pipelines import MOST_NAME, Listed, Opened
 from lib.services.pipelines_facts import suggested_target
 from lib.training import editing, words
 from lib.training.metrics import METRICS
 from lib.training.plan import Plan
 from lib.training.review import Facts, Review
 from lib.training.schema import Role
-from lib.ui import links, pipeline_cards, pipeline_graph, refusal, state, tables
+from lib.ui import deletion, links, pipeline_cards, pipeline_graph, refusal, state, tables
 from lib.ui.pipeline_draft import Draft
 from lib.ui.text import plain, stamp
 
@@ -445,7 +446,7 @@ def export(app: App, actor: Actor, draft: Draft, review: Review) -> None:
         return
     st.caption(
         "The script needs numpy, pandas, scikit-learn and xgboost, not this app: python pipeline.py TABLE [NEW]. It "
-        "takes each model with usual settings and splits rows as a training does."
+        "takes one model of each family with usual settings, so its predictions differ from a trained model's."
     )
     script = app.pipelines.script_of(actor, draft.plan, draft.dataset_id, draft.version)
     st.code(script[script.index("\nPLAN = ") :], language="python", height=360)
@@ -465,7 +466,7 @@ def _as_trained(app: App, actor: Actor, draft: Draft) -> None:
         key="pipeline_script_trained",
         icon=":material/code:",
         on_click="ignore",
-        help=f"With the models, settings and weights of {plain(done.name)}.",
+        help=f"Fits the model of {plain(done.name)} again, for the same predictions; its first lines say more.",
     )
 
 
@@ -476,20 +477,14 @@ def delete(app: App, actor: Actor, draft: Draft) -> None:
             state.pipeline_drafts().pop(None, None)
             st.rerun()
         return
-    depending = app.pipelines.depending(actor, draft.id)
-    if depending:
-        st.warning(
-            "\n".join(f"- {plain(one.kind)}: {plain(one.name)}" for one in depending[:50]),
-            title=f"{len(depending)} things were made from it, and stay",
-            icon=":material/account_tree:",
-        )
-    else:
-        st.caption("Nothing was made from it.")
-    sure = st.checkbox(
-        f"Delete {plain(draft.name)} with all its versions; this cannot be undone", key=f"pipeline_sure_{draft.id}"
-    )
-    may = actor.may(Permission.MAKE_PIPELINES)
-    if st.button("Delete", icon=":material/delete:", key="pipeline_delete", disabled=not (may and sure)):
+    if deletion.sure(
+        app.pipelines.depending(actor, draft.id),
+        "and would stay",
+        f"{plain(draft.name)} with all its versions",
+        key="pipeline",
+        number=draft.id,
+        may=actor.may(Permission.MAKE_PIPELINES),
+    ):
         try:
             app.pipelines.delete(actor, draft.id, anyway=True)
         except AppError as error:

@@ -14,7 +14,7 @@ from lib.db.tables import Task, TaskStatus
 from lib.errors import AppError
 from lib.registry.answers import Answer
 from lib.registry.schema import Field, Kind
-from lib.ui import charts, dataset_view, links, refusal, task_views
+from lib.ui import charts, dataset_view, refusal, task_views
 from lib.ui.text import plain
 
 if TYPE_CHECKING:
@@ -188,19 +188,18 @@ def dataset(app: App, actor: Actor, row: ModelVersion) -> None:
     """Choose a stored dataset, follow its prediction, fetch the result."""
     may, listed = actor.may(Permission.RUN_TASKS), app.datasets.list(actor)
     if not listed:
-        st.info("Bring a table under Datasets, then it can be predicted here.", title="No dataset yet",
-                icon=":material/database:")  # fmt: skip
-        links.to("pages/learn/datasets.py", "Open datasets", icon=":material/database:")
+        dataset_view.nothing()
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         one = dataset_view.picker(listed)
+        version = dataset_view.version_picker(app.datasets.get(actor, one.id)[1])
         sent = st.button("Predict the dataset", icon=":material/play_arrow:", key="predict_dataset_send",
                          type="primary", disabled=not may)  # fmt: skip
     if sent:
         with refusal.shown():
-            app.prediction_files.start_dataset(actor, row.name, row.version, one.id)
+            app.prediction_files.start_dataset(actor, row.name, row.version, one.id, version.hash)
             st.rerun()
-    st.caption("Its newest version, all rows; columns the model does not take stay and are given back.")
+    st.caption("All its rows; columns the model does not take stay and are given back.")
     _followed(app, actor, row, may)
 
 

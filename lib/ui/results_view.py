@@ -342,7 +342,8 @@ def card(app: App, actor: Actor, run: Run) -> None:
             key="result_script",
             icon=":material/code:",
             on_click="ignore",
-            help="Fits the same pipeline again, without this app.",
+            help="Fits this very model again, without this app: the same predictions from the same dataset. Its first "
+            "lines say what may change them.",
         )
     with st.container(border=True):
         # Names in it were escaped when it was written.

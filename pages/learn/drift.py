@@ -1,25 +1,17 @@
-"""Whether the world is still the one a model learnt from: by column, over time, and of files."""
+"""Whether the world is still the one a model learnt from: by column, over time, of files and datasets."""
 
 import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import drift_view, guard, links, model_view, runtime
+from lib.ui import drift_view, guard, model_view, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MODELS)
 app = runtime.app()
 
 st.title("Drift", icon=":material/moving:")
-models = app.models.all(actor)
-if not models:
-    model_view.nothing()
-    links.to("pages/learn/models.py", "Open models", icon=":material/deployed_code:")
-    st.stop()
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    chosen = model_view.model_picker(models)
-    rows = app.models.versions(actor, chosen.name, archived=False)
-    row = model_view.version_picker(rows, app.models.aliases(actor, chosen.name))
+row, _line = model_view.version_asked_about(app, actor)
 try:
     running = app.drifting.running(actor, row.name, row.version)
     last = app.drifting.last_task(actor, row.name, row.version)
@@ -38,13 +30,13 @@ try:
         if report.retrain:
             drift_view.again(app, actor, row, True)
         drift_view.columns(report)
-        drift_view.over_time(checks, row.name)
+        drift_view.over_time(checks, row.name, report.limits)
         drift_view.events(checks)
         if not report.retrain:
             drift_view.again(app, actor, row, False)
     elif row.reference:
         st.info(
-            "Check what it was asked, or compare a file; a champion is looked at each hour by itself.",
+            "Check what it was asked, or compare a file or dataset; a champion is looked at each hour by itself.",
             title="Not checked yet",
             icon=":material/moving:",
         )

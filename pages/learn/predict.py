@@ -4,25 +4,17 @@ import streamlit as st
 
 from lib.auth.actor import Permission
 from lib.errors import AppError
-from lib.ui import guard, links, model_view, predict_view, runtime
+from lib.ui import guard, model_view, predict_view, runtime
 from lib.ui.text import plain, stamp
 
 actor = guard.require(Permission.MODELS)
 app = runtime.app()
 
 st.title("Predict", icon=":material/online_prediction:")
-models = app.models.all(actor)
-if not models:
-    model_view.nothing()
-    links.to("pages/learn/models.py", "Open models", icon=":material/deployed_code:")
-    st.stop()
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    chosen = model_view.model_picker(models)
-    rows = app.models.versions(actor, chosen.name, archived=False)
-    row = model_view.version_picker(rows, app.models.aliases(actor, chosen.name))
-    part = st.segmented_control(
-        "From", ("Form", "File", "Dataset"), default="Form", required=True, key="predict_from", bind="query-params"
-    )
+row, line = model_view.version_asked_about(app, actor)
+part = line.segmented_control(
+    "From", ("Form", "File", "Dataset"), default="Form", required=True, key="predict_from", bind="query-params"
+)
 try:
     if part == "File":
         predict_view.files(app, actor, row)

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from lib.app import App
-from lib.auth.actor import Role
+from lib.auth.actor import Actor, Role
 from lib.services.datasets import Dependant
 from lib.settings import TaskMode
 
@@ -41,6 +41,55 @@ def test_a_file_is_brought_read_and_deleted(app: App, analyst: TestClient) -> No
     assert analyst.delete(f"{PATH}/{number}").status_code == 409
     assert analyst.delete(f"{PATH}/{number}?anyway=true").status_code == 204
     assert analyst.get(f"{PATH}/{number}").status_code == 404
+
+
+def test_columns_are_changed_over_the_api_as_on_the_page(analyst: TestClient) -> None:
+    body = b"n,word,when\n" + b"".join(b"%d,w%d,2025-01-%02d\n" % (i, i % 3, i + 1) for i in range(20))
+    made = analyst.post(f"{PATH}?name=table.csv", content=body + b"0,w0,2025-01-01\n").json()
+    address = f"{PATH}/{made['dataset']}/columns"
+    changes = {"n": {"type": "number", "role": "target"}, "word": {"name": " Wort "}, "when": {"keep": False}}
+    edited = analyst.post(address, json={"columns": changes, "distinct": True})
+    assert edited.status_code == 201, edited.text
+    head = analyst.get(f"{PATH}/{made['dataset']}").json()["head"]
+    assert (head["hash"], head["rows"]) == (edited.json()["version"], 20)
+    assert [tuple(one.values()) for one in head["columns"]] == [
+        ("n", "number", "target", "n"), ("Wort", "text", "feature", "word")
+    ]  # fmt: skip
+    same = analyst.post(address, json={"columns": {}, "version": made["version"][:8]}).json()
+    assert (same["version"], same["unchanged"]) == (made["version"], False)
+    assert analyst.post(address, json={"columns": {}}).json()["unchanged"] is True
+
+
+def test_what_is_wrong_with_changed_columns_is_said_by_column_and_field(
+    app: App, analyst: TestClient, key_of: Callable[[Role], str]
+) -> None:
+    number = analyst.post(f"{PATH}?name=table.csv", content=CSV).json()["dataset"]
+    for changes, wrong in (
+        ({"gone": {"type": "text"}}, [("gone", "")]),
+        ({"n": {"type": "float", "role": "label"}}, [("n", "type"), ("n", "role")]),
+        ({"n": {"name": " "}, "word": {"role": "time"}}, [("n", "name"), ("word", "role")]),
+        ({"n": {"name": "Word"}}, [("word", "name")]),
+        ({"n": {"name": "x" * 121}}, [("n", "name")]),
+        ({"n": {"role": "target"}, "word": {"role": "target"}}, [("word", "role")]),
+    ):
+        refused = analyst.post(f"{PATH}/{number}/columns", json={"columns": changes})
+        told = refused.json()["error"]
+        assert refused.status_code == 422 and [(f["column"], f["field"]) for f in told["fields"]] == wrong, told
+        assert all(one["message"] in told["message"] for one in told["fields"])
+    both_gone = {name: {"keep": False} for name in ("n", "word")}
+    for given, words in (
+        ({"columns": both_gone}, "at least one column"),
+        ({"columns": {"n": {"kind": "text"}}}, "kind"),
+        ({"columns": {}, "version": "abc"}, "at least 6"),
+        ({"columns": {"word": {"type": "integer"}}}, "word"),
+        ({}, "columns"),
+    ):
+        refused = analyst.post(f"{PATH}/{number}/columns", json=given)
+        assert refused.status_code == 422 and words in refused.text, refused.text
+    assert analyst.post(f"{PATH}/99/columns", json={"columns": {}}).status_code == 404
+    assert len(app.datasets.get(Actor("ann", Role.ANALYST), number)[1]) == 1
+    viewer = {"Authorization": f"Bearer {key_of(Role.VIEWER)}"}
+    assert analyst.post(f"{PATH}/{number}/columns", json={"columns": {}}, headers=viewer).status_code == 403
 
 
 def test_a_form_and_packed_text_do_as_well_and_are_the_same_version(analyst: TestClient) -> None:

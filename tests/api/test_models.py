@@ -6,13 +6,16 @@ import io
 import pickle
 from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
 from lib.app import App
 from lib.auth.actor import Role
+from lib.drift import reference
 from lib.settings import TaskMode
-from tests.registry.kept import ANALYST, OPERATOR, ROW, register
+from tests.registry.kept import ANALYST, FLOWERS, OPERATOR, ROW, register
 from tests.registry.make_models import torch_like
 
 
@@ -149,7 +152,34 @@ def test_a_test_of_two_versions_over_the_api(app: App, ask: Callable) -> None:
     assert standing[found["arm"]]["outcomes"] == 1
     assert ask("POST", f"/experiments/{number}/end", json={"promote": True}).status_code == 409
     assert ask("POST", f"/experiments/{number}/end", json={}).json()["ended_at"]
-    assert ask("GET", "/models/flowers/versions/1/drift").json()["items"] == []
+    assert ask("GET", "/models/flowers/versions/1/drift").json() == {"items": [], "comparison": None}
+
+
+def test_drift_of_a_dataset_with_limits_of_ones_own(app: App, ask: Callable) -> None:
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 4)), columns=list(FLOWERS.names))
+    register(app, reference=reference.of_frame(frame))
+    body = io.BytesIO(frame.to_csv(index=False).encode())
+    number = app.runner.wait(app.datasets.upload(ANALYST, "a.csv", body).id or 0, 60).result["dataset"]
+    address = "/models/flowers/versions/1/drift"
+    begun = ask("POST", address, Role.ANALYST, json={"dataset": number, "watch": 0.5, "drift": 0.6})
+    assert begun.status_code == 202
+    app.runner.wait(begun.json()["task"], 60)
+    told = ask("GET", address).json()
+    assert told["comparison"]["status"] == "succeeded"
+    assert (told["items"][0]["kind"], told["items"][0]["state"]) == ("dataset", "ok")
+    assert told["items"][0]["report"]["limits"][:2] == [0.5, 0.6]
+    for given, code, words in (
+        ({"dataset": 99}, 404, "dataset 99"),
+        ({"dataset": number, "watch": 0.9, "drift": 0.2}, 422, "do not go together"),
+        ({"watch": -1}, 422, "watch"),
+        ({"limit": 1}, 422, "limit"),
+        ({}, 422, "not asked anything"),
+    ):
+        refused = ask("POST", address, Role.ANALYST, json=given)
+        assert (refused.status_code, words in refused.text) == (code, True), refused.text
+    assert ask("POST", address, Role.VIEWER).status_code == 403
 
 
 def test_a_file_and_a_dataset_are_predicted_as_tasks(app: App, ask: Callable) -> None:

@@ -12,6 +12,7 @@ from lib.datasets.schema import Role as ColumnRole
 from lib.frames import Block, to_ms
 from lib.services.datasets import Dependant
 from lib.settings import TaskMode
+from tests.store.test_sheets import workbook
 from tests.training.tables import churn
 
 PAGE = "pages/learn/datasets.py"
@@ -56,6 +57,27 @@ def test_a_file_that_was_refused_says_why(ready: App, open_page: Callable) -> No
     bring(ready, b"\x89PNG\r\n\x1a\n\0\0", "a.csv")
     page = open_page(PAGE, Role.ANALYST)
     assert not page.exception and "PNG image" in page.error[0].value
+
+
+def test_a_sheet_of_a_workbook_on_the_server_is_picked(ready: App, open_page: Callable) -> None:
+    home = ready.settings.data_dir / "files"
+    home.mkdir()
+    rows = [["a", "b"], [1, 2], [3, 4]]
+    (home / "two.xlsx").write_bytes(workbook(rows, Q3=[["c", "d", "e"], [1, 2, 3], [4, 5, 6]]))
+    page = open_page(PAGE, Role.ANALYST)
+    page.button(key="dataset_send").click().run()
+    assert "Choose a file first" in page.warning[0].value
+    page.selectbox(key="dataset_offered").set_value("two.xlsx")
+    page.text_input(key="dataset_sheet").set_value("Q3")
+    page.button(key="dataset_send").click().run()
+    assert not page.exception and not page.error
+    made = ready.runner.wait(ready.datasets.making(ANN).id or 0, 30)  # type: ignore[union-attr]
+    assert made.result["columns"] == 3
+    page.run()
+    page.selectbox(key="dataset_offered").set_value("two.xlsx")
+    page.file_uploader[0].set_value(("a.csv", b"a,b\n1,2\n", "text/csv"))
+    page.button(key="dataset_send").click().run()
+    assert "Choose one file" in page.warning[0].value
 
 
 def test_deleting_names_what_depends_on_it(ready: App, open_page: Callable) -> None:

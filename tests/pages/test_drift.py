@@ -7,7 +7,7 @@ from lib.auth.actor import Role
 from lib.services.retraining import When
 from lib.settings import TaskMode
 from tests.registry.kept import ANALYST, OPERATOR, VIEWER, register
-from tests.services.test_drifting import asked, labels, table
+from tests.services.test_drifting import asked, dataset, labels, table
 from tests.services.test_retraining import brought, finished, in_production
 from tests.training.tables import churn
 
@@ -58,6 +58,31 @@ def test_a_moved_world_is_told_in_words_by_column_and_over_time(app: App, open_p
     assert any("made elsewhere" in one.value for one in page.caption)
     assert open_page(PAGE, Role.VIEWER).button(key="drift_check").disabled
     assert app.drifting.asked(VIEWER, "flowers", 1) == 1200
+
+
+def test_limits_of_the_address_are_a_trial_and_a_dataset_is_compared_by_version(app: App, open_page: Callable) -> None:
+    watched(app)
+    asked(app, table(0.4, seed=1))
+    app.settings.task_mode = TaskMode.THREAD
+    app.runner.start()
+    page = open_page(PAGE, Role.ANALYST, {"drift_watch": "3.0", "drift_from": "4.0", "drift_with": "A dataset"})
+    assert any("a check is a trial" in one.value for one in page.caption)
+    assert "No dataset yet" in " ".join(str(one.proto) for one in page.info)
+    page.button(key="drift_check").click().run()
+    assert app.drifting.checks(VIEWER, "flowers", 1)[0].kind == "tried"
+    assert "tried with 3 and 4" in str(page.success[0].proto)
+    number = dataset(app, table(0.0, 300))
+    dataset(app, table(2.0, 300), into=number)
+    page.run()
+    page.button(key="drift_dataset_send").click().run()
+    app.runner.wait(app.drifting.last_task(ANALYST, "flowers", 1).id or 0, 60)  # type: ignore[union-attr]
+    page.run()
+    assert not page.exception
+    assert app.drifting.checks(VIEWER, "flowers", 1)[0].report["limits"][:2] == [3.0, 4.0]
+    assert "the dataset later" in str([one.proto for one in (*page.success, *page.warning, *page.error)])
+    page.number_input(key="drift_from").set_value(1.0).run()
+    page.button(key="drift_check").click().run()
+    assert any("do not go together" in one.value for one in page.error)
 
 
 def test_it_is_trained_again_at_a_click_or_by_itself_once_data_is_newer(app: App, open_page: Callable) -> None:

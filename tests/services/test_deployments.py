@@ -237,18 +237,21 @@ def test_only_operators_export_and_a_refusal_is_audited(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "words"),
     [
-        "http://169.254.169.254/latest",
-        "file:///etc/passwd",
-        "http://user:pw@host/",
-        "http://0xa9fea9fe",
-        "javascript:1",
+        ("http://169.254.169.254/latest", "no deployment should be"),
+        ("http://metadata.google.internal", "not a deployment"),
+        ("file:///etc/passwd", "not allowed for a deployment"),
+        ("http://user:pw@host/", "asked without"),
+        ("http://0xa9fea9fe", "no deployment should be"),
+        ("javascript:1", "not allowed for a deployment"),
+        ("http://host/?a=1", "before /health"),
+        ("http://", "model.example.com"),
     ],
 )
-def test_an_address_the_guard_bars_is_not_kept(app: App, url: str) -> None:
+def test_an_address_the_guard_bars_is_not_kept(app: App, url: str, words: str) -> None:
     made = app.deployments.export(OPERATOR, register(app).name, 1)
-    with pytest.raises(UrlRefused):
+    with pytest.raises(UrlRefused, match=words):
         app.deployments.say_where(OPERATOR, made.id or 0, url)
     assert app.deployments.get(VIEWER, made.id or 0).url == ""
 

@@ -11,7 +11,8 @@ from lib.app import App
 from lib.db.learning_tables import DriftCheck, Predicted
 from lib.db.tables import TaskStatus
 from lib.drift import reference
-from lib.errors import Conflict, Forbidden, Invalid
+from lib.drift.shift import Thresholds
+from lib.errors import Conflict, Forbidden, Invalid, NotFound
 from lib.settings import TaskMode
 from tests.conftest import FakeClock
 from tests.registry.kept import ANALYST, FLOWERS, OPERATOR, VIEWER, register
@@ -80,6 +81,46 @@ def test_a_file_is_compared_and_its_predictions_too(watched: App) -> None:
     assert (check.kind, check.title, check.state, check.rows) == ("file", "later.csv", "drift", 300)
     assert not check.event  # it says something about the file, not about production
     assert "prediction" in {one.role for one in watched.drifting.report(check).shifts}
+
+
+def test_a_dataset_is_compared_with_limits_of_ones_own(watched: App) -> None:
+    watched.settings.task_mode = TaskMode.THREAD
+    watched.runner.start()
+    brought = (table(0.5, 300), table(0.0, 300, seed=4))
+    first = dataset(watched, brought[0])
+    dataset(watched, brought[1], into=first)
+    versions = watched.datasets.get(VIEWER, first)[1]
+    states = []
+    for version, limits in ((versions[1].hash, None), (versions[1].hash, Thresholds(4, 5)), (None, None)):
+        task = watched.drifting.compare_dataset(ANALYST, "flowers", 1, first, version, limits)
+        assert watched.runner.wait(task.id or 0, 60).status == TaskStatus.SUCCEEDED
+        check = watched.drifting.checks(VIEWER, "flowers", 1)[0]
+        assert (check.kind, check.title, check.rows, check.event) == ("dataset", "later", 300, False)
+        report = watched.drifting.report(check)
+        states.append(({one.state for one in report.shifts if one.role == "feature"}, report.limits.watch))
+    assert states == [({"drift"}, 0.1), ({"ok"}, 4.0), ({"ok"}, 0.1)]
+    with pytest.raises(Invalid, match=FLOWERS.names[1]):
+        watched.drifting.compare_dataset(ANALYST, "flowers", 1, dataset(watched, table()[[FLOWERS.names[0]]]))
+    with pytest.raises(NotFound):
+        watched.drifting.compare_dataset(ANALYST, "flowers", 1, 99)
+    with pytest.raises(Invalid, match="do not go together"):
+        watched.drifting.compare_dataset(ANALYST, "flowers", 1, first, None, Thresholds(0.5, 0.2))
+
+
+def dataset(app: App, frame: pd.DataFrame, into: int | None = None) -> int:
+    task = app.datasets.upload(ANALYST, "later.csv", io.BytesIO(frame.to_csv(index=False).encode()), into=into)
+    return int(app.runner.wait(task.id or 0, 60).result["dataset"])
+
+
+def test_limits_are_settings_and_a_check_with_others_is_a_trial(watched: App) -> None:
+    asked(watched, table(0.5, seed=1))
+    tried = watched.drifting.check(ANALYST, "flowers", 1, thresholds=Thresholds(4, 5))
+    assert (tried.kind, tried.state, tried.event) == ("tried", "ok", False)
+    check = watched.drifting.check(ANALYST, "flowers", 1)
+    assert (check.kind, check.state, check.event) == ("asked", "drift", True)
+    watched.settings.drift_watch = watched.settings.drift_limit = 5
+    again = watched.drifting.check(ANALYST, "flowers", 1)
+    assert (again.kind, again.state, again.event) == ("asked", "ok", True)
 
 
 def test_a_version_made_elsewhere_learns_its_reference_once(app: App) -> None:

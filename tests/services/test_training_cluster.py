@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ from lib.registry.bundles import load_bundle
 from lib.services.training import Run, Table
 from lib.services.training_cluster import Elsewhere
 from lib.tasks.cluster import connected
-from lib.training import learners, trainer
+from lib.training import learners, portfolio, trainer
 from lib.training import plan as plans
 from lib.training.model import Model
 from lib.training.schema import Task
+from tests.tasks.conftest import until
 from tests.training.tables import churn
 
 ANN, VIEWER = Actor("ann", Role.ANALYST), Actor("vera", Role.VIEWER)
@@ -67,6 +70,33 @@ class Quiet:
 
 def elsewhere(client: Any, table: Table, plan: plans.Plan, rows: int) -> Elsewhere:
     return Elsewhere(client, Quiet(), table.path, plan, {}, lambda *_: None, rows)  # type: ignore[arg-type]
+
+
+def test_a_worker_lost_with_a_candidate_changes_nothing_and_what_is_not_needed_ends(table: Table, cluster: Any) -> None:
+    frame = churn(240)
+    plan = plans.begin(frame, "left", trials=0, folds=3, families=("network",), budget_s=60.0)
+    here = trainer.train(frame, plan, now=time.monotonic).model
+    with connected(cluster.scheduler_address, 10) as client:
+        far = elsewhere(client, table, plan, rows=10**6)
+        begin, pids = far.ahead, client.run(os.getpid)
+
+        def ahead(*told: Any) -> None:
+            begin(*told)
+            until(lambda: any(client.processing().values()))
+            busy = next(worker for worker, fits in client.processing().items() if fits)
+            os.kill(pids[busy], signal.SIGKILL)
+
+        far.ahead = ahead  # type: ignore[method-assign]
+        there = trainer.train(frame, plan, now=time.monotonic, elsewhere=far).model
+        assert not any("fitted here" in line for line in far.context.lines)  # type: ignore[attr-defined]
+        far.ahead = begin  # type: ignore[method-assign]
+        far.kept.clear()
+        far.ahead(portfolio.first(Task.BINARY, 240, 4, False, ("network",)), 240, 60.0)
+        far.enough()
+        until(lambda: not any(client.processing().values()))
+        client.wait_for_workers(2, timeout=20)
+    fresh = churn(50, seed=9)
+    assert np.array_equal(there.probabilities(fresh), here.probabilities(fresh))
 
 
 def test_large_tables_are_boosted_by_all_workers_together(table: Table, cluster: Any) -> None:

@@ -53,6 +53,17 @@ def held(tmp_path: Path) -> Callable[[], list[tuple]]:
     return lambda: duckdb.sql(f"FROM '{tmp_path / 'table.parquet'}'").fetchall()
 
 
+def test_whole_numbers_too_long_for_a_number_stay_text(read: Read, held: Callable[[], list[tuple]]) -> None:
+    rows = [f"{10**30 + i},{2**63 - i},{10**i},{10**20 + i}.5" for i in range(1, 30)]
+    taken = read("\n".join(["long,fits,powers,decimal", *rows]).encode())
+    kinds = dict(taken.columns)
+    assert (kinds["long"], kinds["fits"]) == (ColumnType.TEXT, ColumnType.INTEGER)
+    # Nothing is lost of what stays apart as a number, or was written with decimals.
+    assert (kinds["powers"], kinds["decimal"]) == (ColumnType.NUMBER, ColumnType.NUMBER)
+    assert held()[0][0] == str(10**30 + 1)
+    assert any("'long' is text" in note for note in taken.notes)
+
+
 def test_types_and_dates_are_found_out(read: Read, held: Callable[[], list[tuple]]) -> None:
     body = b"n,x,ok,day,at,code\n1,1.5,true,13/02/2026,2026-01-01T00:00:00+02:00,007\n2,NA,false,01/03/2026,,010\n"
     taken = read(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,8 +17,10 @@ import psutil
 import pytest
 
 from lib.db.tables import TaskStatus
+from lib.errors import Unavailable
 from lib.settings import Settings
 from lib.tasks import remote
+from lib.tasks.cluster import connected
 from lib.tasks.job import JobKind
 from lib.tasks.runner import Runner
 
@@ -126,6 +129,24 @@ def test_a_scheduler_that_does_not_answer_is_said_or_done_without(
     assert any("runs here instead" in line for line in messages(runner, task.id))
 
 
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Something that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_whatever_else_an_address_leads_to_is_said_and_never_waited_for(silent: str) -> None:
+    for address, words in (
+        (silent, "does not answer within 1 s"),
+        ("tcp://nohost.invalid:8786", "does not answer within 1 s"),
+        ("tcp://127.0.0.1:port", "is no address of a Dask scheduler"),
+        ("tls://127.0.0.1:9", "takes certificates"),
+    ):
+        with pytest.raises(Unavailable, match=words), connected(address, 1):
+            pass
+
+
 SERVER = """
 import sys
 from distributed import LocalCluster
@@ -196,6 +217,36 @@ def test_a_worker_killed_twice_fails_the_job_with_the_reason(
     ended = runner.wait(task.id or 0, 60)
     assert ended.status == TaskStatus.FAILED
     assert "worker that ran this was lost" in ended.error
+
+
+def test_a_scheduler_that_hangs_is_lost_and_the_job_goes_on_here(
+    mortal: Callable, on_cluster: Make, tmp_path: Path, until: Callable, messages: Callable
+) -> None:
+    server = mortal(0)
+    runner = on_cluster("wait_for", address=server.address, dask_timeout_s=2, dask_fallback=True)
+    task = runner.submit("wait_for", {"gate": str(tmp_path / "gate")}, by="ann")
+    until(lambda: "under way" in messages(runner, task.id or 0), 40)
+    os.kill(server.pid, signal.SIGSTOP)
+    until(lambda: any("runs here instead" in line for line in messages(runner, task.id or 0)), 40)
+    (tmp_path / "gate").write_text("open")
+    ended = runner.wait(task.id or 0, 30)
+    assert ended.status == TaskStatus.SUCCEEDED, ended.error
+
+
+def test_a_job_on_a_scheduler_that_hangs_can_be_cancelled_and_the_next_one_runs(
+    mortal: Callable, on_cluster: Make, tmp_path: Path, until: Callable, messages: Callable
+) -> None:
+    server = mortal(0)
+    runner = on_cluster(
+        "wait_for", "echo", address=server.address, dask_timeout_s=2, dask_fallback=True, task_concurrency=1
+    )
+    task = runner.submit("wait_for", {"gate": str(tmp_path / "never")}, by="ann")
+    until(lambda: "under way" in messages(runner, task.id or 0), 40)
+    os.kill(server.pid, signal.SIGSTOP)
+    runner.cancel(task.id or 0)
+    assert runner.get(task.id or 0).status == TaskStatus.CANCELLED
+    after = runner.wait(runner.submit("echo", {}, by="ann").id or 0, 40)
+    assert after.status == TaskStatus.SUCCEEDED, after.error
 
 
 def test_dask_is_imported_only_with_an_address() -> None:

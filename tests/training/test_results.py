@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from lib.errors import Invalid
 from lib.training import explain, metrics, results, trainer
 from lib.training import plan as plans
 from lib.training.card import card
@@ -90,6 +91,18 @@ def test_importance_dependence_and_shares_tell_what_matters(classes):
         assert one["base"] + sum(share["share"] for share in one["shares"]) == pytest.approx(one["said"], abs=1e-3)
     assert explain.shap_summary(told)[0]["column"] in ("age", "plan")
     assert json.dumps([ranked, told], allow_nan=False)
+
+
+def test_wide_tables_are_explained_as_far_as_time_goes(classes, monkeypatch):
+    frame, outcome = classes
+    monkeypatch.setattr(explain, "_AT_ONCE_CELLS", 1)
+    one_by_one = explain.importance(outcome.model, frame, repeats=2)
+    assert {one["column"] for one in one_by_one} == set(outcome.model.schema.roles)
+    few = explain.importance(outcome.model, frame, repeats=2, left_s=lambda: 0.0)
+    assert [one["column"] for one in few] == ["plan"] and few[0]["drop"] > 0.02
+    monkeypatch.setattr(explain, "MOST_EXPLAINED", 2)
+    with pytest.raises(Invalid, match="would take hours"):
+        explain.shap_values(outcome.model, frame, frame.head(1))
 
 
 def test_more_rows_help_and_the_curve_says_so():

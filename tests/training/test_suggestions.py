@@ -8,7 +8,7 @@ from lib.store import tables
 from lib.training.plan import validate
 from lib.training.schema import Task, guess_roles
 from lib.training.suggestions import Reference, Tried, advice, suggest
-from lib.training.traits import MODELS, TRAITS, traits
+from lib.training.traits import MODELS, TRAITS, _straight, traits
 from tests.training.tables import churn, prices
 
 
@@ -85,6 +85,13 @@ def test_what_was_kept_survives_json():
 
 def replace_tried(known):
     return Reference(known.tried[:5], known.weights)
+
+
+def test_what_straight_lines_tell_is_the_same_however_many_columns_there_are():
+    rng = np.random.default_rng(2)
+    few, known = rng.normal(size=(40, 6)), rng.normal(size=(40, 2))
+    wide = np.hstack([few, np.zeros((40, 50))])  # columns that say nothing change nothing
+    assert np.allclose(_straight(few, few, known), _straight(wide, wide, known))
 
 
 def test_straight_and_curved_tables_are_told_apart():
