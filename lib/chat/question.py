@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lib.chat import anchors, limits, orders, picks
+from lib.chat import anchors, limits, orders, picks, quantiles
 from lib.chat.ahead import find_ahead
 from lib.chat.escape import UNSEEN
 from lib.chat.lexicon import CANNOT, SIGNS, STOP, SYNONYMS, THINGS
@@ -47,13 +47,6 @@ _QUERY = re.compile(
     r"|^\s*(?:select|insert|update|delete|drop|alter|create|attach|copy|pragma|with)\b[^?]*(?:\bfrom\b"
     r"|\btable\b|\binto\b|;|\*)",
     re.IGNORECASE,
-)
-_QUANTILES = (
-    (re.compile(r"\b(0?\.\d+)[- ]quantile\b"), 1.0),
-    (re.compile(r"\bquantile (?:of )?(0?\.\d+)\b"), 1.0),
-    (re.compile(r"\bp(\d{1,2}(?:\.\d+)?)\b"), 100.0),
-    (re.compile(r"\b(\d{1,2}(?:\.\d+)?)(?:st|nd|rd|th)? ?%?[- ]?(?:percentile|quantile)\b"), 100.0),
-    (re.compile(r"\b(?:percentile|quantile) (\d{1,2}(?:\.\d+)?)\b"), 100.0),
 )
 _TOP = re.compile(
     r"\b(?:top|bottom|first|worst|best|highest|lowest|busiest|biggest|largest) (\d{1,2}|two|three|four|five|six"
@@ -109,6 +102,8 @@ _MOST_HOST = re.compile(
     r"(?: (?!(?:on|of|in|for|by|at|per|across|each|all|any|every|an?|the|and|or|to|from|is|was)\b)[\w-]+){0,3}?"
     r" (?:host|machine|server|box|node|instance|vm)\b(?!s)"
 )
+# "Which of db-01 and db-02".
+_ONE_OF = re.compile(r"^(?:and |so )?(?:which|who)(?: one)? of\b")
 _WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 
 
@@ -178,7 +173,7 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     exact, unknown_metric = _names(masked, known)
     others = other_hosts(masked, known.hosts)
     hosts = named_hosts(masked, known.hosts)
-    quantile = _quantile(masked)
+    quantile = quantiles.find(masked)
     anomaly_id = next((int(m[1] or m[2] or m[3]) for m in masked.take(_ANOMALY_ID)), None)
     ranked = next(iter(masked.take(_TOP)), None)
     top = int(_WORDS.get(n, n)) if ranked and (n := ranked[1] or ranked[2] or ranked[3] or ranked[4]) else None
@@ -201,6 +196,8 @@ def parse(text: str, known: Vocabulary, now: datetime) -> Parsed:
     if listed:
         signs.add(Sign.LABELS)
     if _MOST_HOST.search(clean.lower()):
+        signs.add(Sign.WHICH_HOST)
+    if len(hosts) > 1 and _ONE_OF.search(clean.lower()):
         signs.add(Sign.WHICH_HOST)
     if pick is not None:
         signs.add(Sign.ANOMALY)
@@ -299,13 +296,6 @@ def _names(masked: Masked, known: Vocabulary) -> tuple[list[tuple[int, str]], st
             continue
         masked.blank(begin, end)
     return exact, unknown
-
-
-def _quantile(masked: Masked) -> float | None:
-    for pattern, whole in _QUANTILES:
-        for match in masked.take(pattern):
-            return float(match[1]) / whole
-    return None
 
 
 def _things(masked: Masked) -> tuple[list[tuple[int, str]], list[tuple[str, ...]], list[str]]:

@@ -279,7 +279,8 @@ CUES: list[tuple[str, Sign | tuple[Sign, ...]]] = [
         r"(?:which|what|how many|on how many|from how many) (?:hosts?|machines?|servers?|nodes?"
         r"|instances?) (?:runs?|serves?|handles?|process(?:es)?"
         r"|measures?|have|has|report(?:s|ed)?|expose[sd]?|export(?:s|ed)?|provide[sd]?|send(?:s)?"
-        r"|offer(?:s)?|carry)(?! (?:had |been |got )?(?:the |an? )?(?:most|least|highest|lowest|smallest|largest"
+        r"|offer(?:s)?|carry)(?! (?:had |been |got |used |seen |shown )?(?:the |an? )?(?:most|least|highest"
+        r"|lowest|smallest|largest"
         r"|biggest|greatest|worst|best|maximum|minimum|top))",
         Sign.HAVING,
     ),

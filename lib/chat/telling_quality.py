@@ -52,6 +52,9 @@ def _resets(asked: Request, result: Result, n: int) -> str:
         f"{tally(resets, 'counter reset', n)}{_about(asked)} {span}, in {result.total} series [{n}] on "
         f"{result.values['hosts']} {plural(result.values['hosts'], 'host')} [{n}]:"
     )
+    if asked.label == "hosts":
+        by_host = result.values["by_host"]
+        return "\n".join([head, "", *(f"- {code(host)}: {count} [{n}]" for host, count in by_host.items())])
     lines = [
         f"- {code(row['host'])} {code(row['series'])}: {row['resets']} [{n}], the last at {moment(row['last_at'])}"
         for row in result.rows[:_MOST]

@@ -5,6 +5,35 @@ from __future__ import annotations
 _HOSTS = r"(?:hosts?|servers?|machines?|computers?|nodes?|boxe?s?|instances?|systems?|vms?)"
 STATISTICS: tuple[tuple[str, str], ...] = (
     (
+        r"when (?:did|do|were|was) (?:the )?(?:db |database )?quer(?:y|ies) (on|of|at) (\S+) (?:take|took"
+        r"|taking) (?:the )?longest",
+        r"when was the query latency \1 \2 highest",
+    ),
+    (
+        r"when (?:did|do|were|was) (?:the )?(?:http )?(?:requests?|responses?) (on|of|at|from) (\S+) (?:take"
+        r"|took|taking) "
+        r"(?:the )?longest",
+        r"when was the latency \1 \2 highest",
+    ),
+    (r"and how long did (?:they|it) take(?: then)?(?= *\??$)", ""),
+    (
+        r"(read|write) (?:throughput|rate|speed|bandwidth|volume) (?:of|from|to|on) (?:the )?(?:disks?"
+        r"|storage)",
+        r"disk \1 rate",
+    ),
+    (
+        r"how (?:big|large|great|strong) (is|was|are|were)(?: the)?(?= (?:load|cpu|latency|queue|traffic|error"
+        r"|memory|request))",
+        r"what \1 the",
+    ),
+    (r"in average", "on average"),
+    (
+        r"(which|who|what)((?: [\w-]+){0,8}?) (?:the )?(?:longer|larger|bigger|greater)(?= (?:average|mean"
+        r"|median|\w+ \w+))"
+        r"(?!.* than\b)",
+        r"\1\2 the highest",
+    ),
+    (
         r"in (\d{1,2}(?:\.\d+)?) ?(?:%|percent) of (?:the |all )*(?:measurements|readings|samples|cases|time)(.*?) "
         r"(?:was|were|is|stayed) (?:below|under|at most) (?:what|which)(?: value)?",
         r"\1th percentile\2",

@@ -11,6 +11,13 @@ _DATA = r"(?:data|metrics|numbers|samples|figures|measurements|values)"
 # What is stored, where, and where it comes from.
 _INVENTORY = (
     (
+        r"(?:the )?(?:earliest|first|oldest) (?:time|moment|date|point)(?: in time)? (?:for|from|at"
+        r"|since) which (?:there (?:is|are)"
+        r"|we have|you have)(?: any)? (?:data|samples|metrics)",
+        "since when is there data",
+    ),
+    (rf"(how many (?:{_HOSTS}|metrics|series).{{0,40}}?) in total", r"\1"),
+    (
         r"(?:send|sends|sending|delivers?|delivering|ships?) (?:us|me|you) (?:any |their |its |some )?(?:data"
         r"|metrics|samples)",
         "exist",
@@ -105,6 +112,8 @@ _SIDES = (
 )
 # When, and until when.
 _TIMES = (
+    (r"at (\d{1,2}) o'?clock", r"at \1:00"),
+    (r"(?:after|by|per|following|according to) the (?:forecast|prediction)", "forecast"),
     (r"(?:(?:in|during|over) )?(?:the )?(?:last|this|past) (?:week|month) \(([^)]*\d[^)]*)\)", r"\1"),
     (r"(?:in|during|over|through) the night(?! (?:of|from|to|between))", "last night"),
     (
@@ -127,6 +136,12 @@ _TIMES = (
 )
 # Holes in the data.
 _QUALITY = (
+    (
+        r"(?:at what time|when)(.*?) did (\S+) stop (?:sending|reporting|delivering)(?: any)?(?: data| samples"
+        r"| metrics)?",
+        r"when\1 were there gaps on \2",
+    ),
+    (r"(?:did|do|does) (?:(?:any|some|the) )?counters?((?: (?:on|of|from) \S+)?) reset", r"were counters reset\1"),
     (
         r"how (?:often|many times) (?:did|has|have|was|were) (?:the )?data (?:from|of|on|for) (\S+) "
         r"(?:(?:go|gone|get|been|become) )?(?:missing|lost|interrupted)",
@@ -174,6 +189,7 @@ _QUALITY = (
 )
 # Anomalies and their reasons.
 _TROUBLE = (
+    (r"at most how many", "how many"),
     (
         r"(?:has|did|does|have) (?:the|this|your|our) (?:system|tool|app|software|monitoring|platform|engine)s? "
         r"(?:detect|find|found|raise|flag|report|see|record|register|notice)(?:ed|s)?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -133,7 +134,11 @@ def _resets(
         for row in counters.to_dict("records")
     ]
     rows.sort(key=lambda row: (-row["resets"], row["host"], row["series"]))
-    return rows, {"resets": sum(row["resets"] for row in rows), "hosts": len({row["host"] for row in rows})}
+    by_host: Counter[str] = Counter()
+    for row in rows:
+        by_host[row["host"]] += row["resets"]
+    found = {"resets": sum(by_host.values()), "hosts": len(by_host), "by_host": dict(by_host.most_common())}
+    return rows, found
 
 
 def _constant(
