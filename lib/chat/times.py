@@ -341,6 +341,16 @@ _WHOLE_MONTH = "|".join(name for name in MONTHS if name != "may") + "|jan|feb|ap
 _AMPM_OR_BARE = rf"(?:{CLOCK}|\d{{1,2}})"
 # The first rule that fits a stretch of text takes it.
 _RULES: list[tuple[re.Pattern[str], _Handler]] = [
+    _rule(
+        rf"(?:in |during |on |over )?(?:the )?(?P<part>night) (?:from|between) (?P<day>{DAY}) (?:to|and|on) {DAY}",
+        _part_of_day,
+    ),
+    _rule(
+        rf"{_OVER}(?:the )?(?P<which>first|second|third|fourth|1st|2nd|3rd|4th|last) week (?:of|in) "
+        rf"(?P<month>{MONTH})\b"
+        r"(?: (?P<year>\d{4}))?",
+        _week_of_month,
+    ),
     _rule(rf"(?:(?:from|between) )?(?P<a>{_ISO_MOMENT})(?:/|{_TO})(?P<b>{_ISO_MOMENT})", _iso_range),
     _rule(
         rf"(?:(?:from|between) )?(?P<d1>{DAY}),? (?:at )?(?P<c1>{CLOCK}){_TO}(?P<d2>{DAY}),? (?:at )?(?P<c2>{CLOCK})",
@@ -386,16 +396,6 @@ _RULES: list[tuple[re.Pattern[str], _Handler]] = [
     _rule(rf"{_OVER}the (?P<unit>week|month|year) before last", _before_last),
     _rule(rf"(?:on |over |during |at )?(?:the )?weekend (?:of|around) (?P<day>{DAY})", _weekend_of),
     _rule(rf"(?:in |during |on |over )?(?:the )?(?P<part>{_PART}) of (?P<day>{DAY})", _part_of_day),
-    _rule(
-        rf"(?:in |during |on |over )?(?:the )?(?P<part>night) (?:from|between) (?P<day>{DAY}) (?:to|and|on) {DAY}",
-        _part_of_day,
-    ),
-    _rule(
-        rf"{_OVER}(?:the )?(?P<which>first|second|third|fourth|1st|2nd|3rd|4th|last) week (?:of|in) "
-        rf"(?P<month>{MONTH})\b"
-        r"(?: (?P<year>\d{4}))?",
-        _week_of_month,
-    ),
     _rule(r"since (?:the (?:start|beginning) of )?(?P<which>last|this) (?P<unit>week|month)", _since_calendar),
     _rule(r"(?:on |over |during |at )?(?:the )?(?P<which>last|past|this)? ?weekend", _weekend),
     _rule(rf"(?:in the |during the )?(?P<day>this|{DAY}|last) (?P<part>{_PART})", _part_of_day),

@@ -60,6 +60,13 @@ def at(text: str) -> datetime:
         ("last weekend", "2026-03-07", "2026-03-09"),
         ("3 days ago", "2026-03-11", "2026-03-12"),
         ("yesterday before 10:00", "2026-03-13", "2026-03-13T10:00"),
+        ("from 6 March 08:00 to 6 March 20:00", "2026-03-06T08:00", "2026-03-06T20:00"),
+        ("between 22:00 yesterday and 06:00 today", "2026-03-13T22:00", "2026-03-14T06:00"),
+        ("the previous week", "2026-03-02", "2026-03-09"),
+        ("since Monday morning", "2026-03-09T06:00", "2026-03-14T12:00"),
+        ("the night from Monday to Tuesday", "2026-03-09T18:00", "2026-03-10T06:00"),
+        ("in the first week of March", "2026-03-01", "2026-03-08"),
+        ("the last week of February", "2026-02-22", "2026-03-01"),
         ("a couple of hours", None, None),
     ],
 )

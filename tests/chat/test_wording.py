@@ -21,6 +21,15 @@ from lib.chat.wording import carries_nothing, plain, preamble
         ("top3 mem hogs", "top 3 hosts with the most memory usage"),
         ("my boss wants to know the load of web-01", "the load of web-01"),
         ("how big is the root partition", "root disk size of"),
+        ("how large was the standard deviation of load", "what was the standard deviation of load"),
+        ("cpu in the hour after 11:15 compared with the hour before", "cpu 1 hour before and after 11:15 compared"),
+        ("did web 4.1 change the load", "did the deploy of web 4.1 change the load"),
+        ("how quickly does db-02 answer queries", "what is the query latency of db-02"),
+        ("requests to api-01 that ended with status 500", "5xx errors on api-01"),
+        ("load in the last week (2 to 8 March)", "load 2 to 8 March"),
+        ("what do we collect from batch-01", "which metrics are there from batch-01"),
+        ("the five busiest servers", "the 5 busiest servers"),
+        ("the four web servers", "the web servers"),
     ],
 )
 def test_slang_and_set_phrases_become_what_the_grammar_knows(said: str, meant: str) -> None:
@@ -43,7 +52,20 @@ def test_what_changes_the_meaning_is_never_passed_over(word: str) -> None:
 @pytest.mark.parametrize("length", [10, 2000])
 @pytest.mark.parametrize(
     "piece",
-    ["so ", "y'day ", "instead of ", "a b ", "which more ", "the 1.1 deploy ", "has restart ", "we went, ", "my boss "],
+    [
+        "so ",
+        "y'day ",
+        "instead of ",
+        "a b ",
+        "which more ",
+        "the 1.1 deploy ",
+        "has restart ",
+        "we went, ",
+        "my boss ",
+        "last week (1 ",
+        "when did x stop ",
+        "jobs did a b c ",
+    ],
 )
 def test_long_texts_are_read_in_no_time(piece: str, length: int) -> None:
     text = (piece * length)[:2000]

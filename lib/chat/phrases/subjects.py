@@ -114,7 +114,7 @@ _SIDES = (
 _TIMES = (
     (r"at (\d{1,2}) o'?clock", r"at \1:00"),
     (r"(?:after|by|per|following|according to) the (?:forecast|prediction)", "forecast"),
-    (r"(?:(?:in|during|over) )?(?:the )?(?:last|this|past) (?:week|month) \(([^)]*\d[^)]*)\)", r"\1"),
+    (r"(?:(?:in|during|over) )?(?:the )?(?:last|this|past) (?:week|month) \(([^)]{0,40}\d[^)]{0,40})\)", r"\1"),
     (r"(?:in|during|over|through) the night(?! (?:of|from|to|between))", "last night"),
     (
         r"(?:on |at |by |from )?(?:which|what) (?:calendar )?(?:date|day|point in time)"
