@@ -38,7 +38,7 @@ OWN = ("strongest", "pattern", "relations", "company")
 # are two looks at one thing: the stronger of them counts.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
 AT_ONCE = 25_600  # moments scored in one go: few enough for memory, enough for what each go costs
-# What one part alone is sure of, beyond one in 10,000, is not drowned by five that see nothing: so much of it counts.
+# What one part alone is sure of, beyond one in 10,000, is not drowned by those that see nothing: so much of it counts.
 SURE, SURE_FROM, SURE_FOR = 0.3, 4.0, 8.0
 CLIP = 20.0  # of features in robust spreads
 TAME = 5.0  # of residuals, see `tamed`
