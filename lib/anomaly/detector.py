@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import bottleneck as bn
 import numpy as np
 
 from lib.anomaly.autoregression import LAGS, RidgeAR
@@ -19,24 +20,25 @@ from lib.anomaly.forest import FlatForest
 from lib.anomaly.options import Options
 from lib.anomaly.pattern import STEPS, Pattern
 from lib.anomaly.presence import ECHO, FADING, by_itself
-from lib.anomaly.relations import WINDOW, Relations
+from lib.anomaly.relations import TOGETHER, WINDOW, Company, Relations, beyond_usual, lonely
 from lib.anomaly.state import State, newest
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
-from lib.anomaly.whitening import Whitening
+from lib.anomaly.whitening import Whitening, turned
 from lib.features.baseline import Baseline
 from lib.features.build import Features, Past, Spec, build
 from lib.features.channels import Channels, Plan
 from lib.features.kernels import missing_share, move, unchanged
 
 VERSION = "10"  # raised when the same data would give another detector
-PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations")
+PARTS = ("forest", "pattern", "strongest", "whitened", "autoregression", "relations", "company")
 # What says how strange a moment is by itself.
-OWN = ("strongest", "pattern", "relations")
-# The forest is the centre; the other parts share what its own weight leaves in this proportion.
+OWN = ("strongest", "pattern", "relations", "company")
+# The forest is the centre; the other parts share what its own weight leaves in this proportion. Relations and company
+# are two looks at one thing: the stronger of them counts.
 BESIDE = (2.0, 2.0, 2.0, 1.0, 1.0)
 AT_ONCE = 25_600  # moments scored in one go: few enough for memory, enough for what each go costs
-# What one part alone is sure of, beyond one in 10,000, is not drowned by five that see nothing: so much of it counts.
+# What one part alone is sure of, beyond one in 10,000, is not drowned by those that see nothing: so much of it counts.
 SURE, SURE_FROM, SURE_FOR = 0.3, 4.0, 8.0
 CLIP = 20.0  # of features in robust spreads
 TAME = 5.0  # of residuals, see `tamed`
@@ -49,7 +51,7 @@ class Scored:
     """One row a moment. evidence: -log10 of the fused probability, higher is stranger; NaN where nothing was seen.
 
     shares: shape (c, n), each channel's part in the evidence, summing to 1. actual, expected, low, high: shape (c, n),
-    in the channel's unit. parts: shape (6, n), each part's probability in the order of PARTS. alone: shape (n,), how
+    in the channel's unit. parts: shape (7, n), each part's probability in the order of PARTS. alone: shape (n,), how
     strange a moment is by itself, without what rolling features remember.
     """
 
@@ -99,6 +101,7 @@ class Detector:
     pattern: Pattern
     autoregression: RidgeAR
     relations: Relations
+    company: Company
     memory: tuple[int, float]
     tails: tuple[Tail, ...]  # one a part, then the fused one
     reach: np.ndarray
@@ -108,7 +111,8 @@ class Detector:
     def lookback(self) -> int:
         """Steps of history the score of one moment rests on: those of its features, of what averages them, and of the
         relations between channels."""
-        return self.spec.lookback + self.options.smooth + max(WINDOW, STEPS) + max(self.memory[0], ECHO + FADING)
+        averaged = max(WINDOW, STEPS, TOGETHER + self.spec.level_window)
+        return self.spec.lookback + self.options.smooth + averaged + max(self.memory[0], ECHO + FADING)
 
     def score(self, channels: Channels, since: int = 0) -> Scored:
         """Score channels assembled by this detector's plan, from row `since` on; what is said of rows before it means
@@ -173,10 +177,10 @@ class Detector:
         lasting = max(self.options.smooth, 3)
         counts = move("max", counted, lasting, last=now.size) > 0
         evidence = np.where(counts, -np.log10(fused), 0.0)
-        strong, picture, together = -np.log10(probability[[PARTS.index(name) for name in OWN]])
+        strong, picture, together, left = -np.log10(probability[[PARTS.index(name) for name in OWN]])
         # What the week is known to do makes a picture nobody has seen; only what values show by themselves counts then.
         picture = np.where(self._jumped(channels.ts_ms), 0.0, picture)
-        alone, echo = by_itself(strong, picture, together, state.echo, single=len(channels.values) == 1)
+        alone, echo = by_itself(strong, picture, together, left, state.echo, single=len(channels.values) == 1)
         scored = Scored(
             channels.ts_ms,
             np.where(seen, evidence, np.nan),
@@ -203,6 +207,7 @@ class Detector:
     def _summed(self, probability: np.ndarray) -> np.ndarray:
         beside = (1 - self.options.forest) * np.array(BESIDE) / sum(BESIDE)
         weights, evidence = np.append(self.options.forest, beside), -np.log10(probability)
+        evidence = np.concatenate([evidence[:-2], evidence[-2:].max(axis=0, keepdims=True)])
         sure = np.clip(evidence.max(axis=0) - SURE_FROM, 0.0, SURE_FOR)
         return (weights[:, None] * evidence).sum(axis=0) + SURE * sure
 
@@ -252,7 +257,7 @@ class Detector:
         return np.clip(low[0], least, most), expected[0], np.clip(high[0], least, most)
 
     def raw(self, channels: Channels, features: Features) -> tuple[np.ndarray, np.ndarray]:
-        """Raw scores of a whole history, shape (6, n), and the channels' shares, shape (c, n)."""
+        """Raw scores of a whole history, shape (7, n), and the channels' shares, shape (c, n)."""
         return self._raw(channels, features, self.begin(), wanted=True)[:2]
 
     def _raw(
@@ -265,20 +270,35 @@ class Detector:
         residual, kept = strayed(channels, features, self.options, self.still, state)
         strays = np.concatenate([state.residual, residual], axis=1)
         surprise = np.clip(self.autoregression.residual(strays.T, n).T, -CLIP, CLIP)
+        surprises = np.concatenate([state.surprise, surprise], axis=1)
+        left = self.company.left(surprises, n)
+        loneliness = np.append(state.lonely, lonely(left))
+        news = beyond_usual(loneliness, self.spec.level_window, n)
         broken = np.clip(self.relations.residual(strays, n), -CLIP, CLIP)
         odd, odd_by_channel = self.pattern.residual(apart, n)
-        unknown = np.full(n, np.nan)
+        isolated = far = np.full(n, np.nan)
+        if wanted:
+            broad, sharp = turned(features.values, self.broad, self.sharp)
+            isolated, far = self.forest.score(broad.T), _size(sharp)
         raw = np.stack(
             [
-                self.forest.score(self.broad(features.values)) if wanted else unknown,
+                isolated,
                 odd,
                 strongest(residual),
-                _size(self.sharp(features.values).T) if wanted else unknown,
+                far,
                 _size(surprise),
                 _size(broken),
+                news,
             ]
         )
-        weight = np.nan_to_num(residual) ** 2 + np.nan_to_num(surprise) ** 2 + broken**2
+        weight = _squares(residual)
+        weight += _squares(surprise)
+        weight += broken * broken
+        # Who has left its company counts as far as that is news.
+        gone = np.clip(left, 0.0, CLIP)
+        gone *= gone
+        gone *= np.clip(np.nan_to_num(news), 0.0, 1.0)
+        weight += gone
         total = odd_by_channel.sum(axis=0)
         # The pattern's residuals are in ranges, the others in spreads: as large together as those.
         weight += odd_by_channel * np.divide(weight.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
@@ -287,7 +307,12 @@ class Detector:
         weight = smoothed[len(raw) :]
         total = weight.sum(axis=0)
         shares = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
-        kept |= {"residual": newest(strays, max(WINDOW, max(LAGS))), "scores": newest(both, smooth - 1)}
+        kept |= {
+            "residual": newest(strays, max(WINDOW, max(LAGS))),
+            "surprise": newest(surprises, TOGETHER - 1),
+            "lonely": newest(loneliness, self.spec.level_window),
+            "scores": newest(both, smooth - 1),
+        }
         return smoothed[: len(raw)], shares, kept
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -324,6 +349,7 @@ INNER: dict[str, Any] = {
     "pattern": Pattern,
     "autoregression": RidgeAR,
     "relations": Relations,
+    "company": Company,
 }
 
 
@@ -357,10 +383,17 @@ def tamed(residual: np.ndarray) -> np.ndarray:
 
 def strongest(rows: np.ndarray, k: int = 3) -> np.ndarray:
     """Root mean square of the k furthest channels at each moment; unseen ones count as usual."""
-    size = np.sort(np.nan_to_num(rows) ** 2, axis=0)[-min(k, len(rows)) :]
+    size = np.sort(_squares(rows), axis=0)[-min(k, len(rows)) :]
     return np.sqrt(size.mean(axis=0))
 
 
 def _size(rows: np.ndarray) -> np.ndarray:
     """Root mean square over channels or axes at each moment; unseen ones count as usual."""
-    return np.sqrt((np.nan_to_num(rows) ** 2).mean(axis=0))
+    return np.sqrt(_squares(rows).mean(axis=0))
+
+
+def _squares(rows: np.ndarray) -> np.ndarray:
+    """Of what is known, 0 elsewhere."""
+    known = rows * rows
+    bn.replace(known, np.nan, 0.0)
+    return known

@@ -7,6 +7,7 @@ a fraction of a millisecond instead of scikit-learn's 4.6.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _FEW = 256  # rows that are walked down all trees at once
 _EULER = 0.5772156649015329
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlatForest:
     """All nodes of all trees in one run of arrays, in narrow types: an app that scores a few dozen groups holds as
     many forests.
@@ -88,14 +89,13 @@ class FlatForest:
         """Path lengths, shape (n,), of many rows, by trees blown up to all the nodes they could have: a child's place
         is then twice its parent's, and no arrays are made on the way down."""
         total = np.zeros(len(rows))
-        for first in range(0, len(self.roots), _TREES):
-            column, limit, path = self._full(self.roots[first : first + _TREES])
+        for column, limit, path in _laid_out(self):
             for start in range(0, len(rows), _CHUNK):
                 part = np.ascontiguousarray(rows[start : start + _CHUNK].T)
                 _walk(part, column, limit, path, total[start : start + _CHUNK])
         return total
 
-    def _full(self, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def full(self, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Column and limit of all inner nodes, shape (trees, 2**depth), of which the first is none, and path lengths
         where rows end, of the same shape. Early leaves send everything left, down to where they end."""
         wide = 1 << self.depth
@@ -119,8 +119,13 @@ class FlatForest:
         return cls(**rest, depth=int(given["depth"]), scale=float(given["scale"]))
 
 
+@lru_cache(maxsize=1)  # of the forest that a long history is scored with, block by block; it takes a few megabytes
+def _laid_out(forest: FlatForest) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    return [forest.full(forest.roots[first : first + _TREES]) for first in range(0, len(forest.roots), _TREES)]
+
+
 def _walk(rows: np.ndarray, column: np.ndarray, limit: np.ndarray, path: np.ndarray, total: np.ndarray) -> None:
-    """Add to `total`, shape (n,), the path lengths in full trees; see `FlatForest._full`. rows: shape (d, n)."""
+    """Add to `total`, shape (n,), the path lengths in full trees; see `FlatForest.full`. rows: shape (d, n)."""
     n, wide = rows.shape[1], column.shape[1]
     depth = wide.bit_length() - 1
     top = min(_TOP, depth)

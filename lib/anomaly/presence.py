@@ -9,8 +9,9 @@ from lib.features.kernels import move
 # A moment takes part in an event itself while its own values, or the picture of the last ten steps, are as strange as
 # one in twenty; to open one takes one in a hundred.
 ALONE, TO_OPEN = 1.3, 2.0
-# The relations between channels, averaged over a few steps, count from one in 1,000, and then as much as this.
-_TOGETHER, _FAR = 3.0, 9.0
+# The relations between channels, averaged over a few steps, count from one in 1,000, and then as much as this; that one
+# has left its company from one in a million: a batch job that takes another course now and then gets near it.
+_TOGETHER, _LEFT, _FAR = 3.0, 6.0, 9.0
 # The picture and the relations go on for so many steps after values came back. Where values alone were that strange,
 # and are by now less than this share of it, they are what is remembered.
 FADING = 14
@@ -24,17 +25,25 @@ _ECHO, _MOST, _GRAVE, _ANEW = 0.3, 12.0, 6.0, 4.0
 
 
 def by_itself(
-    strongest: np.ndarray, picture: np.ndarray, together: np.ndarray, before: np.ndarray, single: bool
+    strongest: np.ndarray,
+    picture: np.ndarray,
+    together: np.ndarray,
+    company: np.ndarray,
+    before: np.ndarray,
+    single: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shape (n,), and shape (2, ECHO) of what it takes to go on. strongest, picture, together: -log10 of those parts'
-    probabilities. before: of earlier moments, as returned. single: one series, whose score adds up over time anyway."""
+    """Shape (n,), and shape (2, ECHO) of what it takes to go on. strongest, picture, together, company: -log10 of those
+    parts' probabilities. before: of earlier moments, as returned. single: one series, whose score adds up over time
+    anyway."""
     n = strongest.size
+    own = np.concatenate([before[0], np.nan_to_num(strongest)])
+    # What has been far out by itself has left its company, too, and for as long as windows remember that is no news.
+    company = np.where(move("max", own, ECHO, last=n) >= _VISIBLE, 0.0, company)
     alone = np.maximum(strongest, picture)
     with np.errstate(invalid="ignore"):
-        alone = np.nan_to_num(np.where(together >= _TOGETHER, np.maximum(alone, _FAR), alone))
+        alone = np.nan_to_num(np.where((together >= _TOGETHER) | (company >= _LEFT), np.maximum(alone, _FAR), alone))
     if single:
         return alone, before
-    own = np.concatenate([before[0], np.nan_to_num(strongest)])
     now, last = own[own.size - n :], np.append(np.zeros(1), own)[own.size - n : -1]
     most = move("max", own, FADING, last=n)
     faded = (most >= _VISIBLE) & ((now < _FADED * most) | (now < _HALVED * last))

@@ -16,7 +16,7 @@ from lib.anomaly.detector import CLIP, PARTS, Detector, Scored, strayed, stronge
 from lib.anomaly.forest import FlatForest
 from lib.anomaly.options import Options
 from lib.anomaly.pattern import Pattern
-from lib.anomaly.relations import Relations
+from lib.anomaly.relations import Company, Relations
 from lib.anomaly.state import State
 from lib.anomaly.tails import Tail
 from lib.anomaly.threads import one_core
@@ -178,6 +178,8 @@ def _learn(
     still = _still(channels, warm, spec)
     before = State.begin(Past.none(spec, len(still)), len(PARTS), len(still))
     residual, _ = strayed(channels, features, options, still, before)
+    autoregression = RidgeAR.fit(residual.T, teach)
+    surprise = np.clip(autoregression.residual(residual.T).T, -CLIP, CLIP)
     draft = Detector(
         plan=channels.plan,
         spec=spec,
@@ -187,8 +189,9 @@ def _learn(
         sharp=sharp,
         forest=FlatForest.from_sklearn(trees),
         pattern=Pattern.fit(features.apart, teach, warm),
-        autoregression=RidgeAR.fit(residual.T, teach),
+        autoregression=autoregression,
         relations=Relations.fit(residual, teach),
+        company=Company.fit(surprise, warm),
         memory=_memory(len(channels.plan.channels), int(warm.sum())),
         tails=(),
         reach=_reach(channels),

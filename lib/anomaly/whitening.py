@@ -34,7 +34,8 @@ class Whitening:
 
         centre = baselines.quantile(values, 0.5)
         centre = np.where(np.isfinite(centre), centre, 0.0)
-        scaled = (_clipped(values, centre, clip * spread) / spread[:, None]).T
+        away = _away(values, centre)
+        scaled = (_limited(away, clip * spread[:, None], away) / spread[:, None]).T
         most = min(components, max(scaled.shape[1] // 2, 1), max(scaled.shape[0] // 4, 1))
         reducer = PCA(n_components=most, svd_solver="covariance_eigh").fit(scaled)
         lengths = np.sqrt(np.maximum(reducer.explained_variance_, 1e-9))
@@ -44,21 +45,7 @@ class Whitening:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Features, shape (d, n), as rows for learning, shape (n, k): usual rows are about a unit sphere."""
-        return self.turned(values).T
-
-    def turned(self, values: np.ndarray) -> np.ndarray:
-        """As the call, axis by axis: shape (k, n). In double precision, so that one moment alone and among many comes
-        out alike and no tree sends it another way."""
-        axes = self.axes.astype(np.float64) / self.lengths[:, None]
-        middle = axes @ self.mean
-        # Clipped before it is scaled, which then costs nothing: scaling is part of the axes.
-        axes /= self.spread
-        out = np.empty((len(axes), values.shape[1]))
-        for start in range(0, values.shape[1], _CHUNK):
-            part = _clipped(values[:, start : start + _CHUNK], self.centre, self.clip * self.spread)
-            np.matmul(axes, part, out=out[:, start : start + _CHUNK])
-        out -= middle[:, None]
-        return out
+        return turned(values, self)[0].T
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {n: np.asarray(getattr(self, n)) for n in ("centre", "spread", "clip", "mean", "axes", "lengths")}
@@ -69,10 +56,35 @@ class Whitening:
         return cls(**rest, clip=float(given["clip"]))
 
 
-def _clipped(values: np.ndarray, centre: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """Shape (d, n): how far from the middle, at most so far, the unknown in the middle."""
+def turned(values: np.ndarray, *ways: Whitening) -> list[np.ndarray]:
+    """Features, shape (d, n), turned each way, each shape (k, n); the ways have one centre. In double precision, so
+    that one moment alone and among many comes out alike and no tree sends it another way."""
+    axes = [way.axes.astype(np.float64) / way.lengths[:, None] for way in ways]
+    middle = [turn @ way.mean for turn, way in zip(axes, ways, strict=True)]
+    # Clipped before it is scaled, which then costs nothing: scaling is part of the axes.
+    for turn, way in zip(axes, ways, strict=True):
+        turn /= way.spread
+    most = [way.clip * way.spread[:, None] for way in ways]
+    out = [np.empty((len(turn), values.shape[1])) for turn in axes]
+    for start in range(0, values.shape[1], _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        away = _away(values[:, rows], ways[0].centre)
+        part = np.empty_like(away)
+        for turn, furthest, made in zip(axes, most, out, strict=True):
+            np.matmul(turn, _limited(away, furthest, part), out=made[:, rows])
+    for made, mean in zip(out, middle, strict=True):
+        made -= mean[:, None]
+    return out
+
+
+def _away(values: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Shape (d, n): how far from the middle, the unknown in the middle."""
     away = values - centre[:, None]
     bn.replace(away, np.nan, 0.0)
-    np.minimum(away, most[:, None], out=away)
-    np.maximum(away, -most[:, None], out=away)
     return away
+
+
+def _limited(away: np.ndarray, most: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """At most so far. most: shape (d, 1)."""
+    np.minimum(away, most, out=out)
+    return np.maximum(out, -most, out=out)

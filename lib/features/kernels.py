@@ -53,7 +53,9 @@ def _means(rows: np.ndarray, window: int, least: int) -> np.ndarray:
     """Not by a running sum: what is left of large values after they left would decide where small ones are equal."""
     flat = rows.reshape(-1, rows.shape[-1])
     seen = np.isfinite(flat)
-    state = seen.astype(float), np.where(seen, flat, 0.0)
+    whole = bool(seen.all())
+    # Without gaps every row counts alike.
+    state = (seen[:1] if whole else seen).astype(float), flat if whole else np.where(seen, flat, 0.0)
     count, total = _ladder(state, (window,), _added)[window]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(count >= least, total / count, np.nan).reshape(rows.shape)
