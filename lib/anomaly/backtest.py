@@ -200,7 +200,7 @@ def run(
         figures=figures,
         winner=comparison.winner(figures),
         verdict=comparison.verdict(figures),
-        notes=_notes(stage, design, record),
+        notes=(*_learnt_of(busy, (*leave_out, *keep), int(ts[0]), edge), *_notes(stage, design, record)),
         found=record.found(ts),
         options=options.to_json(),
     )
@@ -360,6 +360,19 @@ def _everybody(stage: Stage, channels: Channels, learnt: Sequence[peers.Learnt],
 
 def _days(stage: Stage) -> float:
     return (len(stage.table.ts_ms) - stage.since) * stage.step_ms / DAY_MS
+
+
+def _learnt_of(busy: Sequence[Span], told: Sequence[Span], start: int, edge: int) -> tuple[str, ...]:
+    """What was found strange in the part that is learnt from, and nobody has said what it was: it teaches, too."""
+    inside = [(a, b) for a, b in busy if a < edge and b > start]
+    unsaid = sum(1 for a, b in inside if not any(a < d and c < b for c, d in told))
+    if not unsaid:
+        return ()
+    lie, call, they = ("anomaly lies", "it", "it") if unsaid == 1 else ("anomalies lie", "them", "they")
+    return (
+        f"{unsaid} known {lie} in the part that is learnt from. What was really wrong there makes the detector blind "
+        f"to its like: call {call} real on the Anomalies page, and {they} will be left out.",
+    )
 
 
 def _notes(stage: Stage, design: Design, record: Record) -> tuple[str, ...]:

@@ -83,6 +83,16 @@ def test_faults_keep_out_of_spans_that_are_busy_and_alerts_there_count_for_nobod
     assert any("kept free" in note for note in kept.notes)
 
 
+def test_what_was_found_in_the_part_that_is_learnt_from_is_spoken_of_until_somebody_says_what_it_was(host) -> None:
+    made = host(10)
+    span = (int(made.ts_ms[288]), int(made.ts_ms[300]))
+    few = Design(kinds=("level shift",), strengths=(10.0,), cases=8)
+    unsaid = backtest.run(made.series, made.frame, few, busy=[span])
+    said = backtest.run(made.series, made.frame, few, busy=[span], leave_out=[span])
+    assert any(note.startswith("1 known anomaly lies") and "it will be left out" in note for note in unsaid.notes)
+    assert not any("known anomaly" in note for note in said.notes)
+
+
 def test_a_fault_is_in_the_series_and_shows_in_a_channel(host) -> None:
     made = host(7)
     stage = backtest.prepare(made.series, made.frame, *backtest.edges(made.frame, (0.6, 1.0)))
