@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lib.chat import kinds
+from lib.chat.kinds import DAY
 from lib.chat.measures import MEASURES
 from lib.chat.question import Parsed, Vocabulary
 from lib.chat.request import Request
@@ -15,7 +16,6 @@ from lib.chat.times import TimeKind
 from lib.frames import Window
 
 _RATED_BACK = timedelta(minutes=10)
-DAY = timedelta(hours=24)
 # "The longest average query duration".
 _OF_AVERAGES = re.compile(
     r"\b(?:longest|highest|largest|biggest|worst|max(?:imum)?|peak|lowest|shortest|smallest|min(?:imum)?) "

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from lib.chat import kinds, refusals
 from lib.chat.aggregation import aggregated
 from lib.chat.escape import code
+from lib.chat.kinds import DAY
 from lib.chat.measures import MEASURES
 from lib.chat.names import name_words
 from lib.chat.question import Parsed, Vocabulary
@@ -19,7 +20,6 @@ from lib.chat.times import TimeKind
 from lib.chat.tools.statistics import nearest
 from lib.frames import Window
 
-DAY = timedelta(hours=24)
 # "The cpu of the host with the most memory" asks two questions, the second of the answer to the first.
 _NESTED = re.compile(r"\b(?:of|on|for) the (?:host|server|machine|box|node) (?:with|that has|that had|having)\b")
 _ANOMALY_INTENTS = (Intent.ANOMALIES, Intent.ANOMALY_COUNT, Intent.ANOMALY_HOSTS, Intent.EXPLAIN)

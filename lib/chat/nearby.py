@@ -154,8 +154,7 @@ def _taken_apart(text: str, known: Vocabulary, now: datetime) -> tuple[set[str],
     for at, host in enumerate(named_hosts(masked, known.hosts)):
         slots.setdefault("host", []).append((at, host))
     if (limit := limits.find(masked.text, True)) is not None and limit.side:
-        said = masked.text[limit.begin : limit.end]
-        put("limit", limit.begin, said[re.search(r"-?\d", said).start() :].strip(), limit.end - limit.begin)  # type: ignore[union-attr]
+        put("limit", limit.begin, f"{limit.value:.12g} {limit.unit}".strip(), limit.end - limit.begin)
     # The general word comes last in THINGS: a thing is taken by the first that knows it.
     for pattern, _ in THINGS:
         for match in pattern.finditer(masked.text):

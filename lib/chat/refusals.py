@@ -32,7 +32,7 @@ _DONE_ELSEWHERE = re.compile(
 )
 # How much is serious? The four severities have names.
 _HOW_SERIOUS = re.compile(
-    r"(?<!most )(?<!more )\b(?:serious|severe|grave|significant|important|harmless|real|true) "
+    r"(?<!most )(?<!more )\b(?:serious|severe|grave|significant|important|harmless) "
     r"(?:anomal(?:y|ies)|incidents?|problems?|issues?|outliers?)\b"
 )
 _OPINION = re.compile(r"\bdo you (?:like|prefer|love|hate|think of)\b|\byour (?:favou?rite|opinion)\b")

@@ -30,6 +30,10 @@ from lib.chat.wording import carries_nothing, plain, preamble
         ("what do we collect from batch-01", "which metrics are there from batch-01"),
         ("the five busiest servers", "the 5 busiest servers"),
         ("the four web servers", "the web servers"),
+        ("the worst latency users saw on api-02", "the worst latency on api-02"),
+        ("how many users had problems", "how many users had problems"),
+        ("which servers at most 50 % busy", "which servers at most 50 % busy"),
+        ("how many tasks did it complete", "how many tasks did it complete"),
     ],
 )
 def test_slang_and_set_phrases_become_what_the_grammar_knows(said: str, meant: str) -> None:

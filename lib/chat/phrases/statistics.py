@@ -139,7 +139,7 @@ STATISTICS: tuple[tuple[str, str], ...] = (
     (
         r"(?:traffic|data|bytes) (?:(?:has|have|is) )?(?:(?:went|gone|goes|going|flowed|flows|moved) out (?:of"
         r"|from|on|at)"
-        r"|left|leaving|leaves)",
+        r"|(?:left|leaving|leaves)(?= [a-z]+-?\d))",
         "network sent on",
     ),
     (
@@ -183,7 +183,8 @@ STATISTICS: tuple[tuple[str, str], ...] = (
     (r"at (?:the )?most(?= *[?.!]*$)|at its (?:peak|highest|worst|maximum)", "maximum"),
     (r"at (?:the )?least(?= *[?.!]*$)|at its (?:lowest|minimum|best)", "minimum"),
     (
-        r"(?:that |which )?(?:our |the |any )?(?:users?|customers?|clients?|people|visitors) (?:saw|had"
+        r"(?<!many )(?<!which )(?<!what )(?<!of )(?<!did )(?:that |which )?(?:our |the |any )?(?:users?"
+        r"|customers?|clients?|people|visitors) (?:saw|had"
         r"|experienced|felt|got"
         r"|noticed|see|have seen|were seeing|had to wait)",
         "",
@@ -253,7 +254,7 @@ STATISTICS: tuple[tuple[str, str], ...] = (
     (r"fewest", "least"),
     (r"fewer than", "less than"),
     (
-        r"(?:jobs|tasks)( (?:did|do|does|has|have|had|were|was|got|that)(?: [\w-]+){0,3}?) "
+        r"jobs( (?:did|do|does|has|have|had|were|was|got|that)(?: [\w-]+){0,3}?) "
         r"(?:completed?|finish(?:ed)?|done|run|ran|process(?:ed)?)",
         r"completed jobs\1",
     ),

@@ -209,7 +209,7 @@ _TROUBLE = (
         rf"|unreachable)",
         "on which hosts was up below 1",
     ),
-    (rf"({_HOSTS}) at most", r"\1"),
+    (rf"({_HOSTS}) at most(?! \d)", r"\1"),
     (
         r"(?:furthest|farthest|most (?:distant|far)) (?:away )?from (?:all )?(?:the )?(?:others?|rest|fleet)",
         "most different from the others",
