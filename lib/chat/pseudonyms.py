@@ -44,13 +44,14 @@ class Pseudonyms:
         self._name: dict[str, str] = {}
         self._spaced: list[str] = []
         left = {word.lower() for word in plain}
-        for kind, name in names:
+        for kind, given in names:
+            name = given.strip()
             lowered = name.lower()
             if len(name) < 2 or lowered in left or _NUMERIC.fullmatch(name) or lowered in self._alias:
                 continue
             self._made(kind, name)
             if not _TOKEN.fullmatch(name):
-                self._spaced.append(name)
+                self._spaced.append(lowered)
         self._spaced.sort(key=len, reverse=True)
 
     def hide(self, value: Any) -> Any:
@@ -70,10 +71,11 @@ class Pseudonyms:
         for kind, pattern in _ADDRESSES:
             for found in dict.fromkeys(pattern.findall(text)):
                 text = text.replace(found, self._alias_of(kind, found))
-        for name in self._spaced:
-            if name.lower() in text.lower():
-                text = re.sub(re.escape(name), self._alias[name.lower()], text, flags=re.IGNORECASE)
-        return _TOKEN.sub(lambda match: self._token(match.group()), text)
+        lowered = text.lower()
+        said = "|".join(re.escape(name) for name in self._spaced if name in lowered)
+        # All in one go, the longest first: a short name is not looked for in the alias of another.
+        named = re.compile(rf"(?:{said})(?![\w-])|{_TOKEN.pattern}", re.IGNORECASE) if said else _TOKEN
+        return named.sub(lambda match: self._token(match.group()), text)
 
     def _token(self, token: str) -> str:
         alias = self._alias.get(token.lower())

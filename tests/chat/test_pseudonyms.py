@@ -89,6 +89,13 @@ def test_stream_broken_anywhere_comes_back_whole(cover: Pseudonyms) -> None:
         assert got == text
 
 
+def test_a_short_name_is_not_looked_for_in_the_alias_of_another() -> None:
+    cover = Pseudonyms([("label", name) for name in ("-V", ":U0", "x:U0b", "two words")], b"k")
+    for text in (":U0", "-V", "x:U0b", "is it :U0 or -v?", "Two Words, x:u0b"):
+        assert cover.reveal(cover.hide(text)).lower() == text.lower()
+        assert ":U0" not in cover.hide(text) and "words" not in cover.hide(text).lower()
+
+
 @given(
     st.lists(st.text(string.ascii_letters + string.digits + "-._:/ é", min_size=1, max_size=20), max_size=30),
     st.text(string.printable, max_size=120),
